@@ -1,0 +1,64 @@
+"""Where operator routes get their `Call`: the bearer token becomes a principal, the verb gets one transaction."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from litestar import Request
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from airfreight.domain.errors import conflict, unauthenticated
+from airfreight.domain.ids import Millis
+from airfreight.ports import Blobs
+from airfreight.services import access
+from airfreight.services.call import Call
+from airfreight.services.credentials import Keyring
+from airfreight.settings import Settings
+from airfreight.store.database import Database
+
+
+def clock() -> Millis:
+    """Now, in milliseconds since the epoch."""
+    return Millis(time.time_ns() // 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every operator route is given."""
+
+    database: Database
+    settings: Settings
+    keyring: Keyring
+    blobs: Blobs
+
+    @contextmanager
+    def read(self, request: Request[Any, Any, Any], organization_id: int | None = None) -> Iterator[Call]:
+        """A call that only looks. Raises Refusal(UNAUTHENTICATED) without a good token."""
+        with self.database.read() as connection:
+            yield self._call(request, connection, organization_id)
+
+    @contextmanager
+    def write(self, request: Request[Any, Any, Any], organization_id: int | None = None) -> Iterator[Call]:
+        """A call in one transaction: committed when the block ends well."""
+        try:
+            with self.database.write() as connection:
+                yield self._call(request, connection, organization_id)
+        except IntegrityError as error:
+            raise conflict("Somebody else changed the same thing just now. Look again, then retry.", "race") from error
+
+    def _call(self, request: Request[Any, Any, Any], connection: Connection, organization_id: int | None) -> Call:
+        now = clock()
+        principal = access.authenticate(connection, self.keyring, bearer(request.headers.get("authorization")), now)
+        call = Call(principal, principal.organization_id, now, connection, self.settings, self.keyring, self.blobs)
+        return call.within(organization_id)
+
+
+def bearer(header: str | None) -> str:
+    """The token of an `Authorization: Bearer ...` header. Raises Refusal(UNAUTHENTICATED)."""
+    scheme, _, token = (header or "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip() or len(token) > 200:
+        raise unauthenticated()
+    return token.strip()

@@ -1,0 +1,101 @@
+"""The error body of the operator plane: `{"error":{"message"}}` and an `X-Error-Code` header.
+
+Nothing a client sends ends as a 5xx, and nothing of it is repeated in the answer.
+"""
+
+import re
+from http import HTTPStatus
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+
+from airfreight.domain.errors import Kind, Refusal
+
+log = structlog.get_logger()
+
+STATUS = {
+    Kind.INVALID: 400,
+    Kind.UNAUTHENTICATED: 401,
+    Kind.FORBIDDEN: 403,
+    Kind.NOT_FOUND: 404,
+    Kind.CONFLICT: 409,
+    Kind.TOO_LARGE: 413,
+    Kind.LIMITED: 429,
+    Kind.UNSUPPORTED: 415,
+}
+"""What a kind is on the wire, where a door does not say otherwise."""
+
+_CODES = {400: "invalid", 401: "unauthenticated", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"} | {
+    413: "too_large",
+    415: "unsupported_media_type",
+    429: "limited",
+}
+_WORDS = {
+    404: "There is nothing at this address. See /docs for what there is.",
+    405: "This address does not take this method; the Allow header lists those it takes.",
+    413: "The body is larger than this server accepts.",
+    415: "The body must be sent as Content-Type: application/json.",
+}
+
+
+class ErrorMessage(msgspec.Struct):
+    """What happened and what to do."""
+
+    message: str
+
+
+class ErrorResponse(msgspec.Struct):
+    error: ErrorMessage
+
+
+def answer(status: int, message: str, code: str, headers: dict[str, str] | None = None) -> Response[ErrorResponse]:
+    """An error answer in the one shape."""
+    extra = {"X-Error-Code": code} | (headers or {})
+    if status == HTTPStatus.UNAUTHORIZED:
+        extra["WWW-Authenticate"] = "Bearer"
+    return Response(
+        ErrorResponse(ErrorMessage(message)), status_code=status, media_type="application/json", headers=extra
+    )
+
+
+def on_refusal(request: Request, error: Refusal) -> Response[ErrorResponse]:  # type: ignore[type-arg]
+    """A door sets `opt["statuses"]` where its contract wants other numbers for a kind."""
+    statuses = STATUS | (request.route_handler.opt.get("statuses") or {} if "route_handler" in request.scope else {})
+    return answer(statuses[error.kind], error.message, error.code)
+
+
+def on_http(_request: Request, error: HTTPException) -> Response[ErrorResponse]:  # type: ignore[type-arg]
+    status = error.status_code
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return on_crash(_request, error)
+    message = _validation_words(error) if isinstance(error, ValidationException) else _WORDS.get(status, "")
+    return answer(status, message or HTTPStatus(status).phrase + ".", _CODES.get(status, "invalid"), error.headers)
+
+
+def on_crash(request: Request, error: Exception) -> Response[ErrorResponse]:  # type: ignore[type-arg]
+    """A bug of ours: the log gets everything, the client one sentence."""
+    log.error("request failed", path=request.scope["path"], method=request.scope["method"], exc_info=error)
+    return answer(500, "The server made a mistake; it is in its log. Try again later.", "internal")
+
+
+def _validation_words(error: ValidationException) -> str:
+    """Names the parameters and what would be right; the words carry types and limits, never the value sent."""
+    parts = []
+    for item in error.extra if isinstance(error.extra, list) else []:
+        key, message = str(item.get("key", "")), str(item.get("message", ""))
+        if key == "data":
+            return "A JSON body is needed."
+        parts.append(f"{key}: {message}" if key else message)
+    return safe_words("; ".join(parts[:20]) or error.detail)
+
+
+_ENUM_VALUE = re.compile(r"(Invalid enum value) .*?(?= - at |$)", re.DOTALL)
+_ODD_FIELD = re.compile(r"(unknown field) `(?![A-Za-z0-9_]{1,40}`)[^`]*`", re.DOTALL)
+
+
+def safe_words(words: str) -> str:
+    """A message of msgspec without the values it quotes from the input and without odd characters."""
+    plain = _ODD_FIELD.sub(r"\1", _ENUM_VALUE.sub(r"\1", words))
+    return "".join(c if c.isprintable() else " " for c in plain)[:500]

@@ -1,0 +1,41 @@
+"""The operator plane: one Litestar app that carries every door for people and their scripts."""
+
+from collections.abc import Sequence
+
+from litestar import Litestar, Router
+from litestar.datastructures import ResponseHeader
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import Components, SecurityScheme, Server
+
+from airfreight.apis.common.body import Body
+from airfreight.apis.common.desk import Desk
+from airfreight.apis.common.errors import on_crash, on_http, on_refusal
+from airfreight.domain.errors import Refusal
+
+_DESCRIPTION = "Over-the-air updates: organizations, products, devices, artifacts, rollouts, and the Shipments API."
+
+
+def operator_app(desk: Desk, routers: Sequence[Router], version: str) -> Litestar:
+    """All operator routes with strict bodies, one error shape and one OpenAPI document."""
+    return Litestar(
+        route_handlers=list(routers),
+        dto=Body,
+        return_dto=None,
+        dependencies={"desk": Provide(lambda: desk, sync_to_thread=False, use_cache=True)},
+        exception_handlers={Refusal: on_refusal, HTTPException: on_http, Exception: on_crash},
+        request_max_body_size=desk.settings.max_body_bytes,
+        response_headers=[ResponseHeader(name="Cache-Control", value="no-store")],
+        openapi_config=OpenAPIConfig(
+            title="Airfreight",
+            version=version,
+            description=_DESCRIPTION,
+            servers=[Server(url="/")],
+            components=Components(security_schemes={"bearerAuth": SecurityScheme(type="http", scheme="bearer")}),
+            security=[{"bearerAuth": []}],
+            enabled_endpoints=set(),
+        ),
+        logging_config=None,
+        debug=False,
+    )

@@ -1,0 +1,1 @@
+"""The native operator API: organizations, users, API clients, products, devices, artifacts, rollouts."""

@@ -1,0 +1,160 @@
+"""`airfreight device`: the devices, their tokens, and why one is or is not updated."""
+
+import csv
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from airfreight.cli import output
+from airfreight.cli.auth import connect
+from airfreight.cli.errors import usage
+from airfreight.cli.http import Doc
+from airfreight.cli.options import After, AsJson, Id, Limit, Product, present, product_id
+from airfreight.cli.output import Column, columns, when
+
+app = typer.Typer(help="Manage devices, and see why one is or is not updated.", no_args_is_help=True)
+PATH = "/api/v1/devices"
+MAX_BULK = 10_000
+COLUMNS = (
+    *columns("id", "uid", "name"),
+    Column("product", "productId"),
+    *columns("version", "online"),
+    Column("last seen", "lastSeenAt", when),
+)
+DETAILS = (*COLUMNS, *columns("enabled", "attributes"), Column("created", "createdAt", when))
+TOKENS = columns("id", "uid", "name", "token")
+CHECKS = columns("verdict", "name", "detail")
+ONCE = "A token is not shown again: keep it now."
+
+
+@app.command()
+def create(
+    product: Product,
+    name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
+    uid: Annotated[str | None, typer.Option(help="Its external identity; made up by the server if left out.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Create a device; its token is shown this once.
+
+    Example: airfreight device create --product Thermostat --uid kitchen-17
+    """
+    with connect() as session:
+        body = present(productId=product_id(session, product), name=name, uid=uid)
+        output.record(session.post(PATH, body), TOKENS, as_json=as_json)
+        output.remark(ONCE)
+
+
+@app.command("bulk-create")
+def bulk_create(
+    product: Product,
+    count: Annotated[int | None, typer.Option(min=1, max=MAX_BULK, help="How many devices to make up.")] = None,
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="FILE", help="A CSV file of `uid` or `uid,name` lines; - is stdin.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Create up to 10000 devices at once; their tokens are shown this once.
+
+    Example: airfreight device bulk-create --product Thermostat --count 500 --json > devices.json
+    """
+    if (count is None) == (source is None):
+        raise usage("Either a number of devices or a list of them is needed", "Give one of --count and --from.")
+    devices = None if source is None else _read_devices(source)
+    with connect() as session:
+        body = present(productId=product_id(session, product), count=count, devices=devices)
+        answer = session.post(f"{PATH}/bulk", body)
+        if as_json:
+            output.emit(answer)
+        else:
+            output.table((item for item in answer.get("items") or () if isinstance(item, dict)), TOKENS)
+        output.remark(ONCE)
+
+
+@app.command("list")
+def list_(
+    product: Annotated[str | None, typer.Option(metavar="ID|NAME", help="Only devices of this product.")] = None,
+    query: Annotated[str | None, typer.Option(help="Only devices with this in their uid or name.")] = None,
+    limit: Limit = 50,
+    after: After = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the devices.
+
+    Example: airfreight device list --product Thermostat --query kitchen
+    """
+    with connect() as session:
+        number = None if product is None else product_id(session, product)
+        answer = session.page(PATH, productId=number, query=query, limit=limit, after=after)
+        output.page(answer, COLUMNS, as_json=as_json)
+
+
+@app.command()
+def show(number: Id, as_json: AsJson = False) -> None:
+    """Show one device.
+
+    Example: airfreight device show 17
+    """
+    with connect() as session:
+        output.record(session.get(f"{PATH}/{number}"), DETAILS, as_json=as_json)
+
+
+@app.command()
+def explain(number: Id, as_json: AsJson = False) -> None:
+    """Say what the server would tell a device now, and why.
+
+    Example: airfreight device explain 17
+    """
+    with connect() as session:
+        answer = session.get(f"{PATH}/{number}/explain")
+        if as_json:
+            output.emit(answer)
+            return
+        output.record(answer, (Column("now", "do"), Column("because", "summary")), as_json=False)
+        checks = answer.get("checks")
+        if isinstance(checks, list) and checks:
+            output.line("")
+            output.table((check for check in checks if isinstance(check, dict)), CHECKS)
+
+
+@app.command("rotate-token")
+def rotate_token(number: Id, as_json: AsJson = False) -> None:
+    """Give a device a new token, shown this once; the old one ends.
+
+    Example: airfreight device rotate-token 17
+    """
+    with connect() as session:
+        answer = session.post(f"{PATH}/{number}/rotate-token")
+        output.record(answer, columns("id", "uid", "token"), as_json=as_json)
+        output.remark(ONCE)
+
+
+@app.command()
+def delete(number: Id, as_json: AsJson = False) -> None:
+    """Delete a device.
+
+    Example: airfreight device delete 17
+    """
+    with connect() as session:
+        session.delete(f"{PATH}/{number}")
+        output.removed("device", number, as_json=as_json)
+
+
+def _read_devices(source: str) -> list[Doc]:
+    """Read `uid` or `uid,name` lines. Raises CliError for a file that is unreadable, empty, too long or malformed."""
+    try:
+        content = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8-sig")
+        rows = [row for row in csv.reader(content.splitlines(), strict=True) if row]
+    except OSError as error:
+        raise usage(f"{source} cannot be read: {error.strerror}", "Check the name of the file.") from None
+    except (ValueError, csv.Error) as error:
+        raise usage(f"{source} is not a CSV file: {error}", "Write one `uid` or `uid,name` a line, in UTF-8.") from None
+    if not 1 <= len(rows) <= MAX_BULK:
+        raise usage(f"{source} lists {len(rows)} devices", f"List between 1 and {MAX_BULK} in one file.")
+    for number, row in enumerate(rows, start=1):
+        if len(row) > 2 or not row[0].strip():
+            raise usage(f"Row {number} of {source} is not a device", "Write one `uid` or `uid,name` a line.")
+    return [
+        present(uid=row[0].strip(), name=row[1].strip() if len(row) > 1 and row[1].strip() else None) for row in rows
+    ]

@@ -1,0 +1,55 @@
+"""Options and look-ups that several nouns share."""
+
+from typing import Annotated
+
+import typer
+
+from airfreight.cli.auth import Session
+from airfreight.cli.errors import CliError, usage
+from airfreight.cli.http import Doc
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many to show at most.")]
+After = Annotated[int | None, typer.Option("--after", help="Show what comes after this id.")]
+Id = Annotated[int, typer.Argument(metavar="ID", min=1, help="The id, as `list` shows it.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A name for people.")]
+Product = Annotated[str, typer.Option("--product", metavar="ID|NAME", help="The product, by id or by its exact name.")]
+TimeZone = Annotated[str | None, typer.Option("--time-zone", help="An IANA time zone, such as Europe/Berlin.")]
+
+
+def product_id(session: Session, wanted: str) -> int:
+    """Return the id of a product given by id or exact name. Raises CliError if no product, or several, fit."""
+    if wanted.isascii() and wanted.isdigit():
+        return int(wanted)
+    found = [product for product in session.every("/api/v1/products") if product.get("name") == wanted]
+    if not found:
+        raise CliError(f"There is no product named {wanted!r}", "Run `airfreight product list` to see them all.")
+    if len(found) > 1:
+        numbers = ", ".join(str(product.get("id")) for product in found)
+        raise usage(f"{len(found)} products are named {wanted!r}", f"Name one of them by its id: {numbers}.")
+    return whole_number(found[0], "id")
+
+
+def whole_number(document: Doc, key: str) -> int:
+    """Return a number that a command goes on to use. Raises CliError if the server did not send one."""
+    value = document.get(key)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _lacking(key)
+    return value
+
+
+def string(document: Doc, key: str) -> str:
+    """Return a string that a command goes on to use. Raises CliError if the server did not send one."""
+    value = document.get(key)
+    if not isinstance(value, str):
+        raise _lacking(key)
+    return value
+
+
+def present(**fields: object) -> Doc:
+    """Return a request body without the fields that are None."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _lacking(key: str) -> CliError:
+    return CliError(f"The server's answer has no {key!r}", "Check that it is an Airfreight server of this version.")

@@ -1,0 +1,47 @@
+"""`airfreight org`: organizations, and the organizations below them."""
+
+from typing import Annotated
+
+import typer
+
+from airfreight.cli import output
+from airfreight.cli.auth import connect
+from airfreight.cli.options import After, AsJson, Limit, Name, TimeZone, present
+from airfreight.cli.output import Column, columns, when
+
+app = typer.Typer(help="Manage organizations: yours, and those below it.", no_args_is_help=True)
+PATH = "/api/v1/organizations"
+COLUMNS = (
+    *columns("id", "name"),
+    Column("parent", "parentId"),
+    Column("time zone", "timeZone"),
+    Column("created", "createdAt", when),
+)
+
+
+@app.command("list")
+def list_(limit: Limit = 50, after: After = None, as_json: AsJson = False) -> None:
+    """List your organization and those below it.
+
+    Example: airfreight org list
+    """
+    with connect() as session:
+        output.page(session.page(PATH, limit=limit, after=after), COLUMNS, as_json=as_json)
+
+
+@app.command()
+def create(
+    name: Name,
+    time_zone: TimeZone = None,
+    parent: Annotated[
+        int | None, typer.Option(metavar="ID", help="The organization above it; yours by default.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Create an organization below yours.
+
+    Example: airfreight org create "North plant" --time-zone Europe/Oslo
+    """
+    with connect() as session:
+        created = session.post(PATH, present(name=name, timeZone=time_zone, parentId=parent))
+        output.record(created, COLUMNS, as_json=as_json)

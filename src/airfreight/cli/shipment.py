@@ -1,0 +1,278 @@
+"""`airfreight shipment`: sends an artifact to devices, and watches and steers what becomes of it.
+
+Making, showing, stopping and deleting go through the Shipments door; lists, counts and pauses through the native one.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from airfreight.cli import artifact, output, watch
+from airfreight.cli.auth import Session, connect
+from airfreight.cli.errors import CliError, usage
+from airfreight.cli.http import Doc
+from airfreight.cli.options import After, AsJson, Id, Limit, Product, present, product_id, string
+from airfreight.cli.output import Column, columns, text, when
+
+app = typer.Typer(help="Send an artifact to devices, watch it land, stop it.", no_args_is_help=True)
+ONE = "/api/v1/organization/shipment"
+ROLLOUTS = "/api/v1/rollouts"
+
+
+class Window(StrEnum):
+    """The part of a device's day in which it may update."""
+
+    ANY = "ANY"
+    NIGHT = "NIGHT"
+    MORNING = "MORNING"
+    AFTERNOON = "AFTERNOON"
+    EVENING = "EVENING"
+
+
+class Condition(StrEnum):
+    """What a device must run now to be updated, compared with the file."""
+
+    NO_CONDITION = "NO_CONDITION"
+    BUILD_DATE_DIFFERS = "BUILD_DATE_DIFFERS"
+    EARLIER_BUILD_DATE = "EARLIER_BUILD_DATE"
+    LATEST_FIRMWARE_VERSION = "LATEST_FIRMWARE_VERSION"
+    LATEST_BLYNK_VERSION = "LATEST_BLYNK_VERSION"
+
+
+STATES = {"RUN": "running", "PAUSE": "paused", "FINISH": "finished", "CANCEL": "stopped"}
+
+
+def state(value: object) -> str:
+    """Show a status of the Shipments door in the words of `list` and `watch`."""
+    return STATES.get(str(value), text(value))
+
+
+def counters(value: object) -> str:
+    """Show the counters that are not 0."""
+    if not isinstance(value, dict):
+        return "-"
+    return text(", ".join(f"{key} {count}" for key, count in value.items() if count and key != "updatedAt"))
+
+
+def ended(value: object) -> str:
+    """Show how many deliveries ended, of how many."""
+    counts = watch.counts_of({"counts": value})
+    return f"{sum(n for name, n in counts.items() if name in watch.ENDED)}/{sum(counts.values())}"
+
+
+def devices(value: object) -> str:
+    """Show how many devices are named; none are named for a whole product."""
+    return f"{len(value)} named" if isinstance(value, list) and value else "the whole product"
+
+
+COLUMNS = (
+    *columns("id", "title", "state"),
+    Column("product", "productId"),
+    Column("ended", "counts", ended, right=True),
+    Column("failed", "counts", lambda counts: text(watch.counts_of({"counts": counts}).get("failed", 0)), right=True),
+    Column("created", "createdAt", when),
+)
+DETAILS = (
+    *columns("id", "title"),
+    Column("state", "status", state),
+    Column("product", "productName"),
+    Column("devices", "deviceIds", devices),
+    Column("file", "firmwareOriginalFileName"),
+    Column("path", "pathToFirmware"),
+    Column("time of day", "shipmentTime"),
+    Column("condition", "compareField"),
+    Column("attempts", "attemptsLimit"),
+    Column("started", "startedAt", when),
+    Column("finished", "finishedAt", when),
+    Column("progress", "shipmentProgress", counters),
+)
+DELIVERIES = (
+    Column("device", "deviceId"),
+    Column("uid", "deviceUid"),
+    *columns("state", "reason", "attempt"),
+    Column("updated", "updatedAt", when),
+    *columns("detail"),
+)
+
+
+@app.command()
+def create(
+    product: Product,
+    title: Annotated[str, typer.Option(help="A name for people.")],
+    file: Annotated[Path | None, artifact.ExistingFile] = None,
+    artifact_id: Annotated[
+        int | None, typer.Option("--artifact", metavar="ID", help="An artifact that is uploaded.")
+    ] = None,
+    path: Annotated[
+        str | None, typer.Option(help="The server path of an artifact, as `artifact list` shows it.")
+    ] = None,
+    device: Annotated[
+        list[int] | None, typer.Option(metavar="ID", help="A device; repeat it for more. None: the whole product.")
+    ] = None,
+    time: Annotated[
+        Window | None,
+        typer.Option(metavar="|".join(Window), case_sensitive=False, help="The part of the device's day."),
+    ] = None,
+    attempts: Annotated[int | None, typer.Option(min=1, help="How often a device may try.")] = None,
+    compare: Annotated[
+        Condition | None, typer.Option(metavar="|".join(Condition), case_sensitive=False, help="Which devices need it.")
+    ] = None,
+    skip_type_check: Annotated[bool, typer.Option("--skip-type-check", help="Do not compare the types.")] = False,
+    critical: Annotated[bool, typer.Option("--critical", help="Do not wait for the device's user.")] = False,
+    secure: Annotated[bool, typer.Option("--secure", help="Let devices download over https.")] = False,
+    host: Annotated[str | None, typer.Option(help="Let devices download from this host.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send a file to devices: upload FILE, or take an artifact that is uploaded.
+
+    Example: airfreight shipment create thermostat-2.3.1.bin --product Thermostat --title "v2.3.1" --time NIGHT
+    """
+    if sum(source is not None for source in (file, artifact_id, path)) != 1:
+        raise usage("Exactly one thing can be sent", "Give a FILE, --artifact ID or --path PATH, and only one of them.")
+    with connect() as session:
+        # The product first: a misspelled name must not cost an upload.
+        number = product_id(session, product)
+        sent = _artifact(session, file, artifact_id, path, quiet=as_json)
+        body = present(
+            productId=number,
+            title=title,
+            pathToFirmware=string(sent, "path"),
+            firmwareOriginalFileName=string(sent, "filename"),
+            firmwareInfo=sent.get("firmwareInfo") or {},
+            deviceIds=device or [],
+            shipmentTime=time,
+            attemptsLimit=attempts,
+            compareField=compare,
+            skipFwTypeCheck=skip_type_check,
+            isCritical=critical,
+            isSecure=secure,
+            host=host,
+        )
+        created = session.post(f"{ONE}/create", body)
+        output.record(created, DETAILS, as_json=as_json)
+        output.remark(f"Watch it with `airfreight shipment watch {created.get('id')}`.")
+
+
+@app.command("list")
+def list_(limit: Limit = 50, after: After = None, as_json: AsJson = False) -> None:
+    """List the shipments, whatever door they were made through.
+
+    Example: airfreight shipment list --limit 10
+    """
+    with connect() as session:
+        output.page(session.page(ROLLOUTS, limit=limit, after=after), COLUMNS, as_json=as_json)
+
+
+@app.command()
+def show(number: Id, as_json: AsJson = False) -> None:
+    """Show one shipment.
+
+    Example: airfreight shipment show 31
+    """
+    with connect() as session:
+        output.record(session.get(ONE, shipmentId=number), DETAILS, as_json=as_json)
+
+
+@app.command("devices")
+def list_devices(
+    number: Id,
+    only: Annotated[str | None, typer.Option("--state", help="Only those in this state, such as failed.")] = None,
+    limit: Limit = 50,
+    after: After = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what became of a shipment on each device.
+
+    Example: airfreight shipment devices 31 --state failed
+    """
+    with connect() as session:
+        answer = session.page(f"{ROLLOUTS}/{number}/deliveries", state=only, limit=limit, after=after)
+        output.page(answer, DELIVERIES, as_json=as_json)
+
+
+@app.command("watch")
+def watch_command(
+    number: Id,
+    interval: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds between two looks.")] = 1.0,
+    allow_skipped: Annotated[bool, typer.Option("--allow-skipped", help="Let skipped devices count as good.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Watch a shipment until it ends.
+
+    The exit code is 0 if it finished and every device succeeded, 1 if not, 130 after Ctrl-C (the shipment goes on).
+
+    Example: airfreight shipment watch 31
+    """
+    with connect() as session:
+        with watch.view_for(as_json=as_json) as view:
+            last = watch.follow(lambda: session.get(f"{ROLLOUTS}/{number}"), view, interval)
+        if as_json:
+            output.emit(last)
+        code = watch.verdict(last, allow_skipped=allow_skipped)
+        if code:
+            output.remark(f"Not every device succeeded. See them with `airfreight shipment devices {number}`.")
+        raise typer.Exit(code)
+
+
+@app.command()
+def stop(number: Id, as_json: AsJson = False) -> None:
+    """Stop a shipment for good: devices that have not begun are not updated.
+
+    Example: airfreight shipment stop 31
+    """
+    with connect() as session:
+        stopped = session.put(f"{ONE}/stop", shipmentId=number)
+        _say(stopped, state(stopped.get("status")), as_json=as_json)
+
+
+@app.command()
+def pause(number: Id, as_json: AsJson = False) -> None:
+    """Pause a shipment: no further device begins until `resume`.
+
+    Example: airfreight shipment pause 31
+    """
+    with connect() as session:
+        paused = session.post(f"{ROLLOUTS}/{number}/pause")
+        _say(paused, text(paused.get("state")), as_json=as_json)
+
+
+@app.command()
+def resume(number: Id, as_json: AsJson = False) -> None:
+    """Let a paused shipment go on.
+
+    Example: airfreight shipment resume 31
+    """
+    with connect() as session:
+        resumed = session.post(f"{ROLLOUTS}/{number}/resume")
+        _say(resumed, text(resumed.get("state")), as_json=as_json)
+
+
+@app.command()
+def delete(number: Id, as_json: AsJson = False) -> None:
+    """Delete a shipment that has ended.
+
+    Example: airfreight shipment delete 31
+    """
+    with connect() as session:
+        session.delete(ONE, shipmentId=number)
+        output.removed("shipment", number, as_json=as_json)
+
+
+def _artifact(session: Session, file: Path | None, number: int | None, path: str | None, *, quiet: bool) -> Doc:
+    if file is not None:
+        return artifact.upload(session, file, quiet=quiet)
+    if number is not None:
+        return session.get(f"{artifact.PATH}/{number}")
+    for candidate in session.every(artifact.PATH):
+        if candidate.get("path") == path:
+            return candidate
+    raise CliError(f"No artifact has the path {path!r}", "Run `airfreight artifact list` to see the paths.")
+
+
+def _say(shipment: Doc, now: str, *, as_json: bool) -> None:
+    if as_json:
+        output.emit(shipment)
+    else:
+        output.line(f"Shipment {shipment.get('id')} is {now}.")

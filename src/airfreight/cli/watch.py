@@ -1,0 +1,150 @@
+"""Follows one rollout until it ends: bars in a terminal, plain lines elsewhere, silence for --json."""
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from airfreight.cli import output
+from airfreight.cli.errors import CliError, ExitCode
+from airfreight.cli.http import Doc, printable
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+# How long the server may be away (a restart, a bad link) before watching gives up.
+PATIENCE_SECONDS = 60.0
+ENDS = frozenset({"finished", "stopped"})
+ORDER = (
+    *("queued", "offered", "downloading", "downloaded", "installing", "installed", "activating"),
+    *("succeeded", "failed", "canceled", "skipped"),
+)
+ENDED = frozenset(ORDER[-4:])
+STYLES = {"succeeded": "green", "failed": "red", "canceled": "yellow", "skipped": "bright_black"}
+
+
+class View(AbstractContextManager["View"], Protocol):
+    """Something that shows a rollout again and again."""
+
+    def update(self, rollout: Doc) -> None:
+        """Show the present counts."""
+
+
+def follow(fetch: Callable[[], Doc], view: View, interval_seconds: float) -> Doc:
+    """Fetch and show until the rollout ends; return its last state. Raises CliError if the server stays away."""
+    last_answer_at: float | None = None
+    while True:
+        try:
+            rollout = fetch()
+        except CliError as error:
+            lost = error.code is ExitCode.UNREACHABLE and last_answer_at is not None
+            if not lost or time.monotonic() - (last_answer_at or 0) > PATIENCE_SECONDS:
+                raise
+        else:
+            last_answer_at = time.monotonic()
+            view.update(rollout)
+            if rollout.get("state") in ENDS:
+                return rollout
+        time.sleep(interval_seconds)
+
+
+def counts_of(rollout: Doc) -> dict[str, int]:
+    """Return the counts by state in the order of a delivery's life; states that are new to this version come last."""
+    raw = rollout.get("counts")
+    counts = {k: v for k, v in raw.items() if isinstance(v, int)} if isinstance(raw, dict) else {}
+    known = {state: counts[state] for state in ORDER if state in counts}
+    return known | counts
+
+
+def verdict(rollout: Doc, *, allow_skipped: bool) -> ExitCode:
+    """Say whether a rollout that ended did all it should: OK if it ran to its end and every delivery succeeded."""
+    counts = counts_of(rollout)
+    good = counts.get("succeeded", 0) + (counts.get("skipped", 0) if allow_skipped else 0)
+    complete = rollout.get("state") == "finished" and good == sum(counts.values())
+    return ExitCode.OK if complete else ExitCode.REFUSED
+
+
+def summary(rollout: Doc) -> str:
+    """Return one line: the state, how many deliveries ended, and every count that is not 0."""
+    counts = counts_of(rollout)
+    ended = sum(count for state, count in counts.items() if state in ENDED)
+    shown = ", ".join(f"{state} {count}" for state, count in counts.items() if count)
+    line = f"{rollout.get('state')}: {ended} of {sum(counts.values())} ended"
+    return printable(f"{line} ({shown})" if shown else line)
+
+
+class Silent(AbstractContextManager["Silent"]):
+    """Shows nothing: the last state is printed as JSON by the command."""
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to put away."""
+
+    def update(self, rollout: Doc) -> None:
+        """Show nothing."""
+
+
+class Lines(AbstractContextManager["Lines"]):
+    """Prints a line whenever something changed: for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to put away."""
+
+    def update(self, rollout: Doc) -> None:
+        """Print the summary unless it is the same as before."""
+        line = summary(rollout)
+        if line != self._last:
+            output.line(f"{time.strftime('%H:%M:%S')} {line}")
+            self._last = line
+
+
+class Bars(AbstractContextManager["Bars"]):
+    """Draws a bar for each state, in place."""
+
+    def __init__(self) -> None:
+        from rich.live import Live
+
+        self._live = Live(console=output.console(), auto_refresh=False)
+
+    def __enter__(self) -> Self:
+        """Take over the lines below the cursor."""
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the last bars on the screen."""
+        self._live.__exit__(kind, error, trace)
+
+    def update(self, rollout: Doc) -> None:
+        """Draw the bars."""
+        self._live.update(_bars(rollout), refresh=True)
+
+
+def view_for(*, as_json: bool) -> View:
+    """Return the view that fits where the output goes."""
+    if as_json:
+        return Silent()
+    return Bars() if sys.stdout.isatty() else Lines()
+
+
+def _bars(rollout: Doc) -> "Table":
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    counts = counts_of(rollout)
+    total = sum(counts.values())
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.title = Text(f"{printable(str(rollout.get('title', '')))} - {summary(rollout)}")
+    grid.title_justify = "left"
+    for state, count in counts.items():
+        style = STYLES.get(state, "cyan")
+        bar = ProgressBar(total=max(total, 1), completed=count, width=40, complete_style=style, finished_style=style)
+        grid.add_row(Text(printable(state)), bar, Text(str(count)))
+    return grid

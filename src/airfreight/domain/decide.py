@@ -1,0 +1,216 @@
+"""What to tell a device now: an ordered list of named checks that ends in one instruction. Pure.
+
+The poll uses the instruction, "explain" prints the trace; one function, so the two can never disagree.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import blake2b
+
+from airfreight.domain import windows
+from airfreight.domain.conditions import NO_FACTS, Condition, Facts, meets
+from airfreight.domain.delivery import RANK, Delivery, Event, Offer, Reason, Skip, State
+from airfreight.domain.ids import Millis
+from airfreight.domain.rollout import RolloutState
+from airfreight.domain.windows import DayPart
+
+
+class Do(StrEnum):
+    """The one thing a device is told."""
+
+    NOTHING = "nothing"
+    DOWNLOAD = "download"
+    INSTALL = "install"
+    ACTIVATE = "activate"
+    WAIT = "wait"
+    CANCEL = "cancel"
+
+
+class Mark(StrEnum):
+    PASS = "pass"  # noqa: S105 - a verdict, not a password
+    FAIL = "fail"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the trace: the check's name, how it went and what was looked at."""
+
+    name: str
+    mark: Mark
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What the server knows of a device. `reported`: it has sent its attributes at least once."""
+
+    id: int
+    enabled: bool = True
+    reported: bool = False
+    facts: Facts = NO_FACTS
+    fw_type: str = ""
+    time_zones: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The part of a rollout and its artifact that decides about one device."""
+
+    state: RolloutState
+    artifact: Facts = NO_FACTS
+    fw_type: str = ""
+    condition: Condition = Condition.NONE
+    check_type: bool = False
+    critical: bool = False
+    window: DayPart = DayPart.ANY
+    reset_period_ms: int = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything `decide` looks at: the device and, when it has an open delivery, that delivery and its plan."""
+
+    device: Device
+    delivery: Delivery | None = None
+    plan: Plan | None = None
+    not_before: Millis | None = None
+    tries_since: Millis | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The instruction; the event the server must apply before it may say so; when to look again; the trace."""
+
+    do: Do
+    event: Event | None
+    recheck_at: Millis | None
+    trace: tuple[Check, ...]
+
+
+_INSTRUCTION = {
+    State.OFFERED: Do.DOWNLOAD,
+    State.DOWNLOADING: Do.DOWNLOAD,
+    State.DOWNLOADED: Do.INSTALL,
+    State.INSTALLING: Do.INSTALL,
+    State.INSTALLED: Do.ACTIVATE,
+    State.ACTIVATING: Do.ACTIVATE,
+}
+_WAITING = frozenset({State.OFFERED, State.DOWNLOADED, State.INSTALLED})
+
+_ENABLED = Check("device enabled", Mark.PASS, "the device is enabled")
+IDLE = Decision(
+    Do.NOTHING, None, None, (_ENABLED, Check("open delivery", Mark.FAIL, "no rollout waits for this device"))
+)
+DISABLED = Decision(Do.NOTHING, None, None, (Check("device enabled", Mark.FAIL, "the device is disabled"),))
+
+
+def decide(snapshot: Snapshot, now: Millis) -> Decision:
+    """The instruction for a device at `now` and the trace of every check up to the one that decided."""
+    if not snapshot.device.enabled:
+        return DISABLED
+    if snapshot.delivery is None or snapshot.plan is None:
+        return IDLE
+    walk = _Walk(snapshot.device, snapshot.delivery, snapshot.plan, snapshot, now)
+    return walk.queued() if snapshot.delivery.state is State.QUEUED else walk.active()
+
+
+class _Walk:
+    """One run through the checks: each adds its line, the first that stops gives the decision."""
+
+    def __init__(self, device: Device, delivery: Delivery, plan: Plan, snapshot: Snapshot, now: Millis) -> None:
+        self.device, self.delivery, self.plan, self.snapshot, self.now = device, delivery, plan, snapshot, now
+        self.trace = [
+            _ENABLED,
+            Check("open delivery", Mark.PASS, f"state {delivery.state}, attempt {delivery.attempt}"),
+        ]
+
+    def active(self) -> Decision:
+        """A device with an attempt under way goes on, unless a cancel wish, a pause or a closed window stops it."""
+        state = self.delivery.state
+        if self.delivery.cancel_requested:
+            return self._stop("cancel wish", "an operator asked to cancel this delivery", Do.CANCEL)
+        self._pass("cancel wish", "nobody asked to cancel")
+        if self.plan.state is RolloutState.PAUSED and state in _WAITING:
+            return self._stop("rollout running", "the rollout is paused", Do.WAIT)
+        self._pass("rollout running", f"the rollout is {self.plan.state}")
+        if state is State.OFFERED and (closed := self._closed_window()):
+            return closed
+        self._info("instruction", f"state {state}")
+        return Decision(_INSTRUCTION[state], None, None, tuple(self.trace))
+
+    def queued(self) -> Decision:
+        """A device that waits for its offer."""
+        if self.plan.state is not RolloutState.RUNNING:
+            return self._stop("rollout running", f"the rollout is {self.plan.state}")
+        self._pass("rollout running", "the rollout is running")
+        not_before = self.snapshot.not_before
+        if not_before is not None and not_before > self.now:
+            return self._stop(
+                "retry pause", "the last try failed; a pause comes before the next", recheck_at=not_before
+            )
+        if unfit := self._unfit():
+            return unfit
+        if closed := self._closed_window():
+            return closed
+        limit = self.delivery.attempts_limit
+        self._pass("attempts left", f"try {self.delivery.tries} of {limit} in this period")
+        since = self.snapshot.tries_since
+        fresh = since is not None and self.now - since >= self.plan.reset_period_ms
+        return Decision(Do.DOWNLOAD, Offer(fresh=fresh), None, tuple(self.trace))
+
+    def _unfit(self) -> Decision | None:
+        """Type and condition: what the device reported against what the file says."""
+        needs_report = self.plan.check_type or self.plan.condition is not Condition.NONE
+        if needs_report and not self.device.reported:
+            return self._stop("attributes known", "the device has not reported its attributes yet")
+        if self.plan.check_type:
+            words = f"device type {self.device.fw_type!r}, artifact type {self.plan.fw_type!r}"
+            if not self.plan.fw_type or self.device.fw_type != self.plan.fw_type:
+                return self._stop("type matches", words, event=Skip(Reason.TYPE_MISMATCH))
+            self._pass("type matches", words)
+        met, words = meets(self.plan.condition, self.device.facts, self.plan.artifact)
+        if not met:
+            return self._stop("condition met", words, event=Skip(Reason.CONDITION_NOT_MET))
+        self._pass("condition met", words)
+        return None
+
+    def _closed_window(self) -> Decision | None:
+        if self.plan.critical:
+            self._pass("window open", "critical: the window is not looked at")
+            return None
+        tz = windows.zone(*self.device.time_zones)
+        opens = windows.opens_at(self.plan.window, self.now, tz)
+        words = f"{self.plan.window} in {tz.key}"
+        if opens is None:
+            self._pass("window open", words)
+            return None
+        offered = self.delivery.state is State.OFFERED
+        return self._stop("window open", words, Do.WAIT if offered else Do.NOTHING, recheck_at=opens)
+
+    def _pass(self, name: str, detail: str) -> None:
+        self.trace.append(Check(name, Mark.PASS, detail))
+
+    def _info(self, name: str, detail: str) -> None:
+        self.trace.append(Check(name, Mark.INFO, detail))
+
+    def _stop(
+        self,
+        name: str,
+        detail: str,
+        do: Do = Do.NOTHING,
+        *,
+        event: Event | None = None,
+        recheck_at: Millis | None = None,
+    ) -> Decision:
+        self.trace.append(Check(name, Mark.FAIL, detail))
+        return Decision(do, event, recheck_at, tuple(self.trace))
+
+
+def spread(device_id: int, seconds: float) -> int:
+    """`seconds` moved by up to a quarter either way by a hash of the device, so that a herd never keeps step."""
+    share = blake2b(device_id.to_bytes(8, "big"), digest_size=2).digest()
+    return max(1, round(seconds * (0.75 + int.from_bytes(share, "big") / 0x1FFFE)))
+
+
+assert set(_INSTRUCTION) == {state for state, rank in RANK.items() if rank}  # noqa: S101 - a table, checked at import

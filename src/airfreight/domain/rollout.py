@@ -1,0 +1,57 @@
+"""The rollout machine: what the fleet does, in one table of (state, event). Pure.
+
+The state is stored, never derived from counters: an empty rollout is not a finished one.
+"""
+
+from enum import StrEnum
+
+from airfreight.domain.delivery import Verdict
+
+
+class RolloutState(StrEnum):
+    PENDING_APPROVAL = "pending_approval"
+    READY = "ready"
+    RUNNING = "running"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+
+
+class RolloutEvent(StrEnum):
+    APPROVE = "approve"
+    START = "start"
+    PAUSE = "pause"
+    STOP = "stop"
+    ALL_ENDED = "all_ended"
+    GATE_TRIPPED = "gate_tripped"
+
+
+OVER = frozenset({RolloutState.FINISHED, RolloutState.STOPPED})
+DELETABLE = OVER | {RolloutState.READY, RolloutState.PENDING_APPROVAL}
+
+_S, _E = RolloutState, RolloutEvent
+
+TABLE: dict[tuple[RolloutState, RolloutEvent], RolloutState] = {
+    (_S.PENDING_APPROVAL, _E.APPROVE): _S.READY,
+    (_S.PENDING_APPROVAL, _E.STOP): _S.STOPPED,
+    (_S.READY, _E.START): _S.RUNNING,
+    (_S.READY, _E.STOP): _S.STOPPED,
+    (_S.RUNNING, _E.START): _S.RUNNING,
+    (_S.RUNNING, _E.PAUSE): _S.PAUSED,
+    (_S.RUNNING, _E.STOP): _S.STOPPED,
+    (_S.RUNNING, _E.ALL_ENDED): _S.FINISHED,
+    (_S.RUNNING, _E.GATE_TRIPPED): _S.PAUSED,
+    (_S.PAUSED, _E.START): _S.RUNNING,
+    (_S.PAUSED, _E.PAUSE): _S.PAUSED,
+    (_S.PAUSED, _E.STOP): _S.STOPPED,
+    (_S.PAUSED, _E.ALL_ENDED): _S.FINISHED,
+}
+"""Every pair that is not here is refused."""
+
+
+def step(state: RolloutState, event: RolloutEvent) -> tuple[RolloutState, Verdict]:
+    """The state after `event`, and MOVED, NOTED (already there) or REFUSED. Never raises."""
+    after = TABLE.get((state, event))
+    if after is None:
+        return state, Verdict.REFUSED
+    return after, Verdict.NOTED if after is state else Verdict.MOVED

@@ -1,0 +1,58 @@
+"""The outside, as the services see it. Adapters implement these; app.py chooses which."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+
+class BlobWriter(Protocol):
+    """A file being received: bytes in, hashed on the way, nothing kept until `commit`."""
+
+    size: int
+
+    def write(self, chunk: bytes) -> None:
+        """Append; may block while the disk and the hashes catch up."""
+        ...
+
+    def commit(self) -> "Blob":
+        """Make it durable under its content hash. Raises OSError when the disk refuses."""
+        ...
+
+    def abort(self) -> None:
+        """Leave nothing behind. Safe to call after anything."""
+        ...
+
+
+class Blob(Protocol):
+    """A stored, hashed file: `sha256` and `md5` in hex, `path` readable on this machine."""
+
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def md5(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def path(self) -> Path: ...
+
+
+class Blobs(Protocol):
+    """Content-addressed files."""
+
+    def receive(self) -> BlobWriter: ...
+
+    def path(self, sha256: str) -> Path:
+        """Where the bytes are; the file may be missing (then opening it raises FileNotFoundError)."""
+        ...
+
+    def remove(self, sha256: str) -> None:
+        """Delete the bytes; a missing file is fine."""
+        ...
+
+    def free_bytes(self) -> int: ...
+
+
+class Announcer(Protocol):
+    """Where facts from the outbox go. At least once, in order per stream; an exception means "try again later"."""
+
+    def announce(self, *, organization_id: int, stream: str, kind: str, body: Mapping[str, object]) -> None: ...

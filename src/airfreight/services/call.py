@@ -1,0 +1,41 @@
+"""`Call`: who asks for what, when, on which transaction. Made once at an edge; nobody below it reads a clock."""
+
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
+
+from airfreight.domain.access import Permission, Principal
+from airfreight.domain.errors import forbidden, not_found
+from airfreight.domain.ids import Millis
+from airfreight.ports import Blobs
+from airfreight.services.credentials import Keyring
+from airfreight.settings import Settings
+from airfreight.store import organizations
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, command or worker tick. `organization_id` is the organization acted on, already allowed."""
+
+    principal: Principal
+    organization_id: int
+    now: Millis
+    connection: Connection
+    settings: Settings
+    keyring: Keyring
+    blobs: Blobs
+
+    def need(self, permission: Permission) -> None:
+        """Raises Refusal(FORBIDDEN) unless the caller has `permission`; the first line of every verb."""
+        if permission not in self.principal.permissions:
+            raise forbidden(
+                f"This needs the permission {permission}. Ask an administrator of your organization for it."
+            )
+
+    def within(self, organization_id: int | None) -> "Call":
+        """The same call on another organization: the caller's own or one below it, else Refusal(NOT_FOUND)."""
+        if organization_id is None or organization_id == self.organization_id:
+            return self
+        if not organizations.is_below(self.connection, organization_id, self.principal.organization_id):
+            raise not_found("Organization")
+        return replace(self, organization_id=organization_id)

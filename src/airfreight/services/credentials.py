@@ -1,0 +1,57 @@
+"""Tokens and passwords: how they are made, and the only forms in which they are stored.
+
+Tokens are random and stored as HMAC-SHA-256 under the server's key; passwords are argon2id.
+"""
+
+import hmac
+import secrets
+
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error, InvalidHashError
+
+_hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+_NOBODY = _hasher.hash(secrets.token_hex(16))
+"""Checked when there is no such user, so that a stranger learns nothing from the time it takes."""
+
+
+class Keyring:
+    """The server's secret key and what is derived with it."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def digest(self, token: str) -> bytes:
+        """The 32 bytes under which a token is stored and found. Any text is fine, also one that never was a token."""
+        return hmac.digest(self._key, token.encode("utf-8", "surrogatepass"), "sha256")
+
+
+def same(a: bytes, b: bytes) -> bool:
+    """Constant-time comparison of two digests."""
+    return hmac.compare_digest(a, b)
+
+
+def new_token() -> str:
+    """An operator's token: 40 characters of [A-Za-z0-9_-], 240 random bits."""
+    return secrets.token_urlsafe(30)
+
+
+def new_device_token() -> str:
+    """A device's token: 32 characters (small clients have small buffers), 192 random bits."""
+    return secrets.token_urlsafe(24)
+
+
+def new_client_id() -> str:
+    return "oa2-client-id_" + secrets.token_urlsafe(24)
+
+
+def hash_password(password: str) -> str:
+    return _hasher.hash(password)
+
+
+def check_password(stored: str | None, password: str) -> bool:
+    """Whether `password` is the one behind `stored`; takes as long when there is nothing stored."""
+    try:
+        _hasher.verify(stored or _NOBODY, password)
+    except (Argon2Error, InvalidHashError):
+        return False
+    return stored is not None

@@ -1,0 +1,131 @@
+"""Every setting, once: name, default, meaning. Read from `AIRFREIGHT_<NAME>`;
+docs/settings.md is generated from here.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TypeVar
+
+_BOOLS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
+_T = TypeVar("_T")
+
+
+def _setting(default: _T, words: str, *, secret: bool = False) -> _T:
+    return field(default=default, metadata={"words": words, "secret": secret})
+
+
+class SettingError(ValueError):
+    """A setting that cannot be read; the message names the variable and what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator can set. Durations are in seconds, sizes in bytes."""
+
+    data: Path = _setting(Path("data"), "Folder for the SQLite database, the blobs and the server's secret key.")
+    host: str = _setting("127.0.0.1", "Address to listen on.")
+    port: int = _setting(8080, "Port to listen on.")
+    workers: int = _setting(1, "Server processes that share the port.")
+    database_url: str = _setting(
+        "", "`postgresql://user:password@host/name`; empty means SQLite in the data folder.", secret=True
+    )
+    public_url: str = _setting(
+        "", "Base of the URLs given to devices, such as `https://ota.example.com`; empty means the request's own Host."
+    )
+    admin_email: str = _setting("", "Email of the first user, made at the first start.")
+    admin_password: str = _setting(
+        "", "Password of the first user; empty means a random one, printed once.", secret=True
+    )
+    client_id: str = _setting("", "Id of the first API client, made at the first start.")
+    client_secret: str = _setting(
+        "", "Secret of the first API client; empty means a random one, printed once.", secret=True
+    )
+    secret_key: str = _setting(
+        "",
+        "Key under which tokens are hashed (32 characters or more); empty means one made in the data folder.",
+        secret=True,
+    )
+    token_seconds: int = _setting(86_400, "How long an operator's access and refresh tokens live.")
+    poll_seconds: int = _setting(300, "How often an idle device is asked to poll; spread by a quarter either way.")
+    retry_seconds: int = _setting(60, "Pause before a failed delivery is offered again; doubles with each try.")
+    deadline_seconds: int = _setting(
+        86_400, "How long a device may be silent in the middle of an attempt before the attempt counts as failed."
+    )
+    online_seconds: int = _setting(900, "A device heard from within this time is shown as online.")
+    max_upload_bytes: int = _setting(2 * 1024**3, "Largest artifact accepted by `PUT /api/v1/artifacts`.")
+    max_form_bytes: int = _setting(10 * 1024**2, "Largest file accepted by the multipart `POST /api/upload`.")
+    max_body_bytes: int = _setting(2 * 1024**2, "Largest JSON body accepted anywhere.")
+    chunk_seconds: int = _setting(30, "How long the server waits for the next bytes of a body.")
+    min_free_bytes: int = _setting(256 * 1024**2, "Uploads are refused when the disk would have less than this left.")
+    history_limit: int = _setting(200, "History rows kept per delivery; later notes are counted but not kept.")
+    accel_prefix: str = _setting(
+        "", "nginx's internal location of the blob folder; when set, downloads leave by `X-Accel-Redirect`."
+    )
+    log_level: str = _setting("info", "debug, info, warning or error.")
+
+    @property
+    def url(self) -> str:
+        """The SQLAlchemy URL of the database."""
+        if not self.database_url:
+            return f"sqlite:///{(self.data / 'airfreight.db').absolute()}"
+        scheme, separator, rest = self.database_url.partition("://")
+        if scheme in {"postgresql", "postgres", "postgresql+psycopg"} and separator:
+            return f"postgresql+psycopg://{rest}"
+        raise SettingError("AIRFREIGHT_DATABASE_URL must begin with postgresql:// (or be empty for SQLite).")
+
+
+def load(environ: Mapping[str, str] | None = None, **given: object) -> Settings:
+    """Settings from the environment, with `given` (not None) taking precedence. Raises SettingError."""
+    environ = os.environ if environ is None else environ
+    values: dict[str, object] = {}
+    for item in fields(Settings):
+        name = variable(item.name)
+        if given.get(item.name) is not None:
+            values[item.name] = given[item.name]
+        elif name in environ:
+            values[item.name] = _read(name, environ[name], item.default)
+    settings = Settings(**values)  # type: ignore[arg-type]
+    _check(settings)
+    return settings
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"AIRFREIGHT_{name.upper()}"
+
+
+def _read(name: str, text: str, default: object) -> object:
+    if isinstance(default, Path):
+        return Path(text)
+    if isinstance(default, int):
+        if not text.strip().isascii() or not text.strip().isdigit():
+            raise SettingError(f"{name} must be a whole number.")
+        return int(text)
+    return text
+
+
+def _check(settings: Settings) -> None:
+    if not 0 <= settings.port <= 65_535:
+        raise SettingError("AIRFREIGHT_PORT must be 0 to 65535.")
+    if not 1 <= settings.workers <= 64:
+        raise SettingError("AIRFREIGHT_WORKERS must be 1 to 64.")
+    for name in (
+        "poll_seconds",
+        "deadline_seconds",
+        "token_seconds",
+        "online_seconds",
+        "chunk_seconds",
+        "history_limit",
+    ):
+        if getattr(settings, name) < 1:
+            raise SettingError(f"{variable(name)} must be at least 1.")
+    if settings.secret_key and len(settings.secret_key) < 32:
+        raise SettingError("AIRFREIGHT_SECRET_KEY must have 32 characters or more.")
+    if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
+        raise SettingError("AIRFREIGHT_PUBLIC_URL must begin with http:// or https://.")
+    if settings.log_level not in {"debug", "info", "warning", "error"}:
+        raise SettingError("AIRFREIGHT_LOG_LEVEL must be debug, info, warning or error.")

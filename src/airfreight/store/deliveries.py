@@ -1,0 +1,395 @@
+"""Rows of deliveries, attempts, history and counters. Only `services.deliveries` may import this module.
+
+One wide row (`Row`) serves polls, reports, sweeps and explanations: the delivery with its rollout's policy, its first
+artifact and its device.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Select, bindparam, func, insert, literal, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from airfreight.store.hot import HotSelect, keys
+from airfreight.store.tables import (
+    artifacts,
+    attempts,
+    counters,
+    deliveries,
+    devices,
+    history,
+    open_delivery,
+    organizations,
+    products,
+    rollout_artifacts,
+    rollouts,
+)
+
+Counter = tuple[int, str, int, str]
+"""rollout id, state, reached, reason: what a counter counts."""
+
+
+class Row(NamedTuple):
+    """A device and, when it has one, a delivery with what decides about it (all None otherwise)."""
+
+    device_id: int
+    token_hash: bytes | None
+    organization_id: int
+    product_id: int
+    device_uid: str
+    enabled: bool
+    device_version: str
+    device_build: str
+    device_fw_type: str
+    device_library_version: str
+    device_time_zone: str
+    attributes_at: int | None
+    product_time_zone: str
+    organization_time_zone: str
+    id: int | None
+    rollout_id: int
+    state: str
+    version: int
+    attempts_limit: int
+    attempt: int
+    tries: int
+    attempt_id: int | None
+    cancel_requested: bool
+    reached: int
+    reason: str
+    from_version: str
+    from_build: str
+    events: int
+    not_before: int | None
+    tries_since: int | None
+    deadline_at: int | None
+    rollout_state: str
+    finish_on: str
+    on_conflict: str
+    deadline_seconds: int
+    reset_period_ms: int
+    condition: str
+    check_type: bool
+    critical: bool
+    day_part: str
+    host: str
+    secure: bool
+    artifact_version: str
+    artifact_build: str
+    artifact_fw_type: str
+    artifact_library_version: str
+
+
+_columns = (
+    devices.c.id,
+    devices.c.token_hash,
+    devices.c.organization_id,
+    devices.c.product_id,
+    devices.c.uid,
+    devices.c.enabled,
+    devices.c.version,
+    devices.c.build,
+    devices.c.fw_type,
+    devices.c.library_version,
+    devices.c.time_zone,
+    devices.c.attributes_at,
+    products.c.time_zone,
+    organizations.c.time_zone,
+    deliveries.c.id,
+    deliveries.c.rollout_id,
+    deliveries.c.state,
+    deliveries.c.version,
+    deliveries.c.attempts_limit,
+    deliveries.c.attempt,
+    deliveries.c.tries,
+    deliveries.c.attempt_id,
+    deliveries.c.cancel_requested,
+    deliveries.c.reached,
+    deliveries.c.reason,
+    deliveries.c.from_version,
+    deliveries.c.from_build,
+    deliveries.c.events,
+    deliveries.c.not_before,
+    deliveries.c.tries_since,
+    deliveries.c.deadline_at,
+    rollouts.c.state,
+    rollouts.c.finish_on,
+    rollouts.c.on_conflict,
+    rollouts.c.deadline_seconds,
+    rollouts.c.reset_period_ms,
+    rollouts.c.condition,
+    rollouts.c.check_type,
+    rollouts.c.critical,
+    rollouts.c.day_part,
+    rollouts.c.host,
+    rollouts.c.secure,
+    artifacts.c.version,
+    artifacts.c.build,
+    artifacts.c.fw_type,
+    artifacts.c.library_version,
+)
+
+_first = (rollout_artifacts.c.rollout_id == rollouts.c.id) & (rollout_artifacts.c.position == 0)
+
+
+def _per_device() -> Select[Any]:
+    """Every device, with its open deliveries if it has any (a row each)."""
+    joined = (
+        devices.join(products, products.c.id == devices.c.product_id)
+        .join(organizations, organizations.c.id == devices.c.organization_id)
+        .outerjoin(deliveries, (deliveries.c.device_id == devices.c.id) & open_delivery)
+        .outerjoin(rollouts, rollouts.c.id == deliveries.c.rollout_id)
+        .outerjoin(rollout_artifacts, _first)
+        .outerjoin(artifacts, artifacts.c.id == rollout_artifacts.c.artifact_id)
+    )
+    return select(*_columns).select_from(joined).where(devices.c.deleted_at.is_(None))
+
+
+def _per_delivery() -> Select[Any]:
+    """Deliveries, whatever their state and whether or not their device still exists."""
+    joined = (
+        deliveries.join(devices, devices.c.id == deliveries.c.device_id)
+        .join(products, products.c.id == devices.c.product_id)
+        .join(organizations, organizations.c.id == devices.c.organization_id)
+        .join(rollouts, rollouts.c.id == deliveries.c.rollout_id)
+        .join(rollout_artifacts, _first)
+        .join(artifacts, artifacts.c.id == rollout_artifacts.c.artifact_id)
+    )
+    return select(*_columns).select_from(joined)
+
+
+_by_token = HotSelect(_per_device().where(devices.c.token_hash.in_(keys("keys"))))
+_by_device = HotSelect(_per_device().where(devices.c.id.in_(keys("keys"))))
+_by_id = HotSelect(_per_delivery().where(deliveries.c.id.in_(keys("keys"))))
+_attempts = HotSelect(select(attempts.c.id, attempts.c.delivery_id).where(attempts.c.id.in_(keys("keys"))))
+_reports = HotSelect(
+    select(history.c.attempt_id, history.c.seq, history.c.verdict).where(
+        history.c.attempt_id.in_(keys("keys")), history.c.seq.is_not(None)
+    )
+)
+
+
+def by_token(connection: Connection, hashes: Sequence[bytes]) -> list[Row]:
+    """Devices by token hash, each with its open deliveries: the statement of every poll."""
+    return [Row(*row) for row in _by_token(connection, hashes)]
+
+
+def by_device(connection: Connection, device_ids: Sequence[int]) -> list[Row]:
+    """The same by device id."""
+    return [Row(*row) for row in _by_device(connection, device_ids)]
+
+
+def by_id(connection: Connection, delivery_ids: Sequence[int]) -> list[Row]:
+    """Deliveries by id, ended ones too."""
+    return [Row(*row) for row in _by_id(connection, delivery_ids)]
+
+
+def deliveries_of_attempts(connection: Connection, attempt_ids: Sequence[int]) -> dict[int, int]:
+    """Attempt id -> delivery id, for the attempts that exist."""
+    return dict(_attempts(connection, attempt_ids)) if attempt_ids else {}
+
+
+def answered_reports(connection: Connection, attempt_ids: Sequence[int]) -> dict[tuple[int, int], str]:
+    """(attempt id, seq) -> verdict of every report already taken for these attempts."""
+    rows = _reports(connection, attempt_ids) if attempt_ids else []
+    return {(attempt, seq): verdict for attempt, seq, verdict in rows}
+
+
+def expired(connection: Connection, now: int, limit: int) -> list[int]:
+    """Deliveries whose deadline has passed, the oldest first."""
+    query = select(deliveries.c.id).where(deliveries.c.deadline_at.is_not(None), deliveries.c.deadline_at <= now)
+    return list(connection.scalars(query.order_by(deliveries.c.deadline_at).limit(limit)))
+
+
+def open_ids(connection: Connection, rollout_id: int, after: int, limit: int) -> list[int]:
+    """Open deliveries of a rollout, by id after `after`."""
+    query = select(deliveries.c.id).where(deliveries.c.rollout_id == rollout_id, open_delivery, deliveries.c.id > after)
+    return list(connection.scalars(query.order_by(deliveries.c.id).limit(limit)))
+
+
+def superseded_ids(connection: Connection, rollout_id: int, after: int, limit: int) -> list[int]:
+    """Queued deliveries of older superseding rollouts whose devices this rollout is for, too."""
+    newer = deliveries.alias("newer")
+    query = (
+        select(deliveries.c.id)
+        .join(newer, (newer.c.device_id == deliveries.c.device_id) & (newer.c.rollout_id == rollout_id))
+        .join(rollouts, rollouts.c.id == deliveries.c.rollout_id)
+        .where(
+            open_delivery,
+            deliveries.c.state == "queued",
+            deliveries.c.rollout_id < rollout_id,
+            rollouts.c.on_conflict == "supersede",
+            deliveries.c.id > after,
+        )
+    )
+    return list(connection.scalars(query.order_by(deliveries.c.id).limit(limit)))
+
+
+def enqueue(
+    connection: Connection,
+    *,
+    organization_id: int,
+    rollout_id: int,
+    attempts_limit: int,
+    now: int,
+    product_id: int,
+    device_ids: Sequence[int] | None,
+) -> int:
+    """Queue a rollout for the product's devices (all, or those named) that it does not have yet; how many."""
+    source = select(
+        literal(organization_id),
+        literal(rollout_id),
+        devices.c.id,
+        literal("queued"),
+        literal(attempts_limit),
+        literal(now),
+    ).where(
+        devices.c.organization_id == organization_id,
+        devices.c.product_id == product_id,
+        devices.c.deleted_at.is_(None),
+        ~select(deliveries.c.id)
+        .where(deliveries.c.rollout_id == rollout_id, deliveries.c.device_id == devices.c.id)
+        .exists(),
+    )
+    names = ["organization_id", "rollout_id", "device_id", "state", "attempts_limit", "updated_at"]
+    queued = 0
+    for some in [None] if device_ids is None else _chunks(device_ids, 10_000):
+        query = source if some is None else source.where(devices.c.id.in_(some))
+        queued += connection.execute(insert(deliveries).from_select(names, query)).rowcount
+    return queued
+
+
+def new_attempts(connection: Connection, delivery_ids: Sequence[int], now: int) -> dict[int, int]:
+    """One new attempt for each delivery: delivery id -> attempt id."""
+    rows = [{"delivery_id": delivery_id, "offered_at": now} for delivery_id in delivery_ids]
+    made = connection.execute(insert(attempts).returning(attempts.c.delivery_id, attempts.c.id), rows)
+    return {row.delivery_id: row.id for row in made}
+
+
+_move = (
+    update(deliveries)
+    .where(deliveries.c.id == bindparam("the_id"), deliveries.c.version == bindparam("the_version"))
+    .values(
+        version=deliveries.c.version + 1,
+        **{
+            name: bindparam(name)
+            for name in (
+                "state",
+                "attempt",
+                "tries",
+                "attempt_id",
+                "cancel_requested",
+                "reached",
+                "reason",
+                "from_version",
+                "from_build",
+                "events",
+                "not_before",
+                "tries_since",
+                "deadline_at",
+                "updated_at",
+            )
+        },
+    )
+)
+
+
+def move(connection: Connection, rows: list[dict[str, Any]]) -> int:
+    """Compare-and-set: write each row where id and version still match; how many did."""
+    return connection.execute(_move, rows).rowcount if rows else 0
+
+
+def add_history(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(insert(history), rows)
+
+
+def fold(connection: Connection, deltas: Mapping[Counter, int], now: int) -> None:
+    """Add the deltas of one transaction to the counters; keys in one order, so that two writers never deadlock."""
+    rows = [
+        {"rollout_id": key[0], "state": key[1], "reached": key[2], "reason": key[3], "n": n, "updated_at": now}
+        for key, n in sorted(deltas.items())
+        if n
+    ]
+    if not rows:
+        return
+    upsert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(counters)
+    statement = upsert.on_conflict_do_update(
+        index_elements=["rollout_id", "state", "reached", "reason"],
+        set_={"n": counters.c.n + upsert.excluded.n, "updated_at": upsert.excluded.updated_at},
+    )
+    connection.execute(statement, rows)
+
+
+def totals(connection: Connection, rollout_ids: Iterable[int]) -> dict[int, list[tuple[str, int, str, int, int]]]:
+    """Rollout id -> its counters as (state, reached, reason, n, updated_at): a handful of rows each."""
+    query = select(
+        counters.c.rollout_id,
+        counters.c.state,
+        counters.c.reached,
+        counters.c.reason,
+        counters.c.n,
+        counters.c.updated_at,
+    ).where(counters.c.rollout_id.in_(list(rollout_ids)), counters.c.n != 0)
+    found: dict[int, list[tuple[str, int, str, int, int]]] = {}
+    for rollout_id, *rest in connection.execute(query):
+        found.setdefault(rollout_id, []).append(tuple(rest))
+    return found
+
+
+def recount(connection: Connection, rollout_id: int) -> dict[tuple[str, int, str], int]:
+    """What the counters should say, counted from the rows."""
+    columns = (deliveries.c.state, deliveries.c.reached, deliveries.c.reason)
+    query = select(*columns, func.count()).where(deliveries.c.rollout_id == rollout_id).group_by(*columns)
+    return {(state, reached, reason): n for state, reached, reason, n in connection.execute(query)}
+
+
+def listed(
+    connection: Connection, organization_id: int, rollout_id: int, *, state: str | None, after: int, limit: int
+) -> list[Any]:
+    """Deliveries of a rollout for people, by delivery id after `after`."""
+    query = (
+        select(deliveries, devices.c.uid.label("device_uid"), devices.c.name.label("device_name"))
+        .join(devices, devices.c.id == deliveries.c.device_id)
+        .where(
+            deliveries.c.organization_id == organization_id,
+            deliveries.c.rollout_id == rollout_id,
+            deliveries.c.id > after,
+        )
+    )
+    if state:
+        query = query.where(deliveries.c.state == state)
+    return list(connection.execute(query.order_by(deliveries.c.id).limit(limit)))
+
+
+def of_device(connection: Connection, organization_id: int, device_id: int, limit: int) -> list[Any]:
+    """The latest deliveries of a device with their rollout's title, newest first."""
+    query = (
+        select(deliveries, rollouts.c.title)
+        .join(rollouts, rollouts.c.id == deliveries.c.rollout_id)
+        .where(deliveries.c.organization_id == organization_id, deliveries.c.device_id == device_id)
+    )
+    return list(connection.execute(query.order_by(deliveries.c.id.desc()).limit(limit)))
+
+
+def target_ids(connection: Connection, rollout_ids: Sequence[int]) -> dict[int, list[int]]:
+    """Rollout id -> the ids of the devices it was made for."""
+    found: dict[int, list[int]] = {rollout_id: [] for rollout_id in rollout_ids}
+    query = select(deliveries.c.rollout_id, deliveries.c.device_id).where(deliveries.c.rollout_id.in_(rollout_ids))
+    for rollout_id, device_id in connection.execute(query.order_by(deliveries.c.id)):
+        found[rollout_id].append(device_id)
+    return found
+
+
+def history_of(connection: Connection, organization_id: int, delivery_id: int, limit: int) -> list[Any]:
+    """The history of a delivery, oldest first."""
+    query = (
+        select(history)
+        .join(deliveries, deliveries.c.id == history.c.delivery_id)
+        .where(deliveries.c.organization_id == organization_id, history.c.delivery_id == delivery_id)
+    )
+    return list(connection.execute(query.order_by(history.c.id).limit(limit)))
+
+
+def _chunks(values: Sequence[int], size: int) -> list[Sequence[int]]:
+    return [values[start : start + size] for start in range(0, len(values), size)]

@@ -1,0 +1,353 @@
+"""All tables on one page. Rules they hold are constraints and indexes; everything else lives in services.
+
+Times are milliseconds since the epoch (UTC) and end in `_at`. Every row that belongs to an organization says so.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    literal_column,
+    text,
+)
+
+from airfreight.domain.delivery import ENDS, THE_SIX, State
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Big = BigInteger().with_variant(Integer(), "sqlite")
+"""A 64-bit id: on SQLite an INTEGER PRIMARY KEY has 64 bits, and only that spelling increments by itself."""
+
+
+def _id(kind: Any = Integer) -> Column[int]:  # noqa: ANN401 - a column type or an instance of one
+    return Column("id", kind, primary_key=True, autoincrement=True)
+
+
+def _organization(*, index: bool = True) -> Column[int]:
+    return Column("organization_id", ForeignKey("organizations.id"), nullable=False, index=index)
+
+
+def _at(name: str, *, nullable: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=nullable)
+
+
+def _text(name: str, length: int, default: str | None = "") -> Column[str]:
+    return Column(name, String(length), nullable=False, server_default=default)
+
+
+def _states(states: tuple[State, ...]) -> str:
+    return "(" + ", ".join(f"'{state}'" for state in states) + ")"
+
+
+SQL_ACTIVE = f"state IN {_states(THE_SIX)}"
+SQL_OPEN = f"state IN {_states(tuple(state for state in State if state not in ENDS))}"
+"""Literal, so that both databases see that a query's condition is a partial index's condition."""
+
+organizations = Table(
+    "organizations",
+    metadata,
+    _id(),
+    Column("parent_id", ForeignKey("organizations.id"), index=True),
+    _text("name", 100),
+    _text("time_zone", 64),
+    _at("created_at"),
+)
+
+users = Table(
+    "users",
+    metadata,
+    _id(),
+    _organization(),
+    Column("email", String(254), nullable=False, unique=True),
+    _text("name", 100),
+    _text("role", 16, None),
+    _text("password_hash", 200, None),
+    _at("created_at"),
+)
+
+clients = Table(
+    "clients",
+    metadata,
+    _id(),
+    _organization(),
+    _text("name", 64),
+    Column("client_id", String(64), nullable=False, unique=True),
+    Column("secret_hash", LargeBinary(32), nullable=False),
+    Column("owner_user_id", ForeignKey("users.id", ondelete="SET NULL")),
+    _at("created_at"),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    _id(Big),
+    _organization(),
+    Column("kind", String(8), nullable=False),
+    Column("hash", LargeBinary(32), nullable=False, unique=True),
+    Column("client_id", ForeignKey("clients.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), index=True),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+)
+
+enrollment_keys = Table(
+    "enrollment_keys",
+    metadata,
+    _id(),
+    _organization(),
+    _text("name", 64),
+    Column("hash", LargeBinary(32), nullable=False, unique=True),
+    _at("created_at"),
+)
+
+products = Table(
+    "products",
+    metadata,
+    _id(),
+    _organization(index=False),
+    _text("name", 100, None),
+    _text("description", 1000),
+    _text("time_zone", 64),
+    _at("created_at"),
+    UniqueConstraint("organization_id", "name"),
+)
+
+devices = Table(
+    "devices",
+    metadata,
+    _id(),
+    _organization(index=False),
+    Column("product_id", ForeignKey("products.id"), nullable=False),
+    Column("parent_id", ForeignKey("devices.id")),
+    _text("uid", 64, None),
+    _text("name", 100),
+    Column("token_hash", LargeBinary(32), unique=True),
+    Column("enabled", Boolean, nullable=False, server_default=text("true")),
+    _text("version", 64),
+    _text("build", 64),
+    _text("board", 64),
+    _text("fw_type", 64),
+    _text("library_version", 64),
+    _text("time_zone", 64),
+    Column("attributes", Text, nullable=False, server_default="{}"),
+    _at("attributes_at", nullable=True),
+    _at("created_at"),
+    _at("deleted_at", nullable=True),
+    Index(
+        "uq_devices_uid",
+        "organization_id",
+        "uid",
+        unique=True,
+        sqlite_where=text("deleted_at IS NULL"),
+        postgresql_where=text("deleted_at IS NULL"),
+    ),
+    Index("ix_devices_product", "product_id", "id"),
+    Index("ix_devices_organization", "organization_id", "id"),
+)
+
+device_seen = Table(
+    "device_seen",
+    metadata,
+    Column("device_id", ForeignKey("devices.id"), primary_key=True, autoincrement=False),
+    _at("seen_at"),
+    sqlite_with_rowid=False,
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    _id(),
+    _organization(),
+    Column("uid", String(36), nullable=False, unique=True),
+    Column("path", String(120), nullable=False, unique=True),
+    _text("filename", 255, None),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False, index=True),
+    Column("md5", String(32), nullable=False),
+    _text("format", 32, None),
+    _text("version", 64),
+    _text("build", 64),
+    _text("fw_type", 64),
+    _text("board", 64),
+    _text("library_version", 64),
+    _text("component", 8),
+    Column("tagged", Boolean, nullable=False),
+    _text("identity", 128),
+    Column("details", Text, nullable=False, server_default="{}"),
+    _at("created_at"),
+)
+
+rollouts = Table(
+    "rollouts",
+    metadata,
+    _id(),
+    _organization(index=False),
+    Column("uid", String(36), nullable=False, unique=True),
+    _text("origin", 16, None),
+    Column("product_id", ForeignKey("products.id"), nullable=False, index=True),
+    _text("title", 200, None),
+    Column("state", String(16), nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("whole_product", Boolean, nullable=False),
+    Column("condition", String(16), nullable=False),
+    Column("check_type", Boolean, nullable=False),
+    Column("critical", Boolean, nullable=False),
+    Column("day_part", String(16), nullable=False),
+    Column("attempts_limit", Integer, nullable=False),
+    Column("reset_period_ms", BigInteger, nullable=False),
+    Column("deadline_seconds", Integer, nullable=False),
+    Column("finish_on", String(8), nullable=False),
+    Column("on_conflict", String(16), nullable=False),
+    _text("host", 255),
+    Column("secure", Boolean, nullable=False),
+    Column("created_by_user_id", ForeignKey("users.id", ondelete="SET NULL")),
+    _at("created_at"),
+    _at("started_at", nullable=True),
+    _at("finished_at", nullable=True),
+    _at("deleted_at", nullable=True),
+    Index("ix_rollouts_organization", "organization_id", "id"),
+)
+
+rollout_artifacts = Table(
+    "rollout_artifacts",
+    metadata,
+    Column("rollout_id", ForeignKey("rollouts.id"), primary_key=True, autoincrement=False),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("artifact_id", ForeignKey("artifacts.id"), nullable=False, index=True),
+    _text("filename", 255, None),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _id(Big),
+    Column("organization_id", Integer, nullable=False),
+    Column("rollout_id", ForeignKey("rollouts.id"), nullable=False),
+    Column("device_id", ForeignKey("devices.id"), nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("attempts_limit", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False, server_default="1"),
+    Column("tries", Integer, nullable=False, server_default="1"),
+    Column("attempt_id", Integer),
+    Column("cancel_requested", Boolean, nullable=False, server_default=text("false")),
+    Column("reached", Integer, nullable=False, server_default="0"),
+    Column("reason", String(32), nullable=False, server_default=""),
+    _text("from_version", 64),
+    _text("from_build", 64),
+    Column("events", Integer, nullable=False, server_default="0"),
+    _at("not_before", nullable=True),
+    _at("tries_since", nullable=True),
+    _at("deadline_at", nullable=True),
+    _at("updated_at"),
+    UniqueConstraint("rollout_id", "device_id"),
+    Index(
+        "uq_deliveries_active",
+        "device_id",
+        unique=True,
+        sqlite_where=text(SQL_ACTIVE),
+        postgresql_where=text(SQL_ACTIVE),
+    ),
+    Index("ix_deliveries_open", "device_id", sqlite_where=text(SQL_OPEN), postgresql_where=text(SQL_OPEN)),
+    Index(
+        "ix_deliveries_deadline",
+        "deadline_at",
+        sqlite_where=text("deadline_at IS NOT NULL"),
+        postgresql_where=text("deadline_at IS NOT NULL"),
+    ),
+    CheckConstraint("reached BETWEEN 0 AND 6", name="reached"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", Integer, Identity(start=1001), primary_key=True, autoincrement=True),
+    Column("delivery_id", ForeignKey("deliveries.id"), nullable=False, index=True),
+    _at("offered_at"),
+    sqlite_autoincrement=True,
+)
+
+history = Table(
+    "history",
+    metadata,
+    _id(Big),
+    Column("delivery_id", ForeignKey("deliveries.id"), nullable=False),
+    Column("attempt_id", Integer),
+    Column("seq", Integer),
+    _at("at"),
+    Column("actor", String(40), nullable=False),
+    Column("event", String(24), nullable=False),
+    Column("verdict", String(8), nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("reason", String(32), nullable=False, server_default=""),
+    Column("message", String(500), nullable=False, server_default=""),
+    Column("progress", Integer),
+    Index("ix_history_delivery", "delivery_id", "id"),
+    Index(
+        "uq_history_report",
+        "attempt_id",
+        "seq",
+        unique=True,
+        sqlite_where=text("seq IS NOT NULL"),
+        postgresql_where=text("seq IS NOT NULL"),
+    ),
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("rollout_id", ForeignKey("rollouts.id"), primary_key=True, autoincrement=False),
+    Column("state", String(12), primary_key=True),
+    Column("reached", Integer, primary_key=True, autoincrement=False),
+    Column("reason", String(32), primary_key=True),
+    Column("n", BigInteger, nullable=False),
+    _at("updated_at"),
+    sqlite_with_rowid=False,
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    _id(Big),
+    Column("organization_id", Integer, nullable=False),
+    Column("stream", String(80), nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("body", Text, nullable=False),
+    _at("created_at"),
+    Column("due_at", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    _at("claimed_until", nullable=True),
+    Index("ix_outbox_stream", "stream", "id"),
+    Index("ix_outbox_due", "due_at", "id"),
+)
+
+signals = Table(
+    "signals",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+)
+
+open_delivery: ColumnElement[bool] = literal_column(f"deliveries.{SQL_OPEN}", Boolean)
+"""The condition of ix_deliveries_open, spelled for queries that name the table."""

@@ -1,0 +1,302 @@
+"""The agent's loop on a real device.
+
+Rule: one `step()` does one thing and makes it durable; a process that is killed anywhere goes on where it was.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from airfreight_agent import download
+from airfreight_agent.backoff import Backoff
+from airfreight_agent.client import Client
+from airfreight_agent.installers import Activator, CutOffError, Installation, Installer, Outcome, activate_in_place
+from airfreight_agent.machine import Action, Memory, Session, Step, has_booted, heard, plan
+from airfreight_agent.protocol import (
+    MAX_REPORTS_PER_CALL,
+    Attribute,
+    Event,
+    Idle,
+    ProtocolError,
+    Reason,
+    RefusedError,
+    UnauthorizedError,
+    UnavailableError,
+)
+from airfreight_agent.state import StateFile
+
+MAX_INSTALL_TRIES = 5
+MAX_FETCH_TRIES = 20
+_log = logging.getLogger(__name__)
+
+
+def kernel_boot_id() -> str:
+    """Differs after each start of the machine; the same as long as only processes are restarted."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """How a device talks. `version` is what runs before the first update; `read_version` reads what really runs, and
+    without it the agent believes its installer.
+    """
+
+    version: str | None = None
+    read_version: Callable[[], str | None] | None = None
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    poll_wait_seconds: int = 30
+    progress_seconds: float = 10.0
+    backoff_first_seconds: float = 1.0
+    backoff_most_seconds: float = 300.0
+    boot_id: Callable[[], str] = kernel_boot_id
+
+
+class _UnwantedError(Exception):
+    """Something during a download wants the loop's attention."""
+
+
+class Device:
+    """One device with its state in `directory`.
+
+    `installer` and `activator` are the device's own; see `installers`. Only one Device may use a directory at a time.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        directory: Path,
+        installer: Installer,
+        activator: Activator = activate_in_place,
+        habits: Habits | None = None,
+    ) -> None:
+        self._client = client
+        self._installer = installer
+        self._activator = activator
+        self._habits = habits or Habits()
+        self._files = directory / "files"
+        self._files.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._state = StateFile(directory / "state.json")
+        self._backoff = Backoff(
+            random.Random(),  # noqa: S311  it spreads waits, it keeps no secret
+            first=self._habits.backoff_first_seconds,
+            most=self._habits.backoff_most_seconds,
+        )
+        self._actions = {
+            Action.SEND: self._send,
+            Action.ANNOUNCE: self._announce,
+            Action.POLL: self._poll,
+            Action.BEGIN: self._begin,
+            Action.FETCH: self._fetch,
+            Action.INSTALL: self._install,
+            Action.ACTIVATE: self._activate,
+            Action.JUDGE: self._judge,
+        }
+        self.trouble: Exception | None = None
+        self.memory = self._state.load()
+        self._boot(activated=False)
+        self._tidy()
+
+    def run(self, *, once: bool = False, sleep: Callable[[float], None] = time.sleep) -> Event | None:
+        """Work for ever; with `once` only until there is nothing (more) to do.
+
+        Returns how the last attempt ended. With `once` it raises what keeps it from asking, instead of trying again.
+        """
+        outcome: Event | None = None
+        while True:
+            was_open = self.memory.is_open
+            rest = self.step()
+            if was_open and not self.memory.is_open:
+                outcome = self.memory.outcome
+            is_done = not self.memory.is_open and not self.memory.outbox
+            if once and is_done:
+                if self.trouble:
+                    raise self.trouble
+                if rest > 0 or outcome is not None:
+                    return outcome
+            sleep(rest)
+
+    def step(self) -> float:
+        """Do the next thing; the number of seconds to rest before the one after it.
+
+        Nothing that a server, a network or a hook does raises here. Disk errors of the state file do.
+        """
+        action = plan(self.memory, self._session)
+        self.trouble = None
+        try:
+            rest = self._actions[action]()
+        except (UnavailableError, UnauthorizedError, ProtocolError, RefusedError) as error:
+            _log.warning("%s: %s", action, error)
+            self.trouble = error
+            return self._backoff.after_failure(error.retry_after if isinstance(error, UnavailableError) else None)
+        if not self.memory.tries:  # work that failed is still to be tried again: talking well in between is no relief
+            self._backoff.reset()
+        return rest
+
+    def _boot(self, *, activated: bool) -> None:
+        boot_id = self._habits.boot_id()
+        session = Session(version=None, boot_id=boot_id, activated=activated)
+        self._session = replace(session, version=self._running_version(session))
+        _log.info("running version %s, attempt %s is %s", self._session.version, self.memory.attempt, self.memory.step)
+
+    def _running_version(self, session: Session) -> str | None:
+        if self._habits.read_version is not None:
+            return self._habits.read_version()
+        if self.memory.step is Step.ACTIVATING and has_booted(self.memory, session) and self.memory.wanted:
+            return self.memory.wanted
+        return self.memory.version or self._habits.version
+
+    def _keep(self, memory: Memory) -> None:
+        if memory != self.memory:
+            self._state.save(memory)
+            if memory.step is not self.memory.step or memory.attempt != self.memory.attempt:
+                _log.info("attempt %s: %s", memory.attempt, memory.outcome or memory.step)
+            self.memory = memory
+
+    def _send(self) -> float:
+        batch = self.memory.outbox[:MAX_REPORTS_PER_CALL]
+        try:
+            verdicts = self._client.report(batch)
+        except RefusedError as error:
+            _log.error("reports dropped: %s", error)
+            self._keep(replace(self.memory, outbox=self.memory.outbox[len(batch) :]))
+        else:
+            self._keep(self.memory.answered(verdicts))
+        self._tidy()
+        return 0.0
+
+    def _announce(self) -> float:
+        version: dict[str, Attribute] = {"version": self._session.version} if self._session.version else {}
+        try:
+            self._client.put_attributes({**self._habits.attributes, **version})
+        except RefusedError as error:
+            _log.error("attributes: %s", error)
+        self._session = replace(self._session, announced=True)
+        return 0.0
+
+    def _poll(self) -> float:
+        """Ask; wait for an answer only when there is nothing else to do."""
+        answer = self._client.poll(0 if self.memory.is_open else self._habits.poll_wait_seconds)
+        word = None if isinstance(answer, Idle) else answer
+        memory, self._session = heard(self.memory, self._session, word)
+        self._keep(memory)
+        if plan(self.memory, self._session) is not Action.POLL:
+            return 0.0
+        return answer.retry_after if isinstance(answer, Idle) else max(answer.poll_after, 1.0)
+
+    def _begin(self) -> float:
+        self._keep(self.memory.advanced())
+        return 0.0
+
+    def _fetch(self) -> float:
+        size_before = self._part_size()
+        try:
+            download.fetch(
+                self._client, self.memory.in_hand, self._path(), self.memory.etag, self._began, self._ticker()
+            )
+        except _UnwantedError:
+            self._session = replace(self._session, asked_at=None)
+        except download.MismatchError as error:
+            if not error.was_resumed or self.memory.tries >= MAX_FETCH_TRIES:
+                self._keep(self.memory.failed(Reason.CHECKSUM_MISMATCH, str(error)))
+            else:
+                self._keep(replace(self.memory.tried(), etag=""))
+        except download.NoSpaceError as error:
+            self._keep(self.memory.failed(Reason.NO_SPACE, str(error)))
+        except OSError as error:
+            self._keep(self.memory.failed(Reason.DEVICE_ERROR, f"disk: {error.strerror}"))
+        except (UnavailableError, UnauthorizedError, RefusedError, ProtocolError) as error:
+            # The address may have grown old, or the attempt may be over: the next poll tells.
+            self._session = replace(self._session, asked_at=None)
+            has_grown = self._part_size() > size_before
+            self._keep(replace(self.memory, tries=0) if has_grown else self.memory.tried())
+            if self.memory.tries < MAX_FETCH_TRIES:
+                raise
+            self._keep(self.memory.failed(Reason.DOWNLOAD_FAILED, str(error)))
+        else:
+            self._keep(self.memory.finished_one())
+        self._tidy()
+        return 0.0
+
+    def _began(self, etag: str) -> None:
+        self._keep(replace(self.memory, etag=etag))
+
+    def _ticker(self) -> Callable[[int], None]:
+        """Every now and then: tell how far it is, and hear whether to stop."""
+        due = time.monotonic() + self._habits.progress_seconds
+        size = self.memory.in_hand.size
+
+        def tick(received: int) -> None:
+            nonlocal due
+            if time.monotonic() < due:
+                return
+            due = time.monotonic() + self._habits.progress_seconds
+            self._keep(self.memory.says(Event.DOWNLOADING, progress=received * 100 // size))
+            self._keep(self.memory.answered(self._client.report(self.memory.outbox)))
+            if not self._is_still_wanted():
+                raise _UnwantedError
+
+        return tick
+
+    def _is_still_wanted(self) -> bool:
+        answer = self._client.poll(0)
+        memory, session = heard(self.memory, self._session, None if isinstance(answer, Idle) else answer)
+        return memory.is_open and memory.attempt == self.memory.attempt and session.asked_at is not None
+
+    def _install(self) -> float:
+        if self.memory.tries >= MAX_INSTALL_TRIES:
+            self._keep(self.memory.failed(Reason.INSTALL_FAILED, "it was cut off too often"))
+            return 0.0
+        self._keep(self.memory.tried())
+        work = Installation(self.memory.attempt, self._key(), self.memory.in_hand, self._path())
+        try:
+            outcome = self._installer(work)
+        except CutOffError as error:
+            raise UnavailableError(str(error)) from error
+        except Exception as error:  # noqa: BLE001  a hook is foreign code; whatever it raises, the device lives on
+            outcome = Outcome(ok=False, message=f"the installer raised {type(error).__name__}")
+        if outcome.ok:
+            self._keep(self.memory.finished_one())
+        else:
+            self._keep(self.memory.failed(Reason.INSTALL_FAILED, outcome.message or None))
+        return 0.0
+
+    def _activate(self) -> float:
+        self._keep(self.memory.activation_begun(self._session.boot_id))
+        try:
+            outcome = self._activator(self.memory.attempt, self.memory.wanted)
+        except Exception as error:  # noqa: BLE001  as above
+            outcome = Outcome(ok=False, message=f"the activation raised {type(error).__name__}")
+        if outcome.ok:
+            self._boot(activated=True)
+        else:
+            self._keep(self.memory.failed(Reason.ACTIVATE_FAILED, outcome.message or None))
+        return 0.0
+
+    def _judge(self) -> float:
+        self._keep(self.memory.judged(self._session.version))
+        return 0.0
+
+    def _key(self) -> str:
+        return f"{self.memory.attempt}-{self.memory.done}"
+
+    def _path(self) -> Path:
+        return self._files / f"{self._key()}.bin"
+
+    def _part_size(self) -> int:
+        part = self._path().with_name(self._path().name + ".part")
+        return part.stat().st_size if part.exists() else 0
+
+    def _tidy(self) -> None:
+        """Remove the files of attempts that are over. Who lost the state keeps them: the same attempt may come again."""
+        if not self.memory.attempt:
+            return
+        mine = f"{self.memory.attempt}-" if self.memory.is_open else ""
+        for path in self._files.iterdir():
+            if not mine or not path.name.startswith(mine):
+                path.unlink(missing_ok=True)

@@ -1,0 +1,62 @@
+"""Who a device is at its server: the token, got once with an enrollment key and kept in a file that only its owner reads."""
+
+import fcntl
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from airfreight_agent.client import enroll
+from airfreight_agent.protocol import Attribute, ProtocolError, RefusedError
+from airfreight_agent.state import write_durably
+
+
+class IdentityError(Exception):
+    """The device has no token and cannot get one by trying again; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enrollment:
+    """What a device without a token shows to get one. `product` is an id or a name."""
+
+    key: str
+    uid: str
+    product: str
+
+
+def claim(directory: Path) -> int:
+    """Make `directory` this process's own until it ends, and return the lock. Raises IdentityError when another agent
+    works in it.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise IdentityError(f"another agent works in {directory}") from None
+    return lock
+
+
+def token_of(
+    directory: Path, http: httpx.Client, enrollment: Enrollment | None, attributes: Mapping[str, Attribute]
+) -> str:
+    """The stored token, or a new one by enrolling. Raises IdentityError, and what `client.enroll` raises."""
+    path = directory / "token"
+    if path.exists() and (token := path.read_text().strip()):
+        return token
+    if enrollment is None:
+        raise IdentityError("this device has no token: give --token, or --enroll-key with --uid and --product")
+    try:
+        token = enroll(http, enrollment.key, enrollment.uid, enrollment.product, attributes)
+    except RefusedError as error:
+        if error.status == httpx.codes.CONFLICT:
+            hint = "is enrolled already; have its token rotated and give the new one with --token"
+            raise IdentityError(f"{enrollment.uid} {hint}") from error
+        raise IdentityError(f"the server does not enroll {enrollment.uid}: {error}") from error
+    if not token.isascii() or not token.isprintable():
+        raise ProtocolError("a token that cannot be sent back")
+    write_durably(path, token.encode())
+    return token

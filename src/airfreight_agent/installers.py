@@ -1,0 +1,140 @@
+"""The two places where a device plugs in its own work: installing an artifact, and activating what is installed.
+
+A hook is any callable of these shapes; `CommandInstaller` and `CommandActivator` run a program.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from airfreight_agent.protocol import Artifact
+
+MAX_MESSAGE_CHARACTERS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """One artifact to install. `key` is the same whenever this artifact of this attempt is installed again, because
+    the first run was cut off: an installer that must not run twice keeps a note under it.
+    """
+
+    attempt: int
+    key: str
+    artifact: Artifact
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    ok: bool
+    message: str = ""
+
+
+class CutOffError(Exception):
+    """The work was interrupted and has no outcome: it may be begun again."""
+
+
+class Installer(Protocol):
+    """May raise CutOffError; any other exception counts as a failed installation."""
+
+    def __call__(self, work: Installation, /) -> Outcome: ...
+
+
+class Activator(Protocol):
+    """Called with the attempt and the version to bring up. May never return: a reboot ends the process in here."""
+
+    def __call__(self, attempt: int, version: str | None, /) -> Outcome: ...
+
+
+def activate_in_place(attempt: int, version: str | None) -> Outcome:
+    """What is installed already runs: nothing to do."""
+    del attempt, version
+    return Outcome(ok=True)
+
+
+class CommandInstaller:
+    """Runs `command` with the path of the artifact as its last argument; exit code 0 means installed.
+
+    The command runs under `airfreight_agent.supervisor`, which outlives this process and keeps the exit code in
+    `journal`: whatever happens to the agent, a command that has finished is not run again for the same work.
+    """
+
+    def __init__(self, command: Sequence[str], journal: Path, *, timeout_seconds: float = 3600.0) -> None:
+        self._command = list(command)
+        self._journal = journal
+        self._timeout_seconds = timeout_seconds
+
+    def __call__(self, work: Installation, /) -> Outcome:
+        self._journal.mkdir(mode=0o700, parents=True, exist_ok=True)
+        note = self._journal / work.key
+        supervisor = [sys.executable, "-m", "airfreight_agent.supervisor", str(note), str(self._timeout_seconds)]
+        environment = {
+            "AIRFREIGHT_ATTEMPT": str(work.attempt),
+            "AIRFREIGHT_NAME": printable(work.artifact.name),
+            "AIRFREIGHT_VERSION": printable(work.artifact.version or ""),
+            "AIRFREIGHT_SHA256": work.artifact.sha256,
+            "AIRFREIGHT_SIZE": str(work.artifact.size),
+        }
+        _start([*supervisor, *self._command, str(work.path)], environment).wait()
+        try:
+            code = int(note.with_suffix(".code").read_text())
+        except FileNotFoundError:
+            raise CutOffError("the installer did not come to an end") from None
+        return _outcome(code, note.with_suffix(".log"))
+
+
+class CommandActivator:
+    """Runs `command`, then stays for `settle_seconds` in which a reboot may end this process."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        timeout_seconds: float = 600.0,
+        settle_seconds: float = 30.0,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._command = list(command)
+        self._timeout_seconds = timeout_seconds
+        self._settle_seconds = settle_seconds
+        self._sleep = sleep
+
+    def __call__(self, attempt: int, version: str | None, /) -> Outcome:
+        environment = {"AIRFREIGHT_ATTEMPT": str(attempt), "AIRFREIGHT_VERSION": printable(version or "")}
+        try:
+            child = _start(self._command, environment)
+        except OSError as error:
+            return Outcome(ok=False, message=f"the activation command does not start: {error.strerror}")
+        try:
+            code = child.wait(self._timeout_seconds)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            return Outcome(ok=False, message="the activation command took too long")
+        if code == 0:
+            self._sleep(self._settle_seconds)
+        return _outcome(code, None)
+
+
+def printable(text: str) -> str:
+    """What an environment variable may hold of a text that came over the wire."""
+    return "".join(character for character in text if character.isprintable())
+
+
+def _start(command: list[str], variables: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start it in a session of its own: neither a Ctrl-C nor the end of the agent may cut it in half."""
+    return subprocess.Popen(  # noqa: S603  the owner of the device chose the command
+        command, env={**os.environ, **variables}, stdin=subprocess.DEVNULL, start_new_session=True
+    )
+
+
+def _outcome(code: int, log: Path | None) -> Outcome:
+    if code == 0:
+        return Outcome(ok=True)
+    said = log.read_bytes()[-4 * MAX_MESSAGE_CHARACTERS :].decode(errors="replace") if log else ""
+    message = f"exit code {code} {printable(' '.join(said.split()))[-MAX_MESSAGE_CHARACTERS:]}"
+    return Outcome(ok=False, message=message.strip()[:MAX_MESSAGE_CHARACTERS])

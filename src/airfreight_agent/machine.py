@@ -1,0 +1,219 @@
+"""What a device does next, as pure functions: the agent and the simulator are two shells around this page.
+
+`Memory` survives a power loss, `Session` does not. `plan` picks one action; the shell does it and stores the memory
+that the matching method returns. Rule: every report is in the stored outbox before it is sent, and leaves it only
+when the server answered it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from airfreight_agent.protocol import Artifact, Do, Event, Instruction, Reason, Report, Verdict
+
+MAX_ACTIVATIONS = 2
+
+
+class Step(StrEnum):
+    IDLE = "idle"
+    OFFERED = "offered"
+    DOWNLOADING = "downloading"
+    DOWNLOADED = "downloaded"
+    INSTALLING = "installing"
+    INSTALLED = "installed"
+    ACTIVATING = "activating"
+    ENDED = "ended"
+
+
+class Action(StrEnum):
+    SEND = "send"
+    ANNOUNCE = "announce"
+    POLL = "poll"
+    BEGIN = "begin"
+    FETCH = "fetch"
+    INSTALL = "install"
+    ACTIVATE = "activate"
+    JUDGE = "judge"
+
+
+NEXT_STEP = {
+    Step.OFFERED: Step.DOWNLOADING,
+    Step.DOWNLOADING: Step.DOWNLOADED,
+    Step.DOWNLOADED: Step.INSTALLING,
+    Step.INSTALLING: Step.INSTALLED,
+    Step.INSTALLED: Step.ACTIVATING,
+}
+WORK = {Step.DOWNLOADING: Action.FETCH, Step.INSTALLING: Action.INSTALL}
+ASKS_BEFORE_GOING_ON = frozenset({Step.DOWNLOADED, Step.INSTALLED})
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a device knows after a power loss.
+
+    `done` counts the artifacts finished in this step, `tries` the tries of the one in hand, `etag` names the
+    representation of which a part is on disk. `activation_boot` is the boot in which activation began.
+    """
+
+    attempt: int = 0
+    step: Step = Step.IDLE
+    artifacts: tuple[Artifact, ...] = ()
+    done: int = 0
+    tries: int = 0
+    etag: str = ""
+    next_seq: int = 1
+    outbox: tuple[Report, ...] = ()
+    version: str | None = None
+    version_before: str | None = None
+    activation_boot: str = ""
+    outcome: Event | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.step not in (Step.IDLE, Step.ENDED)
+
+    @property
+    def wanted(self) -> str | None:
+        """The version that this attempt is to bring, if its artifacts name one."""
+        return next((artifact.version for artifact in self.artifacts if artifact.version), None)
+
+    @property
+    def in_hand(self) -> Artifact:
+        return self.artifacts[self.done]
+
+    def accepted(self, offer: Instruction, running: str | None) -> "Memory":
+        """A new attempt; the old one's work is forgotten, its unsent reports are not.
+
+        A memory that never knew an attempt keeps its `next_seq`: whoever lost the state of an open attempt must not
+        reuse its sequence numbers.
+        """
+        return Memory(
+            attempt=offer.attempt,
+            step=Step.OFFERED,
+            artifacts=offer.artifacts,
+            next_seq=1 if self.attempt else self.next_seq,
+            outbox=self.outbox,
+            version=self.version,
+            version_before=running,
+        )
+
+    def refreshed(self, word: Instruction) -> "Memory":
+        """The same files may have got new addresses; other files are taken only before work began."""
+        digests = [artifact.sha256 for artifact in word.artifacts]
+        if self.step is Step.OFFERED or digests == [artifact.sha256 for artifact in self.artifacts]:
+            return replace(self, artifacts=word.artifacts)
+        return self
+
+    def says(
+        self, event: Event, *, progress: int | None = None, reason: Reason | None = None, message: str | None = None
+    ) -> "Memory":
+        report = Report(self.attempt, self.next_seq, event, progress, reason, message)
+        return replace(self, outbox=(*self.outbox, report), next_seq=self.next_seq + 1)
+
+    def advanced(self) -> "Memory":
+        """The next step of the same attempt, with its report."""
+        step = NEXT_STEP[self.step]
+        return replace(self, step=step, done=0, tries=0, etag="").says(Event(step.value))
+
+    def finished_one(self) -> "Memory":
+        """One artifact is fetched (or installed); after the last one the step is over."""
+        if self.done + 1 < len(self.artifacts):
+            return replace(self, done=self.done + 1, tries=0, etag="")
+        return self.advanced()
+
+    def tried(self) -> "Memory":
+        return replace(self, tries=self.tries + 1)
+
+    def activation_begun(self, boot_id: str) -> "Memory":
+        return replace(self.tried(), activation_boot=boot_id)
+
+    def ended(self, event: Event, reason: Reason | None = None, message: str | None = None) -> "Memory":
+        return replace(self, step=Step.ENDED, outcome=event, tries=0).says(event, reason=reason, message=message)
+
+    def failed(self, reason: Reason, message: str | None = None) -> "Memory":
+        return self.ended(Event.FAILED, reason, message)
+
+    def withdrawn(self) -> "Memory":
+        """The server no longer knows this attempt as open: stop, and say nothing."""
+        return replace(self, step=Step.ENDED, outcome=Event.CANCELED, tries=0)
+
+    def answered(self, verdicts: Mapping[tuple[int, int], Verdict]) -> "Memory":
+        """Forget what was answered. `late` before activation means that the attempt is over."""
+        left = tuple(report for report in self.outbox if (report.attempt, report.seq) not in verdicts)
+        memory = replace(self, outbox=left)
+        is_late = any(key[0] == self.attempt and verdict is Verdict.LATE for key, verdict in verdicts.items())
+        return memory.withdrawn() if is_late and self.is_open and self.step is not Step.ACTIVATING else memory
+
+    def judged(self, running: str | None) -> "Memory":
+        """The end of an attempt whose activation is over, by the version that runs now."""
+        if self.wanted is None or running is None or running == self.wanted:
+            return replace(self.ended(Event.SUCCEEDED), version=running)
+        if running == self.version_before:
+            return self.failed(Reason.ROLLED_BACK)
+        return self.failed(Reason.WRONG_VERSION)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a restart forgets.
+
+    `asked_at` is the step for which the server last told the device to go on; `activated` says that the activation
+    returned in this session, so that the device runs on without a restart.
+    """
+
+    version: str | None
+    boot_id: str
+    announced: bool = False
+    asked_at: Step | None = None
+    activated: bool = False
+
+
+def has_booted(memory: Memory, session: Session) -> bool:
+    """Whether the activation is behind us.
+
+    A process that was killed between "activation begun" and the activation itself finds the same boot and the old
+    version, and must begin again; MAX_ACTIVATIONS keeps that from going on for ever.
+    """
+    if not memory.activation_boot:
+        return False
+    if session.activated or session.boot_id != memory.activation_boot or memory.tries >= MAX_ACTIVATIONS:
+        return True
+    return session.version is not None and session.version == memory.wanted
+
+
+def plan(memory: Memory, session: Session) -> Action:
+    """The one thing to do now.
+
+    Reports go first, so that the server has heard "activating" before it sees the version that came of it. Before
+    the activation has happened the version is not announced: the old one would count as a rollback.
+    """
+    if memory.outbox:
+        return Action.SEND
+    if memory.step is Step.ACTIVATING and not has_booted(memory, session):
+        return Action.POLL if session.asked_at is None else Action.ACTIVATE
+    if not session.announced:
+        return Action.ANNOUNCE
+    if memory.step is Step.ACTIVATING:
+        return Action.JUDGE
+    if not memory.is_open or session.asked_at is None:
+        return Action.POLL
+    if memory.step in ASKS_BEFORE_GOING_ON and session.asked_at is not memory.step:
+        return Action.POLL
+    return WORK.get(memory.step, Action.BEGIN)
+
+
+def heard(memory: Memory, session: Session, word: Instruction | None, *, yields: bool = True) -> tuple[Memory, Session]:
+    """What the answer to a poll changes. `word` is None when the server has nothing; `yields` says whether the device
+    gives way to a wish to cancel (an activation never does).
+    """
+    if word is None:
+        return (memory.withdrawn() if memory.is_open else memory), replace(session, asked_at=None)
+    is_known = word.attempt == memory.attempt
+    memory = memory.refreshed(word) if is_known else memory.accepted(word, session.version)
+    if not memory.is_open or word.do is Do.WAIT:
+        return memory, replace(session, asked_at=None)
+    if word.do is Do.CANCEL:
+        if yields and memory.step is not Step.ACTIVATING:
+            return memory.ended(Event.CANCELED), replace(session, asked_at=None)
+        memory = memory.says(Event.CANCEL_REFUSED)
+    return memory, replace(session, asked_at=memory.step)

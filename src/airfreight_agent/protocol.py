@@ -1,0 +1,261 @@
+"""The device protocol `/device/v1` as typed values: what a device says, what it hears, and which answers mean "later".
+
+Nothing here does I/O. Whatever arrives is untrusted: a field of the wrong type or range is a `ProtocolError`.
+"""
+
+import json
+import math
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import cast
+
+MAX_REPORTS_PER_CALL = 100
+MAX_ARTIFACT_BYTES = 1 << 40
+MAX_WAIT_SECONDS = 86_400.0
+_HEX_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+Attribute = str | int | float | bool | None
+
+
+class Do(StrEnum):
+    DOWNLOAD = "download"
+    INSTALL = "install"
+    ACTIVATE = "activate"
+    WAIT = "wait"
+    CANCEL = "cancel"
+
+
+class Event(StrEnum):
+    DOWNLOADING = "downloading"
+    DOWNLOADED = "downloaded"
+    INSTALLING = "installing"
+    INSTALLED = "installed"
+    ACTIVATING = "activating"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    CANCEL_REFUSED = "cancel_refused"
+
+
+class Reason(StrEnum):
+    DOWNLOAD_FAILED = "download_failed"
+    CHECKSUM_MISMATCH = "checksum_mismatch"
+    NO_SPACE = "no_space"
+    INSTALL_FAILED = "install_failed"
+    ACTIVATE_FAILED = "activate_failed"
+    ROLLED_BACK = "rolled_back"
+    WRONG_VERSION = "wrong_version"
+    DEVICE_ERROR = "device_error"
+
+
+class Verdict(StrEnum):
+    MOVED = "moved"
+    NOTED = "noted"
+    LATE = "late"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One file to fetch: `size` in bytes, `sha256` as 64 lower-case hex digits, `url` absolute or on the server."""
+
+    name: str
+    version: str | None
+    size: int
+    sha256: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """What the server wants of this device now. `poll_after` is the number of seconds until the next question."""
+
+    attempt: int
+    do: Do
+    artifacts: tuple[Artifact, ...]
+    poll_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Nothing to do; ask again in `retry_after` seconds."""
+
+    retry_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One sentence of a device about one attempt. The pair (attempt, seq) names it, however often it is sent."""
+
+    attempt: int
+    seq: int
+    event: Event
+    progress: int | None = None
+    reason: Reason | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    attempt: int
+    seq: int
+    verdict: Verdict
+
+
+class ProtocolError(Exception):
+    """The other side said something that the protocol does not allow."""
+
+
+class UnavailableError(Exception):
+    """No usable answer now: the network, a 5xx, a 429. Try again, not before `retry_after` seconds if it is given."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class UnauthorizedError(Exception):
+    """The server does not accept this device's token or key."""
+
+
+class RefusedError(Exception):
+    """The server understood and says no for good: sending the same again does not help."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the server answered {status}")
+        self.status = status
+
+
+def check_status(status: int, retry_after: str | None) -> None:
+    """Raise `UnauthorizedError`, `UnavailableError` or `RefusedError` for a status outside 2xx."""
+    if 200 <= status < 300:
+        return
+    if status in (401, 403):
+        raise UnauthorizedError(f"the server answered {status}")
+    if status in (408, 425, 429) or not 400 <= status < 500:
+        raise UnavailableError(f"the server answered {status}", parse_retry_after(retry_after))
+    raise RefusedError(status)
+
+
+def parse_retry_after(value: str | None) -> float | None:
+    """Seconds from a Retry-After header, which holds seconds or a date; None when it is absent or nonsense."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return None
+    return _clamped(seconds)
+
+
+def parse_instruction(body: bytes) -> Instruction:
+    """Raises ProtocolError when the body is not an instruction that this version understands."""
+    document = parse_object(body)
+    artifacts = document.get("artifacts", [])
+    if not isinstance(artifacts, list):
+        raise ProtocolError("artifacts is not a list")
+    try:
+        do = Do(text(document, "do"))
+    except ValueError:
+        raise ProtocolError("unknown instruction") from None
+    if not artifacts and do not in (Do.WAIT, Do.CANCEL):
+        raise ProtocolError("nothing to work on")
+    poll_after = document.get("poll_after", 0)
+    if isinstance(poll_after, bool) or not isinstance(poll_after, int | float):
+        raise ProtocolError("poll_after is not a number")
+    return Instruction(
+        attempt=integer(document, "attempt", 1, 1 << 62),
+        do=do,
+        artifacts=tuple(parse_artifact(item) for item in artifacts),
+        poll_after=_clamped(poll_after),
+    )
+
+
+def parse_artifact(item: object) -> Artifact:
+    if not isinstance(item, dict):
+        raise ProtocolError("an artifact is not an object")
+    document = cast(dict[str, object], item)
+    sha256 = text(document, "sha256").lower()
+    if not _HEX_SHA256.fullmatch(sha256):
+        raise ProtocolError("sha256 is not 64 hex digits")
+    return Artifact(
+        name=text(document, "name"),
+        version=optional_text(document, "version"),
+        size=integer(document, "size", 0, MAX_ARTIFACT_BYTES),
+        sha256=sha256,
+        url=text(document, "url"),
+    )
+
+
+def parse_results(body: bytes, sent: Sequence[Report]) -> dict[tuple[int, int], Verdict]:
+    """The verdict for each report of `sent`. Raises ProtocolError when one of them has none."""
+    items = parse_object(body).get("results")
+    if not isinstance(items, list):
+        raise ProtocolError("results is not a list")
+    verdicts: dict[tuple[int, int], Verdict] = {}
+    for item in items:
+        if not isinstance(item, dict):
+            raise ProtocolError("a result is not an object")
+        key = integer(item, "attempt", 1, 1 << 62), integer(item, "seq", 1, 1 << 62)
+        try:
+            verdicts[key] = Verdict(text(item, "verdict"))
+        except ValueError:
+            raise ProtocolError("unknown verdict") from None
+    if any((report.attempt, report.seq) not in verdicts for report in sent):
+        raise ProtocolError("a report has no result")
+    return verdicts
+
+
+def encode_reports(reports: Sequence[Report]) -> bytes:
+    return json.dumps({"reports": [report_fields(report) for report in reports]}).encode()
+
+
+def report_fields(report: Report) -> dict[str, int | str]:
+    """The wire form of one report: absent fields are left out."""
+    fields: dict[str, int | str] = {"attempt": report.attempt, "seq": report.seq, "event": report.event.value}
+    if report.progress is not None:
+        fields["progress"] = report.progress
+    if report.reason is not None:
+        fields["reason"] = report.reason.value
+    if report.message is not None:
+        fields["message"] = report.message
+    return fields
+
+
+def parse_object(body: bytes) -> dict[str, object]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise ProtocolError("not JSON") from None
+    if not isinstance(document, dict):
+        raise ProtocolError("not an object")
+    return cast(dict[str, object], document)
+
+
+def integer(document: Mapping[str, object], name: str, low: int, high: int) -> int:
+    value = document.get(name)
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ProtocolError(f"{name} is not an integer in its range")
+    return value
+
+
+def text(document: Mapping[str, object], name: str) -> str:
+    value = document.get(name)
+    if not isinstance(value, str):
+        raise ProtocolError(f"{name} is not text")
+    return value
+
+
+def optional_text(document: Mapping[str, object], name: str) -> str | None:
+    return None if document.get(name) is None else text(document, name)
+
+
+def _clamped(seconds: float) -> float:
+    return 0.0 if math.isnan(seconds) else min(max(seconds, 0.0), MAX_WAIT_SECONDS)

@@ -1,0 +1,132 @@
+"""The state of a device on disk: one small JSON file, replaced as a whole; a power loss leaves the old or the new one.
+
+A file that cannot be understood counts as no file: a device that forgot is repaired by its next poll, one that
+crashes at each boot is not.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import random
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from airfreight_agent.machine import Memory, Step
+from airfreight_agent.protocol import (
+    Event,
+    ProtocolError,
+    Reason,
+    Report,
+    integer,
+    optional_text,
+    parse_artifact,
+    parse_object,
+    report_fields,
+    text,
+)
+
+FORMAT = 1
+_log = logging.getLogger(__name__)
+
+
+class StateFile:
+    """Loads and saves one `Memory` at `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def load(self) -> Memory:
+        """The stored memory, or a fresh one when there is none that can be understood."""
+        try:
+            return decode(self.path.read_bytes())
+        except FileNotFoundError:
+            pass
+        except (OSError, ProtocolError) as error:
+            _log.warning("the state file is unusable (%s): starting clean", error)
+        # An attempt may be open at the server with numbers that this device has forgotten: begin far away from them.
+        return Memory(next_seq=random.SystemRandom().randrange(1 << 20, 1 << 30))
+
+    def save(self, memory: Memory) -> None:
+        """Raises OSError when the disk does; the file then still holds what it held before."""
+        write_durably(self.path, encode(memory))
+
+
+def write_durably(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Replace `path` so that after a power loss it holds either its old content or all of `content`."""
+    temporary = path.with_name(path.name + ".tmp")
+    with contextlib.suppress(FileNotFoundError):
+        temporary.unlink()
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """A rename is durable only when its directory is."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def encode(memory: Memory) -> bytes:
+    document = {
+        **{field.name: getattr(memory, field.name) for field in fields(memory)},
+        "format": FORMAT,
+        "artifacts": [asdict(artifact) for artifact in memory.artifacts],
+        "outbox": [report_fields(report) for report in memory.outbox],
+    }
+    return json.dumps(document, indent=1).encode()
+
+
+def decode(content: bytes) -> Memory:
+    """Raises ProtocolError for anything that `encode` does not write."""
+    document = parse_object(content)
+    integer(document, "format", FORMAT, FORMAT)
+    try:
+        memory = Memory(
+            attempt=integer(document, "attempt", 0, 1 << 62),
+            step=Step(text(document, "step")),
+            artifacts=tuple(parse_artifact(item) for item in _items(document, "artifacts")),
+            done=integer(document, "done", 0, 1 << 16),
+            tries=integer(document, "tries", 0, 1 << 16),
+            etag=text(document, "etag"),
+            next_seq=integer(document, "next_seq", 1, 1 << 62),
+            outbox=tuple(_decode_report(item) for item in _items(document, "outbox")),
+            version=optional_text(document, "version"),
+            version_before=optional_text(document, "version_before"),
+            activation_boot=text(document, "activation_boot"),
+            outcome=Event(text(document, "outcome")) if document.get("outcome") is not None else None,
+        )
+    except ValueError:
+        raise ProtocolError("an unknown word") from None
+    if memory.is_open and memory.step is not Step.OFFERED and memory.done >= len(memory.artifacts):
+        raise ProtocolError("no artifact in hand")
+    return memory
+
+
+def _decode_report(item: dict[str, object]) -> Report:
+    return Report(
+        attempt=integer(item, "attempt", 1, 1 << 62),
+        seq=integer(item, "seq", 1, 1 << 62),
+        event=Event(text(item, "event")),
+        progress=integer(item, "progress", 0, 100) if "progress" in item else None,
+        reason=Reason(text(item, "reason")) if "reason" in item else None,
+        message=text(item, "message") if "message" in item else None,
+    )
+
+
+def _items(document: dict[str, object], name: str) -> Iterator[dict[str, object]]:
+    items = document.get(name)
+    if not isinstance(items, list):
+        raise ProtocolError(f"{name} is not a list")
+    for item in items:
+        if not isinstance(item, dict):
+            raise ProtocolError(f"{name} holds something else")
+        yield item

