@@ -1,7 +1,7 @@
 """Fetches real sample files out of published Python packages and checks each by its SHA-256.
 
-Nothing is installed: a package is downloaded into a temporary folder and one member is copied out of it. A sample that is
-there already is kept. Only `micropython-esp32` (MIT) is fetched unless more is asked for.
+Nothing is installed: a package is downloaded into a temporary folder and one member is copied out of it. A sample that
+is there already is kept. Only `micropython-esp32` (MIT) is fetched unless more is asked for.
 
     python tools/fetch_samples.py [--only NAME]... [--all] DEST
 """

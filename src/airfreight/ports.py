@@ -10,6 +10,11 @@ class BlobWriter(Protocol):
 
     size: int
 
+    @property
+    def would_block(self) -> bool:
+        """Whether `write` may have to wait (then call it from a thread)."""
+        ...
+
     def write(self, chunk: bytes) -> None:
         """Append; may block while the disk and the hashes catch up."""
         ...

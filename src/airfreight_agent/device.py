@@ -43,8 +43,9 @@ def kernel_boot_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """How a device talks. `version` is what runs before the first update; `read_version` reads what really runs, and
-    without it the agent believes its installer.
+    """How a device behaves. `version` is what runs before the first update; `read_version` reads what really runs, and
+    without it the agent believes its installer. `settle_seconds` is how long an activation that has returned may take
+    to end this process (a reboot does not come at once).
     """
 
     version: str | None = None
@@ -52,6 +53,7 @@ class Habits:
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     poll_wait_seconds: int = 30
     progress_seconds: float = 10.0
+    settle_seconds: float = 0.0
     backoff_first_seconds: float = 1.0
     backoff_most_seconds: float = 300.0
     boot_id: Callable[[], str] = kernel_boot_id
@@ -267,12 +269,14 @@ class Device:
         return 0.0
 
     def _activate(self) -> float:
-        self._keep(self.memory.activation_begun(self._session.boot_id))
+        self._keep(self.memory.tried())
         try:
             outcome = self._activator(self.memory.attempt, self.memory.wanted)
         except Exception as error:  # noqa: BLE001  as above
             outcome = Outcome(ok=False, message=f"the activation raised {type(error).__name__}")
         if outcome.ok:
+            self._keep(self.memory.activated(self._session.boot_id))
+            time.sleep(self._habits.settle_seconds)
             self._boot(activated=True)
         else:
             self._keep(self.memory.failed(Reason.ACTIVATE_FAILED, outcome.message or None))
@@ -293,7 +297,7 @@ class Device:
         return part.stat().st_size if part.exists() else 0
 
     def _tidy(self) -> None:
-        """Remove the files of attempts that are over. Who lost the state keeps them: the same attempt may come again."""
+        """Remove the files of attempts that are over; a device that lost its state may still need what is there."""
         if not self.memory.attempt:
             return
         mine = f"{self.memory.attempt}-" if self.memory.is_open else ""

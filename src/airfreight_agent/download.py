@@ -45,7 +45,7 @@ def fetch(
 
     `etag` names what the part file on disk is a part of ("" if unknown). `began(etag)` is called before bytes of
     another representation are written, `tick(bytes so far)` after each chunk and may raise to interrupt: what is on
-    disk stays for the next try. Raises MismatchError, NoSpaceError and whatever `Client.download` and `check_status` do.
+    disk stays for the next try. Raises MismatchError, NoSpaceError, and what `Client.download` or `check_status` does.
     """
     if destination.exists() and _sha256(destination) == artifact.sha256:
         return

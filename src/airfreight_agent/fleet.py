@@ -9,21 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airfreight_agent.behaviours import BEHAVIOURS
-from airfreight_agent.simulated import Pace, SimulatedDevice, Traffic
+from airfreight_agent.simulated import Member, Pace, SimulatedDevice, Traffic
 from airfreight_agent.wire import Wire
 
 MAX_SHORT_POLL_CONNECTIONS = 256
 STARTS_PER_SECOND = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One device of a fleet: who it is at the server, what it does, and the version it runs at first."""
-
-    uid: str
-    token: str
-    behaviour: str = "good"
-    version: str = "1.0.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +54,7 @@ class Fleet:
         pace = Pace(time_scale, haste, wait_seconds)
         self.devices = [
             SimulatedDevice(
-                member.uid,
-                member.token,
-                member.version,
-                BEHAVIOURS[member.behaviour],
+                member,
                 self._wire,
                 pace,
                 random.Random(f"{seed}:{member.uid}"),  # noqa: S311  as above
@@ -102,7 +89,7 @@ def load_members(path: Path) -> list[Member]:
     """A JSON list of objects with the fields of Member. Raises ValueError when the file holds something else."""
     rows = json.loads(path.read_bytes())
     if not isinstance(rows, list):
-        raise ValueError("the members file is not a list")
+        raise ValueError("the members file is not a list")  # noqa: TRY004  the content is wrong, not the call
     return [_member(row) for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""Who a device is at its server: the token, got once with an enrollment key and kept in a file that only its owner reads."""
+"""Who a device is at its server: a token, got once with an enrollment key and kept in a file only its owner reads."""
 
 import fcntl
 import os

@@ -4,17 +4,15 @@ A hook is any callable of these shapes; `CommandInstaller` and `CommandActivator
 """
 
 import os
+import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from airfreight_agent.protocol import Artifact
-
-MAX_MESSAGE_CHARACTERS = 500
+from airfreight_agent.protocol import MAX_MESSAGE_CHARACTERS, Artifact
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +87,11 @@ class CommandInstaller:
 
 
 class CommandActivator:
-    """Runs `command`, then stays for `settle_seconds` in which a reboot may end this process."""
+    """Runs `command`; exit code 0 means that the new version runs, or comes up with the reboot that follows."""
 
-    def __init__(
-        self,
-        command: Sequence[str],
-        *,
-        timeout_seconds: float = 600.0,
-        settle_seconds: float = 30.0,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
+    def __init__(self, command: Sequence[str], *, timeout_seconds: float = 600.0) -> None:
         self._command = list(command)
         self._timeout_seconds = timeout_seconds
-        self._settle_seconds = settle_seconds
-        self._sleep = sleep
 
     def __call__(self, attempt: int, version: str | None, /) -> Outcome:
         environment = {"AIRFREIGHT_ATTEMPT": str(attempt), "AIRFREIGHT_VERSION": printable(version or "")}
@@ -113,10 +102,9 @@ class CommandActivator:
         try:
             code = child.wait(self._timeout_seconds)
         except subprocess.TimeoutExpired:
-            child.kill()
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
             return Outcome(ok=False, message="the activation command took too long")
-        if code == 0:
-            self._sleep(self._settle_seconds)
         return _outcome(code, None)
 
 
@@ -136,5 +124,6 @@ def _outcome(code: int, log: Path | None) -> Outcome:
     if code == 0:
         return Outcome(ok=True)
     said = log.read_bytes()[-4 * MAX_MESSAGE_CHARACTERS :].decode(errors="replace") if log else ""
-    message = f"exit code {code} {printable(' '.join(said.split()))[-MAX_MESSAGE_CHARACTERS:]}"
-    return Outcome(ok=False, message=message.strip()[:MAX_MESSAGE_CHARACTERS])
+    words = f"exit code {code}"
+    last_words = printable(" ".join(said.split()))[len(words) + 1 - MAX_MESSAGE_CHARACTERS :]
+    return Outcome(ok=False, message=f"{words} {last_words}".strip())

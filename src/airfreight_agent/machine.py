@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from airfreight_agent.protocol import Artifact, Do, Event, Instruction, Reason, Report, Verdict
+from airfreight_agent.protocol import MAX_MESSAGE_CHARACTERS, Artifact, Do, Event, Instruction, Reason, Report, Verdict
 
 MAX_ACTIVATIONS = 2
 
@@ -52,7 +52,7 @@ class Memory:
     """What a device knows after a power loss.
 
     `done` counts the artifacts finished in this step, `tries` the tries of the one in hand, `etag` names the
-    representation of which a part is on disk. `activation_boot` is the boot in which activation began.
+    representation of which a part is on disk. `activation_boot` is the boot in which an activation came to its end.
     """
 
     attempt: int = 0
@@ -107,7 +107,8 @@ class Memory:
     def says(
         self, event: Event, *, progress: int | None = None, reason: Reason | None = None, message: str | None = None
     ) -> "Memory":
-        report = Report(self.attempt, self.next_seq, event, progress, reason, message)
+        words = message[:MAX_MESSAGE_CHARACTERS] if message else None
+        report = Report(self.attempt, self.next_seq, event, progress, reason, words)
         return replace(self, outbox=(*self.outbox, report), next_seq=self.next_seq + 1)
 
     def advanced(self) -> "Memory":
@@ -124,8 +125,8 @@ class Memory:
     def tried(self) -> "Memory":
         return replace(self, tries=self.tries + 1)
 
-    def activation_begun(self, boot_id: str) -> "Memory":
-        return replace(self.tried(), activation_boot=boot_id)
+    def activated(self, boot_id: str) -> "Memory":
+        return replace(self, activation_boot=boot_id)
 
     def ended(self, event: Event, reason: Reason | None = None, message: str | None = None) -> "Memory":
         return replace(self, step=Step.ENDED, outcome=event, tries=0).says(event, reason=reason, message=message)
@@ -169,16 +170,19 @@ class Session:
 
 
 def has_booted(memory: Memory, session: Session) -> bool:
-    """Whether the activation is behind us.
+    """Whether the activation is behind us, so that the running version is its result.
 
-    A process that was killed between "activation begun" and the activation itself finds the same boot and the old
-    version, and must begin again; MAX_ACTIVATIONS keeps that from going on for ever.
+    A device that finds its old version running after it began to activate has rolled back, or lost power before the
+    activation did anything. Only if the activation had come to its end, and a start of the machine after it, is it
+    surely the former; otherwise it activates once more before it says so.
     """
-    if not memory.activation_boot:
+    if memory.tries == 0:
         return False
-    if session.activated or session.boot_id != memory.activation_boot or memory.tries >= MAX_ACTIVATIONS:
+    if session.activated or memory.tries >= MAX_ACTIVATIONS:
         return True
-    return session.version is not None and session.version == memory.wanted
+    if session.version is not None and session.version == memory.wanted:
+        return True
+    return memory.activation_boot not in ("", session.boot_id)
 
 
 def plan(memory: Memory, session: Session) -> Action:

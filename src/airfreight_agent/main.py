@@ -75,8 +75,10 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add("--state", required=True, type=Path, metavar="DIR", help="where the device keeps its token and its state")
     add("--install", required=True, metavar="COMMAND", help="installs the file whose path is added as last argument")
     add("--activate", metavar="COMMAND", help="starts what is installed, e.g. reboot; without it: nothing to do")
-    add("--token", default=os.environ.get("AIRFREIGHT_TOKEN"), help="the device's token (AIRFREIGHT_TOKEN)")
-    add("--enroll-key", default=os.environ.get("AIRFREIGHT_ENROLL_KEY"), help="to get a token (AIRFREIGHT_ENROLL_KEY)")
+    # Taken out of the environment: the commands that this process starts are not to see them.
+    token, key = os.environ.pop("AIRFREIGHT_TOKEN", None), os.environ.pop("AIRFREIGHT_ENROLL_KEY", None)
+    add("--token", default=token, help="the device's token (AIRFREIGHT_TOKEN)")
+    add("--enroll-key", default=key, help="to get a token (AIRFREIGHT_ENROLL_KEY)")
     add("--uid", help="this device's own identity, for enrolling")
     add("--product", help="name or id of its product, for enrolling")
     add("--version", help="the version that runs before the first update")
@@ -112,16 +114,13 @@ def _run(options: argparse.Namespace) -> int:
         installer = CommandInstaller(
             shlex.split(options.install), options.state / "files", timeout_seconds=options.install_timeout
         )
-        activator = (
-            CommandActivator(shlex.split(options.activate), settle_seconds=options.settle)
-            if options.activate
-            else activate_in_place
-        )
+        activator = CommandActivator(shlex.split(options.activate)) if options.activate else activate_in_place
         habits = Habits(
             version=options.version,
             read_version=_reader(options.version_file) if options.version_file else None,
             attributes=attributes,
             poll_wait_seconds=0 if options.once else options.wait,
+            settle_seconds=options.settle if options.activate else 0.0,
         )
         outcome = Device(Client(http, token), options.state, installer, activator, habits).run(once=options.once)
     os.close(lock)
@@ -185,9 +184,8 @@ async def _watched(fleet: Fleet, seconds: float) -> None:
         while True:
             await asyncio.sleep(2.0)
             steps = ", ".join(f"{count} {word}" for word, count in fleet.progress().steps.most_common())
-            sys.stderr.write(
-                f"{steps}; {fleet.traffic.requests} requests, {sum(fleet.traffic.errors.values())} errors\n"
-            )
+            errors = sum(fleet.traffic.errors.values())
+            sys.stderr.write(f"{steps}; {fleet.traffic.requests} requests, {errors} errors\n")
 
     teller = asyncio.create_task(tell())
     try:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import cast
 
 MAX_REPORTS_PER_CALL = 100
+MAX_MESSAGE_CHARACTERS = 500
 MAX_ARTIFACT_BYTES = 1 << 40
 MAX_WAIT_SECONDS = 86_400.0
 _HEX_SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from airfreight_agent.backoff import Backoff
-from airfreight_agent.behaviours import Behaviour
+from airfreight_agent.behaviours import BEHAVIOURS
 from airfreight_agent.machine import Action, Memory, Session, Step, heard, plan
 from airfreight_agent.protocol import (
     MAX_REPORTS_PER_CALL,
@@ -35,6 +35,16 @@ SHORTEST_REST_SECONDS = 0.05
 INSTALL_SECONDS = (1.0, 4.0)
 BOOT_SECONDS = (2.0, 6.0)
 OTHER_VERSION = "0.0.0-other"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One device of a fleet: who it is at the server, what it does, and the version it runs at first."""
+
+    uid: str
+    token: str
+    behaviour: str = "good"
+    version: str = "1.0.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +82,13 @@ class SimulatedDevice:
     `ends` holds how each of its attempts ended, in its own view. `memory` is its flash, `version` its running image.
     """
 
-    def __init__(
-        self,
-        uid: str,
-        token: str,
-        version: str,
-        row: Behaviour,
-        wire: Wire,
-        pace: Pace,
-        rng: random.Random,
-        traffic: Traffic,
-    ) -> None:
-        self.uid = uid
-        self.version = version
-        self.row = row
+    def __init__(self, member: Member, wire: Wire, pace: Pace, rng: random.Random, traffic: Traffic) -> None:
+        self.uid = member.uid
+        self.version = member.version
+        self.row = BEHAVIOURS[member.behaviour]
         self.memory = Memory()
         self.ends: list[Event] = []
-        self._token = token
+        self._token = member.token
         self._wire = wire
         self._pace = pace
         self._rng = rng
@@ -229,7 +229,7 @@ class SimulatedDevice:
         return 0.0
 
     async def _activate(self) -> float:
-        self.memory = self.memory.activation_begun(self._session.boot_id)
+        self.memory = self.memory.tried().activated(self._session.boot_id)
         await self._work(self._rng.uniform(*BOOT_SECONDS))
         if self.row.boots == "new":
             self.version = self.memory.wanted or self.version

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Self
 from urllib.parse import urlsplit
 
 from airfreight_agent.protocol import UnavailableError
@@ -70,7 +71,7 @@ class Wire:
         self._slots = asyncio.Semaphore(limit)
         self._kept: list[_Connection] = []
 
-    async def __aenter__(self) -> "Wire":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -87,10 +88,7 @@ class Wire:
         async with self._slots, _in_time(self._timeout_seconds + extra_seconds):
             connection, answer = await self._exchange(request)
             try:
-                length = _length(answer)
-                if length > MAX_ANSWER_BYTES:
-                    raise UnavailableError("an answer is too long")
-                content = await _read(connection, length)
+                content = await _read(connection, _length(answer))
             except BaseException:
                 connection.close()
                 raise
@@ -182,6 +180,8 @@ async def _in_time(seconds: float) -> AsyncIterator[None]:
 
 
 async def _read(connection: _Connection, length: int) -> bytes:
+    if length > MAX_ANSWER_BYTES:
+        raise UnavailableError("an answer is too long")
     try:
         return await connection.reader.readexactly(length)
     except (ConnectionError, asyncio.IncompleteReadError) as error:

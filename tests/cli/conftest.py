@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -64,6 +65,13 @@ class Stub:
         return [seen for seen in self.seen if (seen.method, seen.path) == (method, path)]
 
 
+class StubServer(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up is part of some tests."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -95,7 +103,7 @@ def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
 @pytest.fixture
 def stub() -> Iterator[Stub]:
     made = Stub("")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(made))
+    server = StubServer(("127.0.0.1", 0), _handler(made))
     made.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -168,3 +176,24 @@ def logged_in(home: Path, stub: Stub) -> Stub:
     """The stub server, with a login to it on disk."""
     config.save(a_login(stub.url))
     return stub
+
+
+ME = {
+    "organizationId": 1,
+    "organizationName": "Acme",
+    "user": None,
+    "client": {"id": 3, "name": "build"},
+    "permissions": ["OTA_VIEW", "OTA_START"],
+}
+PAGE: dict[str, object] = {"items": [], "next": None}
+
+
+def tokens(number: int, **changed: object) -> Answer:
+    body = {"access_token": f"access-{number}", "token_type": "Bearer", "expires_in": 86400}
+    return Answer(body={**body, "refresh_token": f"refresh-{number}", **changed})
+
+
+def serve_tokens(stub: Stub, *answers: Answer) -> None:
+    stub.on("POST", "/oauth2/token", *(answers or (tokens(1),)))
+    stub.on("GET", "/api/v1/me", Answer(body=ME))
+    stub.on("GET", "/api/v1/products", Answer(body=PAGE))

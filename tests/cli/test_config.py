@@ -2,10 +2,11 @@ import json
 import os
 import stat
 import threading
+import time
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Run, Stub, a_login
+from tests.cli.conftest import Run, Stub, a_login, serve_tokens
 
 from airfreight.cli import config
 from airfreight.cli.errors import CliError
@@ -65,8 +66,16 @@ def test_a_reader_never_sees_half_a_login(home: Path) -> None:
 
     writer = threading.Thread(target=keep_saving)
     writer.start()
+    seen: set[str] = set()
+    deadline = time.monotonic() + 20
     try:
-        seen = {login.access_token[:1] for _ in range(100) if (login := config.load()) in logins and login}
+        # load() raises for half a file; a hundred reads once both logins were met is enough.
+        reads_left = 100
+        while reads_left and time.monotonic() < deadline:
+            login = config.load()
+            assert login in logins
+            seen |= {login.access_token[:1]} if login else set()
+            reads_left -= len(seen) - 1
     finally:
         done.set()
         writer.join()
@@ -98,8 +107,6 @@ def test_a_field_of_the_wrong_type_is_damage_too(home: Path) -> None:
 
 
 def test_login_replaces_a_damaged_file(home: Path, run: Run, stub: Stub) -> None:
-    from tests.cli.test_login import serve_tokens
-
     config.file_path().parent.mkdir(parents=True)
     config.file_path().write_text("{")
     serve_tokens(stub)

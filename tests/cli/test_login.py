@@ -9,30 +9,11 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
-from tests.cli.conftest import Answer, Run, Seen, Stub, a_login
+from tests.cli.conftest import ME, PAGE, Answer, Run, Seen, Stub, a_login, serve_tokens, tokens
 
 from airfreight.cli import config
 
-ME = {
-    "organizationId": 1,
-    "organizationName": "Acme",
-    "user": None,
-    "client": {"id": 3, "name": "build"},
-    "permissions": ["OTA_VIEW", "OTA_START"],
-}
-PAGE = {"items": [], "next": None}
 REFUSED = Answer(400, {"error": "invalid_grant", "error_description": "The refresh token is not valid."})
-
-
-def tokens(number: int, **changed: object) -> Answer:
-    body = {"access_token": f"access-{number}", "token_type": "Bearer", "expires_in": 86400}
-    return Answer(body={**body, "refresh_token": f"refresh-{number}", **changed})
-
-
-def serve_tokens(stub: Stub, *answers: Answer) -> None:
-    stub.on("POST", "/oauth2/token", *(answers or (tokens(1),)))
-    stub.on("GET", "/api/v1/me", Answer(body=ME))
-    stub.on("GET", "/api/v1/products", Answer(body=PAGE))
 
 
 def grants(stub: Stub) -> list[dict[str, str]]:
@@ -145,7 +126,7 @@ def test_an_address_that_is_none_is_refused(run: Run, address: str) -> None:
 
 
 def test_login_over_an_open_network_warns(run: Run) -> None:
-    # 192.0.2.0/24 is reserved for documentation; the name does not resolve, which is all this needs.
+    # The name never resolves, which is all this needs.
     result = run("login", "--server", "http://ota.invalid", "--client-id", "c", "--client-secret", "s")
     assert result.err.startswith("Warning: http://ota.invalid is not encrypted;")
     assert result.code == 3

@@ -71,7 +71,7 @@ class Row:
     sent: int = 0
 
 
-class Fleet(RuleBasedStateMachine):
+class Interleaving(RuleBasedStateMachine):
     """Rows change only through `_apply`, which folds the counters exactly as a store would."""
 
     def __init__(self) -> None:
@@ -209,5 +209,5 @@ class Fleet(RuleBasedStateMachine):
             assert self.rows[index].delivery is end
 
 
-Fleet.TestCase.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
-TestFleet = Fleet.TestCase
+Interleaving.TestCase.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
+TestInterleaving = Interleaving.TestCase

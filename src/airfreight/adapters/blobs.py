@@ -40,6 +40,10 @@ class FolderBlobs:
             path.unlink(missing_ok=True)
         return len(stale)
 
+    def older_than(self, seconds: float, now_seconds: float) -> list[str]:
+        """The hashes of stored blobs that arrived more than `seconds` ago."""
+        return [p.name for p in self._root.glob("??/*") if now_seconds - p.stat().st_mtime > seconds]
+
     def receive(self) -> "FolderWriter":
         return FolderWriter(self)
 
@@ -74,7 +78,8 @@ class FolderWriter:
         self._blobs = blobs
         self._descriptor, self._path = blobs.temporary()
         self._sha256, self._md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-        self._pending = bytearray()
+        self._pending: list[bytes] = []
+        self._pending_size = 0
         self._error: BaseException | None = None
         self._queues: list[queue.Queue[bytes | None]] = [queue.Queue(_QUEUED_BLOCKS), queue.Queue(_QUEUED_BLOCKS)]
         self._threads = [
@@ -91,8 +96,9 @@ class FolderWriter:
         if self._error:
             raise self._error
         self.size += len(chunk)
-        self._pending += chunk
-        if len(self._pending) >= _BLOCK:
+        self._pending.append(chunk)
+        self._pending_size += len(chunk)
+        if self._pending_size >= _BLOCK:
             self._hand_over()
 
     @property
@@ -122,7 +128,8 @@ class FolderWriter:
 
     def _hand_over(self) -> None:
         if self._pending:
-            block, self._pending = bytes(self._pending), bytearray()
+            block = b"".join(self._pending)
+            self._pending, self._pending_size = [], 0
             for q in self._queues:
                 q.put(block)
 

@@ -1,8 +1,9 @@
 """The operator plane: one Litestar app that carries every door for people and their scripts."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from litestar import Litestar, Router
+from litestar import Litestar
 from litestar.datastructures import ResponseHeader
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
@@ -17,10 +18,10 @@ from airfreight.domain.errors import Refusal
 _DESCRIPTION = "Over-the-air updates: organizations, products, devices, artifacts, rollouts, and the Shipments API."
 
 
-def operator_app(desk: Desk, routers: Sequence[Router], version: str) -> Litestar:
+def operator_app(desk: Desk, routes: Sequence[Any], version: str) -> Litestar:
     """All operator routes with strict bodies, one error shape and one OpenAPI document."""
     return Litestar(
-        route_handlers=list(routers),
+        route_handlers=list(routes),
         dto=Body,
         return_dto=None,
         dependencies={"desk": Provide(lambda: desk, sync_to_thread=False, use_cache=True)},

@@ -106,8 +106,29 @@ def ask(
         return given
     if not sys.stdin.isatty():
         raise usage(f"{what} is missing", f"Give {option}, or run this in a terminal to be asked for it.")
-    answer: str = typer.prompt(what, default=default, hide_input=hidden, confirmation_prompt=twice, err=True)
+    question = f"{what} [{printable(default)}]: " if default else f"{what}: "
+    answer = ""
+    while not answer:
+        answer = _hidden_answer(question) if hidden else _visible_answer(question) or (default or "")
+    if twice and _hidden_answer(f"{what} again: ") != answer:
+        raise usage("The two answers differ", "Try again.")
     return answer
+
+
+def _visible_answer(question: str) -> str:
+    # input() and typer.prompt() write to stdout, which may be a file that is to get one JSON document.
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    line = sys.stdin.readline()
+    if not line:
+        raise typer.Abort
+    return line.strip()
+
+
+def _hidden_answer(question: str) -> str:
+    from getpass import getpass
+
+    return getpass(question, stream=sys.stderr)
 
 
 def _known_login() -> Login | None:

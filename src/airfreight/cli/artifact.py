@@ -84,10 +84,16 @@ def upload(session: Session, file: Path, *, quiet: bool) -> Doc:
             def body() -> Iterator[bytes]:
                 # Called again if the request has to be repeated: each time from the start.
                 count(None)
+                left = length
                 with file.open("rb") as source:
                     while chunk := source.read(CHUNK_BYTES):
+                        left -= len(chunk)
+                        if left < 0:
+                            break
                         yield chunk
                         count(len(chunk))
+                if left:
+                    raise usage(f"{file} changed while it was sent", "Wait until it is complete and try again.")
 
             headers = {"Content-Length": str(length), "Content-Type": "application/octet-stream"}
             request = Request("PUT", PATH, {"filename": printable(file.name)}, headers, body=body)

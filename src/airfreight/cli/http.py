@@ -87,13 +87,6 @@ class Wire:
                 content=request.body() if request.body else None,
                 auth=request.basic,
             )
-        except httpx.LocalProtocolError as error:
-            if request.body is None:
-                raise self._unreachable(error) from None
-            # The announced length and the bytes that came out of the file differ.
-            raise usage(
-                "The file changed while it was being sent", "Wait until it is complete and try again."
-            ) from None
         except (httpx.RequestError, httpx.InvalidURL) as error:
             raise self._unreachable(error) from None
 

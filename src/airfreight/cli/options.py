@@ -9,7 +9,7 @@ from airfreight.cli.errors import CliError, usage
 from airfreight.cli.http import Doc
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else.")]
-Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many to show at most.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=500, help="How many to show at most.")]
 After = Annotated[int | None, typer.Option("--after", help="Show what comes after this id.")]
 Id = Annotated[int, typer.Argument(metavar="ID", min=1, help="The id, as `list` shows it.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name for people.")]

@@ -12,7 +12,7 @@ from airfreight.cli.errors import CliError, ExitCode
 from airfreight.cli.http import Doc, printable
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 # How long the server may be away (a restart, a bad link) before watching gives up.
 PATIENCE_SECONDS = 60.0
@@ -133,7 +133,8 @@ def view_for(*, as_json: bool) -> View:
     return Bars() if sys.stdout.isatty() else Lines()
 
 
-def _bars(rollout: Doc) -> "Table":
+def _bars(rollout: Doc) -> "Group":
+    from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
@@ -141,10 +142,9 @@ def _bars(rollout: Doc) -> "Table":
     counts = counts_of(rollout)
     total = sum(counts.values())
     grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.title = Text(f"{printable(str(rollout.get('title', '')))} - {summary(rollout)}")
-    grid.title_justify = "left"
     for state, count in counts.items():
         style = STYLES.get(state, "cyan")
         bar = ProgressBar(total=max(total, 1), completed=count, width=40, complete_style=style, finished_style=style)
         grid.add_row(Text(printable(state)), bar, Text(str(count)))
-    return grid
+    heading = Text(f"{printable(str(rollout.get('title', '')))} - {summary(rollout)}")
+    return Group(heading, grid)

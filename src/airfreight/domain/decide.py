@@ -9,7 +9,8 @@ from hashlib import blake2b
 
 from airfreight.domain import windows
 from airfreight.domain.conditions import NO_FACTS, Condition, Facts, meets
-from airfreight.domain.delivery import RANK, Delivery, Event, Offer, Reason, Skip, State
+from airfreight.domain.delivery import ENDS, RANK, Delivery, Event, Offer, Reason, Skip, State
+from airfreight.domain.finish import same
 from airfreight.domain.ids import Millis
 from airfreight.domain.rollout import RolloutState
 from airfreight.domain.windows import DayPart
@@ -69,11 +70,15 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything `decide` looks at: the device and, when it has an open delivery, that delivery and its plan."""
+    """Everything `decide` looks at: the device and, when it has an open delivery, that delivery and its plan.
+
+    `before`: what the device ran when the delivery was last offered to it.
+    """
 
     device: Device
     delivery: Delivery | None = None
     plan: Plan | None = None
+    before: Facts = NO_FACTS
     not_before: Millis | None = None
     tries_since: Millis | None = None
 
@@ -109,7 +114,7 @@ def decide(snapshot: Snapshot, now: Millis) -> Decision:
     """The instruction for a device at `now` and the trace of every check up to the one that decided."""
     if not snapshot.device.enabled:
         return DISABLED
-    if snapshot.delivery is None or snapshot.plan is None:
+    if snapshot.delivery is None or snapshot.plan is None or snapshot.delivery.state in ENDS:
         return IDLE
     walk = _Walk(snapshot.device, snapshot.delivery, snapshot.plan, snapshot, now)
     return walk.queued() if snapshot.delivery.state is State.QUEUED else walk.active()
@@ -133,7 +138,7 @@ class _Walk:
         self._pass("cancel wish", "nobody asked to cancel")
         if self.plan.state is RolloutState.PAUSED and state in _WAITING:
             return self._stop("rollout running", "the rollout is paused", Do.WAIT)
-        self._pass("rollout running", f"the rollout is {self.plan.state}")
+        self._info("rollout running", f"the rollout is {self.plan.state}; an attempt under way goes on")
         if state is State.OFFERED and (closed := self._closed_window()):
             return closed
         self._info("instruction", f"state {state}")
@@ -149,19 +154,20 @@ class _Walk:
             return self._stop(
                 "retry pause", "the last try failed; a pause comes before the next", recheck_at=not_before
             )
+        self._pass("retry pause", "no pause after a failed try is running")
         if unfit := self._unfit():
             return unfit
         if closed := self._closed_window():
             return closed
-        limit = self.delivery.attempts_limit
-        self._pass("attempts left", f"try {self.delivery.tries} of {limit} in this period")
         since = self.snapshot.tries_since
         fresh = since is not None and self.now - since >= self.plan.reset_period_ms
+        nth, limit = 1 if fresh else self.delivery.tries, self.delivery.attempts_limit
+        self._pass("attempts left", f"try {nth} of {limit} in this period")
         return Decision(Do.DOWNLOAD, Offer(fresh=fresh), None, tuple(self.trace))
 
     def _unfit(self) -> Decision | None:
         """Type and condition: what the device reported against what the file says."""
-        needs_report = self.plan.check_type or self.plan.condition is not Condition.NONE
+        needs_report = self.plan.check_type or self.plan.condition not in {Condition.NONE, Condition.BUILD_DIFFERS}
         if needs_report and not self.device.reported:
             return self._stop("attributes known", "the device has not reported its attributes yet")
         if self.plan.check_type:
@@ -169,11 +175,19 @@ class _Walk:
             if not self.plan.fw_type or self.device.fw_type != self.plan.fw_type:
                 return self._stop("type matches", words, event=Skip(Reason.TYPE_MISMATCH))
             self._pass("type matches", words)
+        if self.delivery.attempt > 1 and self._arrived_late():
+            words = "the device runs the version of an earlier try, which was thought lost"
+            return self._stop("not running it yet", words, event=Skip(Reason.ALREADY_RUNNING))
         met, words = meets(self.plan.condition, self.device.facts, self.plan.artifact)
         if not met:
             return self._stop("condition met", words, event=Skip(Reason.CONDITION_NOT_MET))
         self._pass("condition met", words)
         return None
+
+    def _arrived_late(self) -> bool:
+        """Whether the device runs the artifact now and did not when it was last offered."""
+        arrived = same(self.device.facts, self.plan.artifact)
+        return bool(arrived) and not same(self.snapshot.before, self.plan.artifact)
 
     def _closed_window(self) -> Decision | None:
         if self.plan.critical:

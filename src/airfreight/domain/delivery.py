@@ -48,6 +48,7 @@ class Reason(StrEnum):
     CONDITION_NOT_MET = "condition_not_met"
     TYPE_MISMATCH = "type_mismatch"
     SUPERSEDED = "superseded"
+    ALREADY_RUNNING = "already_running"
     STOPPED = "stopped"
     DEVICE_REMOVED = "device_removed"
     DOWNLOAD_FAILED = "download_failed"

@@ -5,6 +5,7 @@ Why: a device that says "success" and runs something else must never be counted 
 
 from enum import StrEnum
 
+from airfreight.domain import versions
 from airfreight.domain.conditions import Facts
 from airfreight.domain.delivery import THE_SIX, Delivery, Event, Fail, Reach, Reason, State, Succeed
 
@@ -37,17 +38,26 @@ def judge(delivery: Delivery, *, running: Facts, wanted: Facts, before: Facts) -
     it proves something only after activating. Anything else counts only once the device has begun to activate; until
     then it runs the old one by right (it may have lost power in the middle of a download).
     """
-    if delivery.state not in THE_SIX or not (running.version or running.build) or not (wanted.version or wanted.build):
+    if delivery.state not in THE_SIX:
         return None
     activating = delivery.state is State.ACTIVATING
-    if _same(running, wanted):
-        return Succeed() if activating or not _same(before, wanted) else None
-    if not activating:
+    arrived = same(running, wanted)
+    if arrived:
+        return Succeed() if activating or not same(before, wanted) else None
+    if not activating or arrived is None:
         return None
-    return Fail(Reason.ROLLED_BACK if _same(running, before) else Reason.WRONG_VERSION)
+    return Fail(Reason.ROLLED_BACK if same(running, before) else Reason.WRONG_VERSION)
 
 
-def _same(a: Facts, b: Facts) -> bool:
-    """Equal in every one of version and build that both sides know, and at least one is known to both."""
-    pairs = [(x, y) for x, y in ((a.version, b.version), (a.build, b.build)) if x and y]
-    return bool(pairs) and all(x == y for x, y in pairs)
+def same(a: Facts, b: Facts) -> bool | None:
+    """Whether version and build agree, as far as both sides know them; None when nothing is known to both.
+
+    `v1.2` is `1.2.0`, and a build date is the same however its day is padded; other texts must be equal.
+    """
+    agreed = []
+    if a.version and b.version:
+        agreed.append(a.version == b.version or versions.compare(a.version, b.version) == 0)
+    if a.build and b.build:
+        moment = versions.build_date(a.build)
+        agreed.append(a.build == b.build or (moment is not None and moment == versions.build_date(b.build)))
+    return all(agreed) if agreed else None

@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import zip_longest
 
 _VERSION = re.compile(
-    r"[vV]?(\d{1,9}(?:\.\d{1,9}){0,7})(?:-([0-9A-Za-z.-]{1,64}))?(?:\+[0-9A-Za-z.-]{1,64})?", re.ASCII
+    r"[vV]?(\d{1,18}(?:\.\d{1,18}){0,15})(?:-([0-9A-Za-z.-]{1,64}))?(?:\+[0-9A-Za-z.-]{1,64})?", re.ASCII
 )
 _MONTHS = {"JanFebMarAprMayJunJulAugSepOctNovDec"[3 * i : 3 * i + 3]: i + 1 for i in range(12)}
 _BUILD = re.compile(r"([A-Z][a-z]{2})\s+(\d{1,2})\s+(\d{4})(?:\s+(\d{2}):(\d{2}):(\d{2}))?", re.ASCII)
@@ -16,7 +16,7 @@ _Prerelease = tuple[tuple[int, int, str], ...]
 def compare(left: str, right: str) -> int | None:
     """-1, 0 or 1 as `left` is older than, equal to or newer than `right`; None when either is not a version.
 
-    Dotted numbers of any length (missing parts are 0, so 1.2 equals 1.2.0), pre-releases as in Semantic Versioning 2
+    Up to 16 dotted numbers (missing parts are 0, so 1.2 equals 1.2.0), pre-releases as in Semantic Versioning 2
     (1.0-rc.1 is older than 1.0), build metadata after `+` ignored.
     """
     a, b = _parse(left), _parse(right)

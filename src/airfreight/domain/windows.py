@@ -1,6 +1,6 @@
 """Daily windows in a device's own time zone. Pure; times in and out are milliseconds since the epoch, UTC."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -50,5 +50,8 @@ def opens_at(part: DayPart, now: Millis, tz: ZoneInfo) -> Millis | None:
     if first <= local.hour < after_last:
         return None
     day = local.date() if local.hour < first else local.date() + timedelta(days=1)
-    opening = datetime(day.year, day.month, day.day, first, tzinfo=tz)
-    return Millis(int(opening.astimezone(UTC).timestamp() * 1000))
+    for fold in (0, 1):
+        opening = Millis(int(datetime(day.year, day.month, day.day, first, tzinfo=tz, fold=fold).timestamp() * 1000))
+        if opening > now:
+            return opening
+    return Millis(now + 1000)

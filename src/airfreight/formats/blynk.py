@@ -13,7 +13,7 @@ from airfreight.formats.text import printable
 
 _MARKER = b"blnkinf"
 _LIMIT = 1024
-_MAX_FAILED = 4096
+_MAX_FAILED = 1024
 _KNOWN = frozenset({"mcu", "ncp", "fw", "ver", "fw-type", "build", "blynk", "dev", "tmpl"})
 
 
@@ -101,9 +101,9 @@ def _binary_pairs(body: bytes) -> dict[str, str] | None:
     pairs: dict[str, str] = {}
     before_empty: dict[str, str] | None = None
     for at in range(0, len(fields), 2):
-        key = printable(fields[at])
-        if key == "":
+        if not fields[at]:
             return pairs
+        key = printable(fields[at])
         value = printable(fields[at + 1]) if at + 1 < len(fields) else None
         if key is None or value is None:
             return before_empty

@@ -11,7 +11,6 @@ from airfreight.formats.unpack import Budget, Decoder, Unpacker, bzip2_decoder, 
 
 _INPUT_PIECE = 1 << 16
 _MAX_INPUT = 64 << 20
-_MAX_STREAMS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +40,12 @@ def read(source: Source, _filename: str) -> Reading | None:
 def _unpack(source: Source, packing: _Packing) -> Reading:
     search = TagSearch()
     budget = Budget(_MAX_INPUT, packing.max_output)
-    at = size = streams = 0
+    at = size = 0
     more = True
-    while more and not budget.spent and streams < _MAX_STREAMS:
+    while more and not budget.spent:
         unpacker = Unpacker(packing.decoder(), search, budget)
         at = _one_stream(source, at, unpacker, budget)
         size += unpacker.size
-        streams += 1
         more = not unpacker.ended or _begins(source, at, packing)
     facts = Facts(
         format=packing.format,

@@ -112,7 +112,7 @@ class Unpacker:
 
     def _decode(self, data: bytes) -> bytes:
         try:
-            return self._decoder.decompress(data, min(_OUTPUT_PIECE, self._budget.output))
+            return self._decoder.decompress(data, _OUTPUT_PIECE)
         except (zlib.error, lzma.LZMAError, OSError) as error:
             # bz2 calls bad data an OSError; no file is read here, so it cannot be a fault of the disk.
             raise Refusal("its packed content is damaged") from error

@@ -1,24 +1,38 @@
-"""Who is calling: bearer tokens to principals, and the three grants that hand out tokens (Shipments reference 1.2)."""
+"""Who is calling: bearer tokens to principals, and the three grants that hand out tokens."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
 from airfreight.domain.access import ROLES, Permission, Principal, Role
 from airfreight.domain.errors import unauthenticated
 from airfreight.domain.ids import Millis
-from airfreight.services import credentials
+from airfreight.services import credentials, passwords
 from airfreight.services.credentials import Keyring
+from airfreight.services.passwords import Guard
 from airfreight.store import access
 
 
 class GrantError(Exception):
-    """A token request that is refused; `error` is the OAuth 2 word, `words` the sentence beside it."""
+    """A token request that is refused; `error` is the OAuth 2 word, `words` the sentence beside it.
 
-    def __init__(self, error: str, words: str) -> None:
+    `retry_seconds` is not 0 when the request came too soon after others.
+    """
+
+    def __init__(self, error: str, words: str, retry_seconds: int = 0) -> None:
         super().__init__(words)
         self.error = error
         self.words = words
+        self.retry_seconds = retry_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Somebody who says that this email is theirs; no hash: there is no such user."""
+
+    email: str
+    user_id: int = 0
+    password_hash: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +75,37 @@ def client_credentials(
     return _issue(connection, keyring, row.organization_id, row.id, None, now, seconds)
 
 
-def check_user(connection: Connection, email: str, password: str) -> int:
-    """The id of the user with this password. Slow by design; call it outside a write transaction. Raises GrantError."""
+def candidate(connection: Connection, email: str) -> Candidate:
+    """Whose password to check for this email; somebody without one when there is no such user."""
     row = access.user_by_email(connection, email)
-    if not credentials.check_password(row.password_hash if row else None, password):
-        raise GrantError("invalid_grant", "The user name or the password is wrong.")
-    return int(row.id)
+    return Candidate(email, row.id, row.password_hash) if row else Candidate(email)
+
+
+def check_password(guard: Guard, who: Candidate, password: str, address: str, now: Millis) -> None:
+    """Slow by design: call it without a connection. Raises GrantError, also for too many wrong ones in a minute."""
+    wait = guard.enter(who.email, address, now)
+    if wait:
+        raise GrantError("invalid_request", "There were too many wrong passwords. Wait, then try again.", wait)
+    if not passwords.matches(who.password_hash, password):
+        raise _wrong_user()
+    guard.forgive(who.email, address)
 
 
 def user_credentials(
-    connection: Connection, keyring: Keyring, client_id: str, email: str, user_id: int, now: Millis, seconds: int
+    connection: Connection, keyring: Keyring, client_id: str, who: Candidate, now: Millis, seconds: int
 ) -> Grant:
     """A token of a user whose password and whose client's secret were just checked. Raises GrantError."""
     client = access.client_by_client_id(connection, client_id)
-    user = access.user_by_email(connection, email)
-    if client is None or user is None or user.id != user_id:
-        raise GrantError("invalid_grant", "The user name or the password is wrong.")
+    user = access.lock_user(connection, who.user_id)
+    if client is None or user is None or user.password_hash != who.password_hash:
+        raise _wrong_user()
     if user.organization_id != client.organization_id:
         raise GrantError("unauthorized_client", "This client may not sign in this user.")
     return _issue(connection, keyring, user.organization_id, client.id, user.id, now, seconds)
+
+
+def _wrong_user() -> GrantError:
+    return GrantError("invalid_grant", "The user name or the password is wrong.")
 
 
 def refresh(
@@ -87,8 +113,12 @@ def refresh(
 ) -> Grant:
     """New tokens for a refresh token, which works once and only for the client it was given to. Raises GrantError."""
     client = authenticate_client(connection, keyring, client_id, secret)
-    row = access.token(connection, "refresh", keyring.digest(token))
-    if row is None or row.expires_at <= now or row.client_id != client or not access.take_token(connection, row.id):
+    digest = keyring.digest(token)
+    row = access.token(connection, "refresh", digest)
+    known = row is not None and credentials.same(row.hash, digest) and row.expires_at > now
+    if known and row.user_id is not None:
+        access.lock_user(connection, row.user_id)
+    if not known or row.client_id != client or not access.take_token(connection, row.id):
         raise GrantError("invalid_grant", "The refresh token is unknown, used or expired. Ask for a new token.")
     return _issue(connection, keyring, row.organization_id, client, row.user_id, now, seconds)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, text, update
 
 from airfreight.store.tables import clients, tokens, users
 
@@ -18,6 +18,17 @@ def user_by_email(connection: Connection, email: str) -> Any:  # noqa: ANN401 - 
 def user(connection: Connection, organization_id: int, user_id: int) -> Any:  # noqa: ANN401 - a row
     query = select(users).where(users.c.organization_id == organization_id, users.c.id == user_id)
     return connection.execute(query).one_or_none()
+
+
+def lock_user(connection: Connection, user_id: int) -> Any:  # noqa: ANN401 - a row
+    """The user, kept as they are until this transaction ends: no token outlives the password or role it is for."""
+    return connection.execute(select(users).where(users.c.id == user_id).with_for_update(read=True)).one_or_none()
+
+
+def lock_users(connection: Connection) -> None:
+    """Nobody else adds a user until this transaction ends. (On SQLite a write transaction is alone anyway.)"""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def users_listed(connection: Connection, organization_id: int, *, after: int, limit: int) -> list[Any]:

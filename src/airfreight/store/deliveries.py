@@ -1,20 +1,17 @@
-"""Rows of deliveries, attempts, history and counters. Only `services.deliveries` may import this module.
+"""Rows of deliveries, attempts and history. Only `services.deliveries` may import this module.
 
 One wide row (`Row`) serves polls, reports, sweeps and explanations: the delivery with its rollout's policy, its first
 artifact and its device.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, bindparam, func, insert, literal, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Select, bindparam, insert, literal, literal_column, select, update
 
 from airfreight.store.hot import HotSelect, keys
 from airfreight.store.tables import (
-    artifacts,
     attempts,
-    counters,
     deliveries,
     devices,
     history,
@@ -24,9 +21,6 @@ from airfreight.store.tables import (
     rollout_artifacts,
     rollouts,
 )
-
-Counter = tuple[int, str, int, str]
-"""rollout id, state, reached, reason: what a counter counts."""
 
 
 class Row(NamedTuple):
@@ -123,13 +117,13 @@ _columns = (
     rollouts.c.day_part,
     rollouts.c.host,
     rollouts.c.secure,
-    artifacts.c.version,
-    artifacts.c.build,
-    artifacts.c.fw_type,
-    artifacts.c.library_version,
+    rollout_artifacts.c.version,
+    rollout_artifacts.c.build,
+    rollout_artifacts.c.fw_type,
+    rollout_artifacts.c.library_version,
 )
 
-_first = (rollout_artifacts.c.rollout_id == rollouts.c.id) & (rollout_artifacts.c.position == 0)
+_first = (rollout_artifacts.c.rollout_id == rollouts.c.id) & (rollout_artifacts.c.position == literal_column("0"))
 
 
 def _per_device() -> Select[Any]:
@@ -140,7 +134,6 @@ def _per_device() -> Select[Any]:
         .outerjoin(deliveries, (deliveries.c.device_id == devices.c.id) & open_delivery)
         .outerjoin(rollouts, rollouts.c.id == deliveries.c.rollout_id)
         .outerjoin(rollout_artifacts, _first)
-        .outerjoin(artifacts, artifacts.c.id == rollout_artifacts.c.artifact_id)
     )
     return select(*_columns).select_from(joined).where(devices.c.deleted_at.is_(None))
 
@@ -153,7 +146,6 @@ def _per_delivery() -> Select[Any]:
         .join(organizations, organizations.c.id == devices.c.organization_id)
         .join(rollouts, rollouts.c.id == deliveries.c.rollout_id)
         .join(rollout_artifacts, _first)
-        .join(artifacts, artifacts.c.id == rollout_artifacts.c.artifact_id)
     )
     return select(*_columns).select_from(joined)
 
@@ -302,46 +294,6 @@ def move(connection: Connection, rows: list[dict[str, Any]]) -> int:
 def add_history(connection: Connection, rows: list[dict[str, Any]]) -> None:
     if rows:
         connection.execute(insert(history), rows)
-
-
-def fold(connection: Connection, deltas: Mapping[Counter, int], now: int) -> None:
-    """Add the deltas of one transaction to the counters; keys in one order, so that two writers never deadlock."""
-    rows = [
-        {"rollout_id": key[0], "state": key[1], "reached": key[2], "reason": key[3], "n": n, "updated_at": now}
-        for key, n in sorted(deltas.items())
-        if n
-    ]
-    if not rows:
-        return
-    upsert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(counters)
-    statement = upsert.on_conflict_do_update(
-        index_elements=["rollout_id", "state", "reached", "reason"],
-        set_={"n": counters.c.n + upsert.excluded.n, "updated_at": upsert.excluded.updated_at},
-    )
-    connection.execute(statement, rows)
-
-
-def totals(connection: Connection, rollout_ids: Iterable[int]) -> dict[int, list[tuple[str, int, str, int, int]]]:
-    """Rollout id -> its counters as (state, reached, reason, n, updated_at): a handful of rows each."""
-    query = select(
-        counters.c.rollout_id,
-        counters.c.state,
-        counters.c.reached,
-        counters.c.reason,
-        counters.c.n,
-        counters.c.updated_at,
-    ).where(counters.c.rollout_id.in_(list(rollout_ids)), counters.c.n != 0)
-    found: dict[int, list[tuple[str, int, str, int, int]]] = {}
-    for rollout_id, *rest in connection.execute(query):
-        found.setdefault(rollout_id, []).append(tuple(rest))
-    return found
-
-
-def recount(connection: Connection, rollout_id: int) -> dict[tuple[str, int, str], int]:
-    """What the counters should say, counted from the rows."""
-    columns = (deliveries.c.state, deliveries.c.reached, deliveries.c.reason)
-    query = select(*columns, func.count()).where(deliveries.c.rollout_id == rollout_id).group_by(*columns)
-    return {(state, reached, reason): n for state, reached, reason, n in connection.execute(query)}
 
 
 def listed(

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import CTE, Connection, delete, insert, select
 
-from airfreight.store.tables import organizations
+from airfreight.store.tables import artifacts, clients, enrollment_keys, organizations, products, users
 
 
 def add(connection: Connection, *, name: str, parent_id: int | None, time_zone: str, now: int) -> int:
@@ -23,3 +23,35 @@ def is_below(connection: Connection, organization_id: int, ancestor_id: int) -> 
     parent = organizations.alias("parent")
     chain = chain.union(select(parent.c.id, parent.c.parent_id).join(chain, parent.c.id == chain.c.parent_id))
     return connection.execute(select(chain.c.id).where(chain.c.id == ancestor_id)).first() is not None
+
+
+def listed(connection: Connection, ancestor_id: int, *, after: int, limit: int) -> list[Any]:
+    """`ancestor_id` and everything below it."""
+    below = _below(ancestor_id)
+    query = select(organizations).join(below, organizations.c.id == below.c.id).where(organizations.c.id > after)
+    return list(connection.execute(query.order_by(organizations.c.id).limit(limit)))
+
+
+def is_used(connection: Connection, organization_id: int) -> bool:
+    """Whether anything belongs to it; devices and rollouts need a product, tokens a client or a user."""
+    for table in (users, clients, products, artifacts, enrollment_keys):
+        if connection.execute(select(table.c.id).where(table.c.organization_id == organization_id).limit(1)).first():
+            return True
+    children = select(organizations.c.id).where(organizations.c.parent_id == organization_id).limit(1)
+    return connection.execute(children).first() is not None
+
+
+def remove(connection: Connection, organization_id: int) -> None:
+    connection.execute(delete(organizations).where(organizations.c.id == organization_id))
+
+
+def lock(connection: Connection, organization_id: int) -> None:
+    """Nobody else gets past this for the same organization until this transaction ends."""
+    query = select(organizations.c.id).where(organizations.c.id == organization_id)
+    connection.execute(query.with_for_update(key_share=True))
+
+
+def _below(ancestor_id: int) -> CTE:
+    top = select(organizations.c.id).where(organizations.c.id == ancestor_id).cte("below", recursive=True)
+    child = organizations.alias("child")
+    return top.union(select(child.c.id).join(top, child.c.parent_id == top.c.id))

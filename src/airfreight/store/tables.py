@@ -236,6 +236,11 @@ rollout_artifacts = Table(
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("artifact_id", ForeignKey("artifacts.id"), nullable=False, index=True),
     _text("filename", 255, None),
+    _text("version", 64),
+    _text("build", 64),
+    _text("fw_type", 64),
+    _text("board", 64),
+    _text("library_version", 64),
 )
 
 deliveries = Table(

@@ -1,5 +1,28 @@
-"""The routers of this door, for app.py."""
+"""The routes of this door, for app.py."""
 
-from airfreight.apis.platform import products
+from airfreight.apis.platform import (
+    artifacts,
+    clients,
+    devices,
+    enrollment_keys,
+    me,
+    oauth,
+    organizations,
+    products,
+    rollouts,
+    users,
+)
 
-ROUTERS = [products.router]
+ROUTERS = [
+    oauth.router,
+    me.router,
+    organizations.router,
+    users.router,
+    clients.router,
+    enrollment_keys.router,
+    products.router,
+    devices.router,
+    artifacts.router,
+    rollouts.router,
+    rollouts.explain_device,
+]

@@ -314,6 +314,11 @@ def upgrade() -> None:
         sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("artifact_id", sa.Integer(), nullable=False),
         sa.Column("filename", sa.String(length=255), nullable=False),
+        sa.Column("version", sa.String(length=64), server_default="", nullable=False),
+        sa.Column("build", sa.String(length=64), server_default="", nullable=False),
+        sa.Column("fw_type", sa.String(length=64), server_default="", nullable=False),
+        sa.Column("board", sa.String(length=64), server_default="", nullable=False),
+        sa.Column("library_version", sa.String(length=64), server_default="", nullable=False),
         sa.ForeignKeyConstraint(
             ["artifact_id"], ["artifacts.id"], name=op.f("fk_rollout_artifacts_artifact_id_artifacts")
         ),

@@ -1,0 +1,22 @@
+"""Field types that bodies and queries share. Rule: text that reaches a database or a screen is one clean line."""
+
+from typing import Annotated
+
+import msgspec
+
+LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*(?![\s\S])"
+"""No control characters (PostgreSQL refuses NUL), no line ends, nothing that turns the direction of text around.
+
+The look-ahead is what `$` means in JSON Schema; Python's `$` would let a line feed through at the end.
+"""
+
+UID = r"^[A-Za-z0-9._:-]{1,64}$"
+"""A device's external identity, for the schema; services.devices holds the rule."""
+
+Line = Annotated[str, msgspec.Meta(pattern=LINE)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=LINE)]
+ShortName = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=LINE)]
+ZoneName = Annotated[
+    str, msgspec.Meta(max_length=64, pattern=LINE, description="An IANA time zone such as Europe/Berlin.")
+]
+At = Annotated[int, msgspec.Meta(description="Milliseconds since the epoch.")]

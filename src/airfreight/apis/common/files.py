@@ -1,0 +1,136 @@
+"""Serving a stored file: strong ETag, Range, If-Range, Content-Length, never chunked; 64 KB at a time.
+
+Reads come from the page cache without a thread; only cold ones go to one. A client that leaves stops the reading.
+"""
+
+import asyncio
+import base64
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from airfreight.apis.common import ranges
+from airfreight.apis.common.asgi import Disconnected, Headers, Receive, Scope, Send, answer, answer_error, header
+
+_BLOCK = 64 * 1024
+_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ServedFile:
+    """What is served: where it lies, its hash, its size and any headers of the door's own."""
+
+    path: Path
+    sha256: str
+    size: int
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    accel: str = ""
+
+    @property
+    def etag(self) -> str:
+        return f'"{self.sha256}"'
+
+
+async def serve(
+    scope: Scope, receive: Receive, send: Send, file: ServedFile, *, seconds: float, started: Callable[[], None]
+) -> bool:
+    """Answer a GET or HEAD; True when the last byte of the file has gone out.
+
+    `started` is called before the first byte. Raises FileNotFoundError before anything is sent.
+    """
+    descriptor = os.open(file.path, os.O_RDONLY)
+    try:
+        if os.fstat(descriptor).st_size != file.size:
+            raise FileNotFoundError(file.path)
+        try:
+            span = _wanted(scope, file)
+        except ranges.Unsatisfiable:
+            await _unsatisfiable(send, file)
+            return False
+        if header(scope, b"if-none-match") == file.etag:
+            await answer(send, 304, headers=[(b"etag", file.etag.encode())])
+            return False
+        start, end = span or (0, file.size)
+        await send({"type": "http.response.start", "status": 206 if span else 200, "headers": _headers(file, span)})
+        if scope["method"] == "HEAD" or file.accel:
+            await send({"type": "http.response.body", "body": b""})
+            return False
+        started()
+        sent = await _send_span(receive, send, descriptor, start, end, seconds)
+        return sent and end == file.size
+    finally:
+        os.close(descriptor)
+
+
+def _wanted(scope: Scope, file: ServedFile) -> tuple[int, int] | None:
+    """The range to send, None for the whole file. An If-Range that is not our ETag cancels the range."""
+    if_range = header(scope, b"if-range")
+    if if_range is not None and if_range != file.etag:
+        return None
+    return ranges.parse(header(scope, b"range"), file.size)
+
+
+def _headers(file: ServedFile, span: tuple[int, int] | None) -> Headers:
+    digest = base64.b64encode(bytes.fromhex(file.sha256))
+    headers: Headers = [
+        (b"content-type", b"application/octet-stream"),
+        (b"etag", file.etag.encode()),
+        (b"accept-ranges", b"bytes"),
+        (b"repr-digest", b"sha-256=:" + digest + b":"),
+        (b"cache-control", b"private, no-transform"),
+        *file.headers,
+    ]
+    if file.accel:
+        return [*headers, (b"x-accel-redirect", file.accel.encode())]
+    start, end = span or (0, file.size)
+    headers.append((b"content-length", str(end - start).encode()))
+    if span:
+        headers.append((b"content-range", f"bytes {start}-{end - 1}/{file.size}".encode()))
+    return headers
+
+
+async def _unsatisfiable(send: Send, file: ServedFile) -> None:
+    words = "No byte of the file is in the range asked for; Content-Range tells its size."
+    await answer_error(send, 416, words, "range", [(b"content-range", f"bytes */{file.size}".encode())])
+
+
+async def _send_span(receive: Receive, send: Send, descriptor: int, start: int, end: int, seconds: float) -> bool:
+    """Send bytes start..end; False when the client left or took none for `seconds`."""
+    gone = asyncio.ensure_future(_until_gone(receive))
+    loop = asyncio.get_running_loop()
+    buffer = bytearray(_BLOCK)
+    try:
+        async with asyncio.timeout(seconds) as patience:
+            while start < end:
+                if gone.done():
+                    return False
+                block = await _read(descriptor, buffer, start, min(_BLOCK, end - start))
+                start += len(block)
+                await send({"type": "http.response.body", "body": block, "more_body": start < end})
+                patience.reschedule(loop.time() + seconds)
+    except TimeoutError:
+        raise Disconnected from None
+    finally:
+        gone.cancel()
+    return True
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _read(descriptor: int, buffer: bytearray, offset: int, length: int) -> bytes:
+    """`length` bytes at `offset`: at once from the page cache, else in a thread. Raises OSError at a short file."""
+    view = memoryview(buffer)[:length]
+    try:
+        count = os.preadv(descriptor, [view], offset, _NOWAIT)
+    except (BlockingIOError, OSError):
+        count = -1
+    if count == length:
+        return bytes(view)
+    block = await asyncio.to_thread(os.pread, descriptor, length, offset)
+    if len(block) != length:
+        raise OSError("the stored file is shorter than it was")
+    return block

@@ -1,0 +1,56 @@
+"""Range requests (RFC 9110 section 14), as far as firmware clients use them. Pure.
+
+One range, or several that make one, is answered with 206. Anything else (other units, more than 8, ranges with gaps,
+nonsense) is answered with the whole file, as the RFC allows: never more bytes than the file has.
+"""
+
+_MOST = 8
+
+
+class Unsatisfiable(Exception):  # noqa: N818 - an answer (416), not a failure
+    """No byte of the file is in the range."""
+
+
+def parse(value: str | None, size: int) -> tuple[int, int] | None:
+    """`(start, end)` with `end` exclusive for one satisfiable range, None for the whole file. Raises Unsatisfiable."""
+    if value is None or size == 0:
+        return None
+    unit, equals, spec = value.partition("=")
+    if not equals or unit.strip().lower() != "bytes" or spec.count(",") >= _MOST:
+        return None
+    spans = []
+    for part in spec.split(","):
+        span = _span(part.strip(), size)
+        if span is None:
+            return None
+        spans.append(span)
+    kept = sorted((start, end) for start, end in spans if start < end)
+    if not kept:
+        raise Unsatisfiable
+    return _joined(kept)
+
+
+def _span(part: str, size: int) -> tuple[int, int] | None:
+    """One range-spec; an empty span when it lies beyond the file, None when it is not a range-spec."""
+    first, dash, last = part.partition("-")
+    if not dash or not all(_is_number(text) for text in (first, last) if text) or not (first or last):
+        return None
+    if not first:
+        return max(0, size - int(last)), size
+    start = int(first)
+    if last and int(last) < start:
+        return None
+    return start, min(size, int(last) + 1) if last else size
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 18
+
+
+def _joined(spans: list[tuple[int, int]]) -> tuple[int, int] | None:
+    start, end = spans[0]
+    for next_start, next_end in spans[1:]:
+        if next_start > end:
+            return None
+        end = max(end, next_end)
+    return start, end

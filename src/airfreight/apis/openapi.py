@@ -1,0 +1,181 @@
+"""One OpenAPI document for all doors: Litestar's paths, and schemas straight from the msgspec Structs.
+
+Litestar's own schemas lose formats and limits; msgspec's are what the decoders really check.
+"""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any, get_args, get_origin
+
+import msgspec
+from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
+from litestar.routes import HTTPRoute
+
+from airfreight.apis.common.errors import ErrorResponse
+from airfreight.apis.device import shapes
+
+_REF = "#/components/schemas/{name}"
+_JSON = "application/json"
+_ERROR = {"$ref": _REF.format(name="ErrorResponse")}
+
+
+def document(app: Litestar) -> dict[str, Any]:
+    """The whole document, ready to be encoded as JSON."""
+    made: dict[str, Any] = app.openapi_schema.to_schema()
+    operations = list(_operations(app, made))
+    types = {kind for _, _, kinds in operations for kind in kinds} | {ErrorResponse} | set(_DEVICE_TYPES)
+    ordered = sorted(types, key=repr)
+    schemas, components = msgspec.json.schema_components(ordered, ref_template=_REF)
+    by_type = dict(zip(ordered, schemas, strict=True))
+    for handler, operation, _ in operations:
+        _rewrite(handler, operation, by_type)
+    made["components"]["schemas"] = components
+    made["paths"] |= _device_paths(by_type)
+    return made
+
+
+def _operations(app: Litestar, made: dict[str, Any]) -> Iterable[tuple[HTTPRouteHandler, dict[str, Any], list[Any]]]:
+    """Every operator operation with its handler and the types it takes and answers."""
+    for route in app.routes:
+        if not isinstance(route, HTTPRoute):
+            continue
+        for handler in route.route_handlers:
+            for method in handler.http_methods:
+                operation = made["paths"].get(route.path_format, {}).get(method.lower())
+                if operation is not None:
+                    yield handler, operation, [kind for kind in (_taken(handler), _answered(handler)) if kind]
+
+
+def _taken(handler: HTTPRouteHandler) -> Any:  # noqa: ANN401 - a type
+    return handler.parsed_data_field.annotation if handler.parsed_data_field else None
+
+
+def _answered(handler: HTTPRouteHandler) -> Any:  # noqa: ANN401 - a type
+    kind = handler.parsed_return_field.annotation
+    inner = get_args(kind)[0] if get_origin(kind) is list else kind
+    origin = get_origin(inner) or inner
+    return kind if isinstance(origin, type) and issubclass(origin, msgspec.Struct) else None
+
+
+def _rewrite(handler: HTTPRouteHandler, operation: dict[str, Any], by_type: dict[Any, Any]) -> None:
+    docs = (handler.fn.__doc__ or "").strip()
+    operation["summary"] = docs.partition("\n")[0].partition(". Needs")[0].rstrip(".")
+    operation["description"] = docs
+    if "." in operation.get("operationId", "") or not handler.operation_id:
+        operation["operationId"] = handler.handler_name
+    if (kind := _taken(handler)) is not None:
+        operation["requestBody"] = {"required": True, "content": {_JSON: {"schema": by_type[kind]}}}
+    elif content := handler.opt.get("request_content"):
+        operation["requestBody"] = {"required": True, "content": content}
+    for status, answer in operation["responses"].items():
+        answer.pop("headers", None)
+        answer["description"] = answer.get("description") or HTTPStatus(int(status)).phrase
+        if status.startswith("2") and (kind := _answered(handler)) is not None:
+            answer["content"] = {_JSON: {"schema": by_type[kind]}}
+        elif status.startswith(("4", "5")):
+            answer["content"] = {_JSON: {"schema": _ERROR}}
+    for status, words in _ALWAYS.items():
+        operation["responses"].setdefault(status, {"description": words, "content": {_JSON: {"schema": _ERROR}}})
+    for parameter in operation.get("parameters", []):
+        for noise in ("deprecated", "allowEmptyValue", "allowReserved"):
+            parameter.pop(noise, None)
+
+
+_ALWAYS = {
+    "400": "Something in the request is wrong; the message says what",
+    "401": "The bearer token is missing or expired",
+    "403": "The caller lacks a permission",
+    "404": "Not found, or not yours",
+    "429": "Too many requests",
+}
+
+_DEVICE_TYPES = [
+    shapes.ReportsIn,
+    shapes.ReportResults,
+    shapes.Instruction,
+    shapes.Attributes,
+    shapes.EnrollIn,
+    shapes.Enrolled,
+    dict[str, shapes.AttributeValue],
+]
+
+
+def _device_paths(by_type: dict[Any, Any]) -> dict[str, Any]:
+    """The device plane's paths: it is plain ASGI, so they are written here, from the same Structs."""
+    wait = {"name": "wait", "in": "query", "schema": {"type": "integer", "minimum": 0, "maximum": 60, "default": 0}}
+    which = {"name": "id", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}}
+    file = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    return {
+        "/device/v1/next": {
+            "get": _device(
+                "nextInstruction",
+                "What to do now; waits up to `wait` seconds for something to do.",
+                {"200": _with(by_type[shapes.Instruction]), "204": {"description": "Nothing; see Retry-After"}},
+                parameters=[wait],
+            )
+        },
+        "/device/v1/reports": {
+            "post": _device(
+                "report",
+                "Tell what happened. Repeats are safe; answered when it is on disk.",
+                {"200": _with(by_type[shapes.ReportResults])},
+                body=by_type[shapes.ReportsIn],
+            )
+        },
+        "/device/v1/attributes": {
+            "put": _device(
+                "setAttributes",
+                "Tell about the device, at every boot. Merged; null removes. The version judges open deliveries.",
+                {"200": _with(by_type[shapes.Attributes])},
+                body=by_type[dict[str, shapes.AttributeValue]],
+            )
+        },
+        "/device/v1/enroll": {
+            "post": _device(
+                "enroll",
+                "Become a device, with an enrolment key as the bearer token.",
+                {"201": _with(by_type[shapes.Enrolled]), "409": _with(_ERROR, "This uid is enrolled already")},
+                body=by_type[shapes.EnrollIn],
+            )
+        },
+        "/device/v1/artifacts/{id}": {
+            "get": _device(
+                "downloadArtifact",
+                "The bytes, while an attempt of the device carries them. Range, If-Range, strong ETag, Repr-Digest.",
+                {
+                    "200": {"description": "The whole file", "content": file},
+                    "206": {"description": "The range asked for", "content": file},
+                    "416": _with(_ERROR, "No byte of the file is in the range"),
+                },
+                parameters=[which],
+            )
+        },
+    }
+
+
+def _with(schema: Any, words: str = "Done") -> dict[str, Any]:  # noqa: ANN401 - a schema
+    return {"description": words, "content": {_JSON: {"schema": schema}}}
+
+
+def _device(
+    name: str,
+    words: str,
+    responses: dict[str, Any],
+    *,
+    parameters: list[Any] | None = None,
+    body: Any = None,  # noqa: ANN401 - a schema
+) -> dict[str, Any]:
+    errors = {status: _with(_ERROR, text) for status, text in _ALWAYS.items() if status != "403"}
+    made = {
+        "tags": ["Device protocol"],
+        "operationId": name,
+        "summary": words.partition(".")[0],
+        "description": words,
+        "responses": {**errors, **responses},
+    }
+    if parameters:
+        made["parameters"] = parameters
+    if body is not None:
+        made["requestBody"] = {"required": True, "content": {_JSON: {"schema": body}}}
+    return made

@@ -1,0 +1,160 @@
+"""`/api/v1/devices`."""
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Router, delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import QueryParameter
+
+from airfreight.apis.common.body import In, Out
+from airfreight.apis.common.desk import Desk
+from airfreight.apis.common.fields import LINE, UID, At, Line
+from airfreight.apis.common.paging import After, Limit, Page, RowId, page
+from airfreight.domain.errors import invalid
+from airfreight.services import attributes, devices
+from airfreight.services.call import Call
+from airfreight.services.devices import MOST_AT_ONCE, Made, Wanted
+
+TAGS = ["Devices"]
+
+ProductId = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+Uid = Annotated[str, msgspec.Meta(pattern=UID, description="Its external identity; made up if left out.")]
+DeviceName = Annotated[Line, msgspec.Meta(max_length=100)]
+OfProduct = Annotated[int | None, QueryParameter(name="productId", ge=1, le=2**31 - 1)]
+Part = Annotated[str, QueryParameter(name="query", max_length=100, pattern=LINE, description="Part of uid or name.")]
+Token = Annotated[str, msgspec.Meta(description="Shown this once.")]
+
+
+class DeviceIn(In):
+    product_id: ProductId
+    uid: Uid | None = None
+    name: DeviceName = ""
+
+
+class BulkDevice(In):
+    uid: Uid | None = None
+    name: DeviceName = ""
+
+
+class BulkIn(In):
+    """Either `count` or `devices`."""
+
+    product_id: ProductId
+    count: Annotated[int, msgspec.Meta(ge=1, le=MOST_AT_ONCE)] | None = None
+    devices: Annotated[list[BulkDevice], msgspec.Meta(min_length=1, max_length=MOST_AT_ONCE)] | None = None
+
+
+class Device(Out):
+    """`version` is also among the attributes; `online`: heard from lately."""
+
+    id: int
+    uid: str
+    name: str
+    product_id: int
+    enabled: bool
+    attributes: dict[str, str | bool | float]
+    version: str
+    last_seen_at: At | None
+    online: bool
+    created_at: At
+
+
+class NewDevice(Device):
+    token: Token
+
+
+class DeviceToken(Out):
+    id: int
+    uid: str
+    token: Token
+
+
+class BulkItem(DeviceToken):
+    name: str
+
+
+class BulkAnswer(Out):
+    """In the order asked for."""
+
+    items: list[BulkItem]
+
+
+def shape(call: Call, row: Any) -> Device:  # noqa: ANN401 - a row
+    return Device(
+        id=row.id,
+        uid=row.uid,
+        name=row.name,
+        product_id=row.product_id,
+        enabled=row.enabled,
+        attributes=attributes.shown(row),
+        version=row.version,
+        last_seen_at=row.seen_at,
+        online=devices.is_online(call, row),
+        created_at=row.created_at,
+    )
+
+
+@post("/", tags=TAGS, sync_to_thread=True)
+def create_device(request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: DeviceIn) -> NewDevice:
+    """Create a device. Needs `DEVICE_EDIT`. Running rollouts of the whole product include it."""
+    with desk.write(request) as call:
+        row, made = devices.create(call, product_id=data.product_id, wanted=Wanted(data.uid, data.name))
+        return NewDevice(**msgspec.structs.asdict(shape(call, row)), token=made.token)
+
+
+@post("/bulk", tags=TAGS, sync_to_thread=True)
+def create_devices(request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: BulkIn) -> BulkAnswer:
+    """Create many devices at once, or none of them. Needs `DEVICE_EDIT`."""
+    if (data.count is None) == (data.devices is None):
+        raise invalid("Give one of count and devices.")
+    wanted = [Wanted(one.uid, one.name) for one in data.devices or ()] or [Wanted()] * (data.count or 0)
+    with desk.write(request) as call:
+        made = devices.create_many(call, product_id=data.product_id, wanted=wanted)
+    return BulkAnswer(items=[BulkItem(id=one.id, uid=one.uid, name=one.name, token=one.token) for one in made])
+
+
+@get("/", tags=TAGS, sync_to_thread=True)
+def list_devices(
+    request: Request[Any, Any, Any],
+    desk: NamedDependency[Desk],
+    product_id: OfProduct = None,
+    part: Part = "",
+    limit: Limit = 50,
+    after: After = 0,
+) -> Page[Device]:
+    """List devices, oldest first. Needs `DEVICE_VIEW`."""
+    with desk.read(request) as call:
+        rows = devices.search(call, product_id=product_id, query=part, after=after, limit=limit + 1)
+        return page(rows, limit, lambda row: shape(call, row))
+
+
+@get("/{device_id:int}", tags=TAGS, sync_to_thread=True)
+def get_device(request: Request[Any, Any, Any], desk: NamedDependency[Desk], device_id: RowId) -> Device:
+    """Get a device. Needs `DEVICE_VIEW`."""
+    with desk.read(request) as call:
+        return shape(call, devices.get(call, device_id))
+
+
+@post("/{device_id:int}/rotate-token", tags=TAGS, status_code=200, sync_to_thread=True)
+def rotate_device_token(request: Request[Any, Any, Any], desk: NamedDependency[Desk], device_id: RowId) -> DeviceToken:
+    """Give a device a new token; the old one ends. Needs `DEVICE_EDIT`."""
+    with desk.write(request) as call:
+        return _token(devices.rotate_token(call, device_id))
+
+
+@delete("/{device_id:int}", tags=TAGS, sync_to_thread=True)
+def delete_device(request: Request[Any, Any, Any], desk: NamedDependency[Desk], device_id: RowId) -> None:
+    """Delete a device: its token ends, its deliveries close, its uid is free again. Needs `DEVICE_EDIT`."""
+    with desk.write(request) as call:
+        devices.delete(call, device_id)
+
+
+def _token(made: Made) -> DeviceToken:
+    return DeviceToken(id=made.id, uid=made.uid, token=made.token)
+
+
+router = Router(
+    "/api/v1/devices",
+    route_handlers=[create_device, create_devices, list_devices, get_device, rotate_device_token, delete_device],
+)

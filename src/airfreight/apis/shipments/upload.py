@@ -1,0 +1,52 @@
+"""`POST /api/upload`: the form that hands in a file for a shipment."""
+
+import asyncio
+from typing import Any
+
+from litestar import Request, post
+from litestar.di import NamedDependency
+
+from airfreight.apis.common import uploads
+from airfreight.apis.common.desk import Desk
+from airfreight.apis.common.firmware_info import info
+from airfreight.apis.shipments.shapes import Uploaded
+from airfreight.domain.errors import invalid
+from airfreight.ports import Blob
+from airfreight.services import artifacts
+
+_FORM = {
+    "multipart/form-data": {
+        "schema": {
+            "type": "object",
+            "properties": {
+                "upfile": {"type": "string", "format": "binary", "description": "The file"},
+                "type": {"type": "string", "enum": ["FIRMWARE"]},
+            },
+            "required": ["upfile", "type"],
+        }
+    }
+}
+
+
+@post(
+    "/api/upload",
+    operation_id="upload",
+    tags=["Shipments"],
+    status_code=200,
+    request_max_body_size=None,
+    opt={"request_content": _FORM},
+)
+async def upload(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> Uploaded:
+    """Upload a file (multipart: `upfile`, `type=FIRMWARE`). Needs `OTA_START`."""
+    limit = desk.settings.max_form_bytes
+    await asyncio.to_thread(uploads.check, request, desk, limit + 64 * 1024)
+    form = await uploads.receive_form(request, desk, limit, "upfile")
+    if form.fields != {"type": "FIRMWARE"}:
+        raise invalid("The form needs exactly the fields upfile and type; type must be FIRMWARE.", "bad_form")
+    return await asyncio.to_thread(_register, request, desk, form.stored, form.filename)
+
+
+def _register(request: Request[Any, Any, Any], desk: Desk, blob: Blob, filename: str) -> Uploaded:
+    with desk.write(request) as call:
+        artifact = artifacts.register(call, blob, filename)
+        return Uploaded(path=artifact.path, firmwareInfo=info(artifact))

@@ -1,0 +1,156 @@
+"""The composition root: settings in, one ASGI application out. Nothing else knows which adapters are in use."""
+
+import asyncio
+import os
+import secrets
+import threading
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from airfreight.adapters.announcer import LogAnnouncer
+from airfreight.adapters.blobs import FolderBlobs
+from airfreight.apis import docs_page, health, openapi
+from airfreight.apis.common.asgi import Message, Receive, Scope, Send, answer, answer_error, answer_json
+from airfreight.apis.common.desk import Desk, clock
+from airfreight.apis.device.plane import PREFIX, DevicePlane
+from airfreight.apis.operators import operator_app
+from airfreight.apis.platform.routers import ROUTERS
+from airfreight.apis.shipments import routes as shipments
+from airfreight.apis.shipments.upload import upload
+from airfreight.logs import set_up
+from airfreight.services.credentials import Keyring
+from airfreight.settings import Settings, load
+from airfreight.store.database import Database
+from airfreight.worker import Worker
+
+log = structlog.get_logger()
+
+VERSION = version("airfreight")
+
+
+class App:
+    """Sends device requests to the device plane before any framework, everything else to the operator plane."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.database = Database(settings.url)
+        self.blobs = FolderBlobs(settings.data / "blobs")
+        self.desk = Desk(self.database, settings, keyring(settings), self.blobs)
+        self.devices = DevicePlane(self.desk)
+        self.operators = operator_app(self.desk, [*ROUTERS, shipments.router, upload], VERSION)
+        self.worker = Worker(self.database, settings, self.blobs, LogAnnouncer(), clock)
+        self._worker_thread = threading.Thread(target=self.worker.run, name="worker", daemon=True)
+        self._answered: health.Answered = health.Answered()
+        self._metrics = health.Metrics(self.database, self._answered)
+        self._document = b""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_device = scope["path"].startswith(PREFIX)
+        plane = "device" if is_device else "operator"
+        started = False
+
+        async def counted(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                self._answered[plane, message["status"]] += 1
+            await send(message)
+
+        try:
+            if is_device:
+                await self.devices(scope, receive, counted)
+            elif (page := _PAGES.get(scope["path"])) is not None and scope["method"] in {"GET", "HEAD"}:
+                await page(self, counted)
+            else:
+                await self.operators(scope, receive, counted)  # type: ignore[arg-type]
+        except Exception:
+            log.exception("request failed", path=scope["path"], method=scope["method"])
+            if started:
+                raise
+            await answer_error(
+                counted, 500, "The server made a mistake; it is in its log. Try again later.", "internal"
+            )
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await self.devices.start()
+        self._worker_thread.start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        self.worker.stop.set()
+        await self.devices.stop()
+        await asyncio.to_thread(self._worker_thread.join, 10)
+        self.database.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _healthz(self, send: Send) -> None:
+        await answer_json(send, 200, {"status": "ok"})
+
+    async def _readyz(self, send: Send) -> None:
+        missing = await asyncio.to_thread(health.ready, self.database)
+        await answer_json(send, 503 if missing else 200, {"status": missing or "ready"})
+
+    async def _metricsz(self, send: Send) -> None:
+        text = await asyncio.to_thread(self._metrics.render)
+        await answer(send, 200, text, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")])
+
+    async def _openapi(self, send: Send) -> None:
+        if not self._document:
+            self._document = await asyncio.to_thread(lambda: msgspec.json.encode(openapi.document(self.operators)))
+        await answer(send, 200, self._document, [(b"content-type", b"application/json")])
+
+    async def _docs(self, send: Send) -> None:
+        page = await asyncio.to_thread(lambda: docs_page.render(openapi.document(self.operators)))
+        await answer(send, 200, page.encode(), docs_page.HEADERS)
+
+
+_PAGES = {
+    "/healthz": App._healthz,  # noqa: SLF001 - the table of this class
+    "/readyz": App._readyz,  # noqa: SLF001
+    "/metrics": App._metricsz,  # noqa: SLF001
+    "/openapi.json": App._openapi,  # noqa: SLF001
+    "/docs": App._docs,  # noqa: SLF001
+}
+
+
+def keyring(settings: Settings) -> Keyring:
+    """The server's key: from the settings, else from a file in the data folder, made at the first start."""
+    if settings.secret_key:
+        return Keyring(settings.secret_key.encode())
+    path = settings.data / "secret.key"
+    if not path.exists():
+        _make_key(path)
+    return Keyring(path.read_bytes().strip())
+
+
+def _make_key(path: Path) -> None:
+    """Written whole under another name first: of processes that start together, the first one's key stands."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_hex(32) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    finally:
+        temporary.unlink()
+
+
+def create() -> App:
+    """The application of one server process, from the environment (uvicorn's factory)."""
+    settings = load()
+    set_up(settings.log_level)
+    return App(settings)

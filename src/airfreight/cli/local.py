@@ -1,0 +1,166 @@
+"""`serve`, `migrate`, `doctor`: the commands that run on the server's own machine and import the server."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+
+import uvicorn
+from sqlalchemy.exc import SQLAlchemyError
+
+from airfreight.apis.common.desk import clock
+from airfreight.app import keyring
+from airfreight.services import bootstrap, overview
+from airfreight.services.bootstrap import FirstStart
+from airfreight.settings import SettingError, Settings, load, variable
+from airfreight.store import migrate as migration
+from airfreight.store.database import Database
+
+
+def serve(*, data: Path, host: str | None, port: int | None, database_url: str | None, workers: int | None) -> None:
+    """Migrate, make the first user if there is none, then serve until told to stop."""
+    with _told():
+        settings = load(data=data, host=host, port=port, database_url=database_url, workers=workers)
+        first = prepare(settings)
+    if first:
+        print(welcome(settings, first), flush=True)
+    print(f"Airfreight serves at {url(settings)}  (API: {url(settings)}/docs, stop: Ctrl-C)", flush=True)
+    run(settings)
+
+
+def prepare(settings: Settings) -> FirstStart | None:
+    """Everything before the first request: the folder, the key, the schema, the first user (returned, once)."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    keys = keyring(settings)
+    database = Database(settings.url)
+    try:
+        migration.upgrade(database)
+        with database.write() as connection:
+            return bootstrap.first_start(connection, keys, settings, clock())
+    finally:
+        database.close()
+
+
+def run(settings: Settings) -> None:
+    """Serve with uvicorn. The settings travel to the server processes through the environment."""
+    os.environ.update(environment(settings))
+    uvicorn.run(
+        "airfreight.app:create",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=3,
+        backlog=4096,
+    )
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables that make `load()` answer with the same settings in another process."""
+    return {variable(item.name): str(getattr(settings, item.name)) for item in fields(Settings)}
+
+
+def url(settings: Settings) -> str:
+    host = "localhost" if settings.host in {"0.0.0.0", "::"} else settings.host
+    return f"http://{host}:{settings.port}"
+
+
+def welcome(settings: Settings, first: FirstStart) -> str:
+    """What the first start made; shown once, kept nowhere."""
+    return "\n".join(
+        [
+            "First start. These are shown once; keep them:",
+            f"  user      {first.email}",
+            f"  password  {first.password}",
+            f"  client    {first.client_id}",
+            f"  secret    {first.client_secret}",
+            f"  try       {_login(settings, first)}",
+            "",
+        ]
+    )
+
+
+def _login(settings: Settings, first: FirstStart) -> str:
+    credentials = f"--client-id '{first.client_id}' --client-secret '{first.client_secret}'"
+    return f"airfreight login --server {url(settings)} {credentials}"
+
+
+def migrate(*, data: Path, database_url: str | None) -> None:
+    """Bring the database to the current shape and say what was done."""
+    with _told():
+        settings = load(data=data, database_url=database_url)
+        settings.data.mkdir(parents=True, exist_ok=True)
+        database = Database(settings.url)
+        before, after = migration.upgrade(database)
+        database.close()
+    print(f"The database is at {after}." if before == after else f"Migrated from {before or 'nothing'} to {after}.")
+
+
+def doctor(*, data: Path, database_url: str | None, as_json: bool) -> int:
+    """Look for what is wrong: settings, schema, counters, room. 0 when all is well, else 1."""
+    checks: list[tuple[str, bool, str]] = []
+    try:
+        settings = load(data=data, database_url=database_url)
+    except SettingError as error:
+        checks.append(("settings", False, str(error)))
+    else:
+        checks = [("settings", True, "readable"), *_look(settings)]
+    if as_json:
+        print(json.dumps({"ok": all(ok for _, ok, _ in checks), "checks": [_as_dict(check) for check in checks]}))
+    else:
+        for name, ok, words in checks:
+            print(f"{'ok  ' if ok else 'BAD '} {name:<10} {words}")
+    return 0 if all(ok for _, ok, _ in checks) else 1
+
+
+def _as_dict(check: tuple[str, bool, str]) -> dict[str, object]:
+    return dict(zip(("name", "ok", "detail"), check, strict=True))
+
+
+def _look(settings: Settings) -> Iterator[tuple[str, bool, str]]:
+    if not settings.database_url and not (settings.data / "airfreight.db").exists():
+        yield "data", False, "there is no database in this folder; start with `airfreight serve --data DIR`"
+        return
+    database = Database(settings.url)
+    try:
+        with database.read() as connection:
+            current = overview.is_current(connection)
+            yield "schema", current, "current" if current else "old; run `airfreight migrate`"
+            if current:
+                wrong = overview.drift(connection)
+                words = f"{sum(wrong.values())} differ in rollouts {sorted(wrong)[:10]}" if wrong else "equal a recount"
+                yield "counters", not wrong, words
+    except SQLAlchemyError as error:
+        yield "database", False, f"cannot be read ({type(error).__name__})"
+    finally:
+        database.close()
+    free = os.statvfs(settings.data)
+    room = free.f_bavail * free.f_frsize
+    yield "disk", room > settings.min_free_bytes, f"{room // 1024**2} MiB free"
+    if settings.public_url == "":
+        yield "public_url", True, "not set: devices are given the host that they asked at"
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """An expected failure becomes a sentence and exit code 2."""
+    try:
+        yield
+    except SettingError as error:
+        sys.exit(f"{error}")
+    except SQLAlchemyError as error:
+        sys.exit(f"The database cannot be used: {str(error.__cause__ or error).splitlines()[0]}. Check --database-url.")
+    except OSError as error:
+        sys.exit(f"The data folder cannot be used: {error.strerror}.")

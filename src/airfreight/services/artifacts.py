@@ -1,0 +1,184 @@
+"""Artifacts: files that are stored, hashed and read before anything may offer them."""
+
+import json
+import secrets
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from airfreight.domain.access import Permission
+from airfreight.domain.delivery import THE_SIX
+from airfreight.domain.errors import Kind, Refusal, conflict, invalid, not_found
+from airfreight.formats import FileSource, identify
+from airfreight.ports import Blob
+from airfreight.services.call import Call
+from airfreight.settings import Settings
+from airfreight.store import artifacts
+
+_LONG = 64
+_EXTENSIONS = (".tar.gz", ".tar.xz", ".tar.bz2", ".ota.bin.gz", ".bin.gz", ".bin.hs")
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What the maker of a rollout says of its file; None means nothing was said."""
+
+    version: str | None = None
+    build: str | None = None
+    fw_type: str | None = None
+    board: str | None = None
+    library_version: str | None = None
+    component: str | None = None
+    size: int | None = None
+    md5: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The facts a rollout goes by: the file's own, completed by its maker where the file is silent."""
+
+    version: str
+    build: str
+    fw_type: str
+    board: str
+    library_version: str
+
+
+def check_room(settings: Settings, free_bytes: int, announced: int | None, limit: int) -> None:
+    """Before the first byte of an upload: raises TOO_LARGE past the limit, CONFLICT when the disk is full."""
+    if announced is not None and announced > limit:
+        raise too_large(limit)
+    if free_bytes - (announced or 0) < settings.min_free_bytes:
+        raise Refusal(Kind.CONFLICT, "The server's disk is almost full. Delete artifacts or add space.", "disk_full")
+
+
+def too_large(limit: int) -> Refusal:
+    return Refusal(Kind.TOO_LARGE, f"The file is larger than the limit of {limit} bytes.", "too_large")
+
+
+def check_filename(filename: str) -> str:
+    """The name as kept: a label for people, never a path. Raises INVALID."""
+    name = filename.replace("\\", "/").rpartition("/")[2].strip()
+    if not name or name in {".", ".."} or len(name) > 255 or not name.isprintable():
+        raise invalid("filename must be 1 to 255 printable characters.", "bad_filename")
+    return name
+
+
+def may_upload(call: Call) -> None:
+    """Raises FORBIDDEN unless the caller may add artifacts; asked before the body is read."""
+    call.need(Permission.OTA_START)
+
+
+def register(call: Call, blob: Blob, filename: str) -> Any:  # noqa: ANN401 - a row
+    """Read a stored file and add it as an artifact. Raises INVALID for an empty one."""
+    may_upload(call)
+    name = check_filename(filename)
+    if blob.size == 0:
+        raise invalid("The file is empty.", "empty_file")
+    with FileSource(blob.path) as source:
+        facts = identify(source, filename=name)
+    artifact_id = artifacts.add(
+        call.connection,
+        {
+            "organization_id": call.organization_id,
+            "uid": str(uuid.uuid4()),
+            "path": f"/static/fw_{secrets.randbits(64)}_{secrets.randbits(31)}{_extension(name)}",
+            "filename": name,
+            "size": blob.size,
+            "sha256": blob.sha256,
+            "md5": blob.md5,
+            "format": facts.format,
+            "version": facts.version[:_LONG],
+            "build": facts.build[:_LONG],
+            "fw_type": facts.fw_type[:_LONG],
+            "board": facts.board[:_LONG],
+            "library_version": facts.blynk_version[:_LONG],
+            "component": facts.component,
+            "tagged": facts.tagged,
+            "identity": facts.identity,
+            "details": json.dumps({**facts.details, "warnings": list(facts.warnings)}),
+            "created_at": call.now,
+        },
+    )
+    return get(call, artifact_id)
+
+
+def _extension(name: str) -> str:
+    lower = name.lower()
+    for known in _EXTENSIONS:
+        if lower.endswith(known):
+            return known
+    dot = lower.rpartition(".")[2] if "." in lower else ""
+    return f".{dot}" if dot.isascii() and dot.isalnum() and len(dot) <= 8 else ".bin"
+
+
+def get(call: Call, artifact_id: int) -> Any:  # noqa: ANN401 - a row
+    """Raises NOT_FOUND."""
+    call.need(Permission.OTA_VIEW)
+    artifact = artifacts.get(call.connection, call.organization_id, artifact_id)
+    if artifact is None:
+        raise not_found("Artifact")
+    return artifact
+
+
+def by_path(call: Call, path: str) -> Any:  # noqa: ANN401 - a row
+    """Raises INVALID: a path is part of a request, not the thing asked for."""
+    call.need(Permission.OTA_VIEW)
+    artifact = artifacts.by_path(call.connection, call.organization_id, path)
+    if artifact is None:
+        raise invalid(
+            "pathToFirmware is not a path that an upload has answered with. Upload the file first.", "bad_path"
+        )
+    return artifact
+
+
+def search(call: Call, *, after: int, limit: int) -> list[Any]:
+    call.need(Permission.OTA_VIEW)
+    return artifacts.listed(call.connection, call.organization_id, after=after, limit=limit)
+
+
+def delete(call: Call, artifact_id: int) -> None:
+    """Raises NOT_FOUND, or CONFLICT when a rollout has used it. The bytes go later, when nobody has them any more."""
+    call.need(Permission.OTA_CANCEL)
+    get(call, artifact_id)
+    if artifacts.is_used(call.connection, artifact_id):
+        raise conflict("A rollout has used this artifact; it is kept for the record.", "in_use")
+    artifacts.remove(call.connection, call.organization_id, artifact_id)
+
+
+def carried_by(call_connection: Any, device_id: int, artifact_id: int) -> Any:  # noqa: ANN401 - a connection, a row
+    """The artifact, if the device has an active attempt that carries it; else None."""
+    return artifacts.carried_by(call_connection, device_id, artifact_id, [str(state) for state in THE_SIX])
+
+
+def confirm(artifact: Any, claims: Claims) -> Confirmed:  # noqa: ANN401 - a row
+    """The facts a rollout goes by. Raises INVALID naming the claims that the stored file contradicts.
+
+    Size and hashes are the file's, always. What a tag says stands; where the file says nothing, the claim is taken.
+    """
+    wrong = [name for name, claimed, true in _measured(artifact, claims) if claimed is not None and claimed != true]
+    read = {
+        "version": (claims.version, artifact.version),
+        "buildDate": (claims.build, artifact.build),
+        "fwType": (claims.fw_type, artifact.fw_type),
+        "blynkVersion": (claims.library_version, artifact.library_version),
+        "boardType": (claims.board, artifact.board),
+    }
+    if artifact.tagged:
+        wrong += [name for name, (claimed, true) in read.items() if claimed and true and claimed != true]
+    if wrong:
+        raise invalid(f"firmwareInfo contradicts the uploaded file in: {', '.join(wrong)}.", "contradiction")
+    chosen = {name: (true if artifact.tagged and true else claimed or true) for name, (claimed, true) in read.items()}
+    return Confirmed(
+        chosen["version"], chosen["buildDate"], chosen["fwType"], chosen["boardType"], chosen["blynkVersion"]
+    )
+
+
+def _measured(artifact: Any, claims: Claims) -> list[tuple[str, object, object]]:  # noqa: ANN401 - a row
+    return [
+        ("fileSize", claims.size, artifact.size),
+        ("md5Hash", claims.md5, artifact.md5),
+        ("sha256Hash", claims.sha256, artifact.sha256),
+        ("type", claims.component, artifact.component),
+    ]

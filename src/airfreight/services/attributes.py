@@ -1,0 +1,103 @@
+"""What a device says about itself: a few well-known attributes in columns, any others in one JSON object.
+
+Rule: everything here comes from a device and is bounded before it is kept.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from airfreight.domain import windows
+from airfreight.domain.errors import Refusal, invalid
+
+Value = str | bool | int | float
+
+WELL_KNOWN = {
+    "version": "version",
+    "build": "build",
+    "board": "board",
+    "fwType": "fw_type",
+    "blynkVersion": "library_version",
+    "timeZone": "time_zone",
+}
+"""The name on the wire, and the column."""
+
+_MOST = 64
+_LONGEST_KEY = 64
+_LONGEST_KNOWN = 64
+_LONGEST = 256
+_LARGEST_NUMBER = 2**53
+"""Beyond it JSON readers disagree about integers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """`columns`: the well-known ones that were given, by column; `json`: all the others as they are now."""
+
+    columns: dict[str, str]
+    json: str
+
+
+def merge(stored_json: str, given: Mapping[str, object]) -> Merged:
+    """`given` laid over what is stored; null removes. Pure.
+
+    Raises INVALID for more than 64 other attributes, a key that is not 1 to 64 printable characters, a value that is
+    not text of up to 256 characters (well-known: 64, printable), true or false, a number or null, an unknown time zone.
+    """
+    columns: dict[str, str] = {}
+    others: dict[str, Value] = msgspec.json.decode(stored_json, type=dict[str, Value])
+    for key, value in given.items():
+        if key in WELL_KNOWN:
+            columns[WELL_KNOWN[key]] = _known(key, value)
+        elif not 1 <= len(key) <= _LONGEST_KEY or not key.isprintable():
+            raise _bad(f"An attribute's name has 1 to {_LONGEST_KEY} printable characters.")
+        elif value is None:
+            others.pop(key, None)
+        else:
+            others[key] = _other(value)
+    if len(others) > _MOST:
+        raise _bad(f"A device has at most {_MOST} attributes beside {', '.join(WELL_KNOWN)}.")
+    return Merged(columns, msgspec.json.encode(others, order="sorted").decode())
+
+
+def shown(row: Any) -> dict[str, Value]:  # noqa: ANN401 - a row of devices
+    """All attributes of a device; the well-known ones only when they have a value."""
+    others: dict[str, Value] = msgspec.json.decode(row.attributes, type=dict[str, Value])
+    known = {name: getattr(row, column) for name, column in WELL_KNOWN.items()}
+    return others | {name: value for name, value in known.items() if value}
+
+
+def _known(key: str, value: object) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str) or len(value) > _LONGEST_KNOWN or not value.isprintable():
+        raise _bad(f"{key} must be text of at most {_LONGEST_KNOWN} printable characters, or null.")
+    if key == "timeZone" and value and not windows.is_zone(value):
+        raise invalid("timeZone must be an IANA time zone such as Europe/Berlin.", "unknown_time_zone")
+    return value
+
+
+def _other(value: object) -> Value:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and len(value) <= _LONGEST and _is_text(value):
+        return value
+    if isinstance(value, int) and abs(value) <= _LARGEST_NUMBER:
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    raise _bad(
+        f"An attribute is text of at most {_LONGEST} characters, true, false, null or a number within 2^53 of zero."
+    )
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be written as UTF-8: half a surrogate pair cannot."""
+    return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def _bad(words: str) -> Refusal:
+    return invalid(words, "bad_attributes")

@@ -1,0 +1,376 @@
+"""Deliveries: the only module that writes them. Reports, offers, cancels, deadlines, enlisting; and why a device waits.
+
+The verbs of the device plane take many requests at once: one statement reads for all, one transaction writes for all.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+
+from airfreight.domain import decide as deciding
+from airfreight.domain.access import Permission
+from airfreight.domain.conditions import Condition, Facts
+from airfreight.domain.decide import Decision, Do, Plan, Snapshot
+from airfreight.domain.delivery import Cancel, Close, Event, Expire, Offer, Reason, Skip, State, Verdict
+from airfreight.domain.errors import not_found
+from airfreight.domain.ids import Millis
+from airfreight.domain.rollout import RolloutState
+from airfreight.domain.windows import DayPart
+from airfreight.services.call import Call
+from airfreight.services.ledger import Ledger, LostRace, Note, delivery_of
+from airfreight.services.rollout_state import finish_if_done
+from airfreight.settings import Settings
+from airfreight.store import counters, rollouts
+from airfreight.store import deliveries as store
+from airfreight.store.database import Database, is_contention
+from airfreight.store.deliveries import Row
+
+_TRIES = 5
+_CHUNK = 1000
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a device is told: the decision, the delivery it is about (if any) and that rollout's artifacts."""
+
+    device_id: int
+    decision: Decision
+    row: Row | None = None
+    attempt_id: int | None = None
+    deadline_at: int | None = None
+    artifacts: list[Any] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A device's word about an attempt; `seq` makes a repeat recognizable."""
+
+    attempt_id: int
+    seq: int
+    event: Event
+    progress: int | None = None
+    message: str = ""
+
+
+def snapshot(row: Row) -> Snapshot:
+    """What `decide` looks at, from a row as read."""
+    device = deciding.Device(
+        id=row.device_id,
+        enabled=bool(row.enabled),
+        reported=row.attributes_at is not None,
+        facts=Facts(row.device_version, row.device_build, row.device_library_version),
+        fw_type=row.device_fw_type,
+        time_zones=(row.device_time_zone, row.product_time_zone, row.organization_time_zone),
+    )
+    if row.id is None:
+        return Snapshot(device)
+    plan = Plan(
+        state=RolloutState(row.rollout_state),
+        artifact=Facts(row.artifact_version, row.artifact_build, row.artifact_library_version),
+        fw_type=row.artifact_fw_type,
+        condition=Condition(row.condition),
+        check_type=bool(row.check_type),
+        critical=bool(row.critical),
+        window=DayPart(row.day_part),
+        reset_period_ms=row.reset_period_ms,
+    )
+    not_before = None if row.not_before is None else Millis(row.not_before)
+    tries_since = None if row.tries_since is None else Millis(row.tries_since)
+    before = Facts(row.from_version, row.from_build)
+    return Snapshot(device, delivery_of(row), plan, before, not_before, tries_since)
+
+
+def choose(rows: Sequence[Row]) -> Row:
+    """Which open delivery is its device's turn: the active one; else the newest if it supersedes; else the oldest.
+
+    Among those that queue behind one another, one whose rollout is running goes first.
+    """
+    if len(rows) == 1:
+        return rows[0]
+    for row in rows:
+        if row.state != State.QUEUED:
+            return row
+    newest = max(rows, key=lambda row: row.rollout_id)
+    if newest.on_conflict == "supersede":
+        return newest
+    return min(rows, key=lambda row: (row.rollout_state != RolloutState.RUNNING, row.rollout_id))
+
+
+def poll(connection: Connection, digests: Sequence[bytes], now: Millis) -> list[Answer | None]:
+    """What to tell each device, by the digest of its token; None for a token nobody has. Reads only.
+
+    A decision with an `event` is not final: `advance` must apply it first.
+    """
+    turns = _turns(store.by_token(connection, list(dict.fromkeys(digests))))
+    answers = {digest: _answer(row, now) for digest, row in turns.items()}
+    _add_artifacts(connection, answers)
+    return [answers.get(digest) for digest in digests]
+
+
+def _turns(rows: Iterable[Row]) -> dict[bytes, Row]:
+    grouped: dict[bytes, list[Row]] = {}
+    for row in rows:
+        grouped.setdefault(bytes(row.token_hash or b""), []).append(row)
+    return {digest: choose(several) for digest, several in grouped.items()}
+
+
+def _answer(row: Row, now: Millis) -> Answer:
+    if row.id is None:
+        return Answer(row.device_id, deciding.IDLE if row.enabled else deciding.DISABLED)
+    decision = deciding.decide(snapshot(row), now)
+    return Answer(row.device_id, decision, row, row.attempt_id, row.deadline_at)
+
+
+def _add_artifacts(connection: Connection, answers: Mapping[bytes, Answer]) -> None:
+    told = {a.row.rollout_id for a in answers.values() if a.row and a.attempt_id and a.decision.do is not Do.NOTHING}
+    found = rollouts.artifacts_of(connection, sorted(told)) if told else {}
+    for answer in answers.values():
+        if answer.row and answer.row.rollout_id in found:
+            answer.artifacts.extend(found[answer.row.rollout_id])
+
+
+def advance(ledger: Ledger, digests: Sequence[bytes]) -> list[Answer | None]:
+    """Decide again inside the transaction and apply what the decision asks for: offers and skips.
+
+    The answers tell of the deliveries as they are once the ledger is flushed.
+    """
+    turns = _turns(store.by_token(ledger.connection, list(dict.fromkeys(digests))))
+    answers: dict[bytes, Answer] = {}
+    offers: list[tuple[bytes, Row, Offer]] = []
+    for digest, row in turns.items():
+        answers[digest] = answer = _answer(row, ledger.now)
+        event = answer.decision.event
+        if isinstance(event, Offer):
+            offers.append((digest, row, event))
+        elif isinstance(event, Skip):
+            ledger.apply(ledger.entry(row), event, Note("server"))
+    ledger.offer([(ledger.entry(row), event) for _, row, event in offers], "server")
+    for digest, row, _ in offers:
+        entry = ledger.entry(row)
+        now_row = row._replace(state=entry.delivery.state, tries=entry.delivery.tries, attempt_id=entry.attempt_id)
+        decision = deciding.decide(snapshot(now_row), ledger.now)
+        answers[digest] = Answer(row.device_id, decision, now_row, entry.attempt_id, entry.deadline_at)
+    _add_artifacts(ledger.connection, answers)
+    return [answers.get(digest) for digest in digests]
+
+
+def report(ledger: Ledger, calls: Sequence[tuple[int, Sequence[Report]]]) -> list[list[Verdict]]:
+    """Take the reports of several devices, `(device id, reports)` each; a verdict for every one, in order.
+
+    A repeat (same attempt, same seq) is answered like the first time and counts nothing twice; a report for an attempt
+    that is over is LATE; one for an attempt that is not this device's is REFUSED and leaves no trace.
+    """
+    attempt_ids = sorted({one.attempt_id for _, reports in calls for one in reports})
+    owners = store.deliveries_of_attempts(ledger.connection, attempt_ids)
+    answered = store.answered_reports(ledger.connection, sorted(owners))
+    ledger.entries(sorted(set(owners.values())))
+    verdicts = []
+    for device_id, reports in calls:
+        mine = []
+        for one in reports:
+            known = answered.get((one.attempt_id, one.seq))
+            verdict = _report(ledger, device_id, one, owners) if known is None else Verdict(known)
+            if verdict is not Verdict.REFUSED or one.attempt_id in owners:
+                answered[one.attempt_id, one.seq] = verdict
+            mine.append(verdict)
+        verdicts.append(mine)
+    return verdicts
+
+
+def _report(ledger: Ledger, device_id: int, one: Report, owners: Mapping[int, int]) -> Verdict:
+    delivery_id = owners.get(one.attempt_id)
+    entry = ledger.entries([delivery_id])[0] if delivery_id is not None else None
+    if entry is None or entry.row.device_id != device_id:
+        return Verdict.REFUSED
+    note = Note("device", one.seq, one.progress, one.message)
+    if entry.attempt_id != one.attempt_id:
+        return ledger.late(entry, one.attempt_id, one.event, note)
+    return ledger.claim(entry, one.event, note)
+
+
+def judge(ledger: Ledger, rows: Sequence[Row], running: Facts) -> None:
+    """Judge a device's open deliveries by the version it has just reported."""
+    for row in rows:
+        if row.id is not None and row.state != State.QUEUED:
+            ledger.judge(ledger.entry(row), running, "device")
+
+
+def served(ledger: Ledger, moments: Sequence[tuple[int, int, Event]]) -> None:
+    """The server saw bytes go: `(device id, attempt id, event)` each. For an attempt that is over: nothing."""
+    owners = store.deliveries_of_attempts(ledger.connection, sorted({attempt_id for _, attempt_id, _ in moments}))
+    ledger.entries(sorted(set(owners.values())))
+    for device_id, attempt_id, event in moments:
+        for entry in ledger.entries([owners[attempt_id]] if attempt_id in owners else []):
+            if entry.row.device_id == device_id and entry.attempt_id == attempt_id:
+                ledger.claim(entry, event, Note("server"))
+
+
+def devices_by_token(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, list[Row]]:
+    """Digest -> the device's rows (one without a delivery if it has none open)."""
+    grouped: dict[bytes, list[Row]] = {}
+    for row in store.by_token(connection, list(dict.fromkeys(digests))):
+        grouped.setdefault(bytes(row.token_hash or b""), []).append(row)
+    return grouped
+
+
+def transact(database: Database, settings: Settings, now: Millis, work: Callable[[Ledger], T]) -> T:
+    """Run `work` in one transaction with one ledger; start over when another transaction was in the way."""
+    for attempt in range(1, _TRIES + 1):
+        try:
+            with database.write() as connection:
+                ledger = Ledger(connection, settings, now)
+                result = work(ledger)
+                ledger.flush()
+                return result
+        except Exception as error:
+            lost = isinstance(error, LostRace) or is_contention(error)
+            if not lost or attempt == _TRIES:
+                raise
+    raise AssertionError
+
+
+def enlist(call: Call, product_id: int) -> None:
+    """Queue the running rollouts of a whole product for devices of it that do not have them yet."""
+    enlist_late(call.connection, call.now, product_id)
+
+
+def enlist_late(connection: Connection, now: Millis, product_id: int | None = None) -> int:
+    """The same for one product or all; how many deliveries were added."""
+    added = 0
+    for rollout in rollouts.following(connection, product_id):
+        added += enqueue(connection, rollout, None, now)
+    return added
+
+
+def enqueue(connection: Connection, rollout: Any, device_ids: Sequence[int] | None, now: Millis) -> int:  # noqa: ANN401
+    """Queue a rollout for its product's devices (all, or those named) and count them; how many."""
+    queued = store.enqueue(
+        connection,
+        organization_id=rollout.organization_id,
+        rollout_id=rollout.id,
+        attempts_limit=rollout.attempts_limit,
+        now=now,
+        product_id=rollout.product_id,
+        device_ids=device_ids,
+    )
+    counters.fold(connection, {(rollout.id, State.QUEUED, 0, ""): queued}, now)
+    return queued
+
+
+def release(call: Call, device_id: int) -> None:
+    """Close the open deliveries of a device that is removed."""
+    ledger = Ledger(call.connection, call.settings, call.now)
+    for row in store.by_device(call.connection, [device_id]):
+        if row.id is not None:
+            ledger.apply(ledger.entry(row), Close(Reason.DEVICE_REMOVED), Note(_actor(call)))
+    ledger.flush()
+
+
+def close_all(call: Call, rollout_id: int) -> None:
+    """Close every delivery of a rollout that is still open; its devices are not asked."""
+    ledger = Ledger(call.connection, call.settings, call.now)
+    while ids := store.open_ids(call.connection, rollout_id, 0, _CHUNK):
+        for entry in ledger.entries(ids):
+            ledger.apply(entry, Close(Reason.STOPPED), Note(_actor(call)))
+        ledger.flush()
+        ledger = Ledger(call.connection, call.settings, call.now)
+
+
+def wind_down(database: Database, settings: Settings, rollout_id: int, now: Millis) -> int:
+    """Cancel what is open of a stopped rollout, a thousand at a time; safe to repeat. How many were looked at."""
+    return _in_chunks(database, settings, now, rollout_id, store.open_ids, Cancel())
+
+
+def supersede(database: Database, settings: Settings, rollout_id: int, now: Millis) -> int:
+    """Skip what older superseding rollouts still have queued for this one's devices; safe to repeat."""
+    return _in_chunks(database, settings, now, rollout_id, store.superseded_ids, Skip(Reason.SUPERSEDED))
+
+
+def _in_chunks(
+    database: Database,
+    settings: Settings,
+    now: Millis,
+    rollout_id: int,
+    find: Callable[[Connection, int, int, int], list[int]],
+    event: Event,
+) -> int:
+    def some(ledger: Ledger) -> list[int]:
+        ids = find(ledger.connection, rollout_id, after, _CHUNK)
+        for entry in ledger.entries(ids):
+            if not entry.delivery.cancel_requested:
+                ledger.apply(entry, event, Note("operator"))
+        return ids
+
+    after = seen = 0
+    while ids := transact(database, settings, now, some):
+        after, seen = ids[-1], seen + len(ids)
+    return seen
+
+
+def expire_due(database: Database, settings: Settings, now: Millis) -> int:
+    """Expire deliveries whose device has been silent past the deadline; how many."""
+
+    def some(ledger: Ledger) -> int:
+        entries = ledger.entries(store.expired(ledger.connection, now, _CHUNK))
+        for entry in entries:
+            ledger.apply(entry, Expire(), Note("server"))
+        return len(entries)
+
+    return transact(database, settings, now, some)
+
+
+def finish_done(database: Database, now: Millis) -> int:
+    """Finish rollouts that have nothing open left; how many. What `report` does at once, for whatever it may miss."""
+    with database.write() as connection:
+        return sum(finish_if_done(connection, rollout_id, now) for rollout_id in rollouts.unfinished(connection))
+
+
+def drift(connection: Connection, rollout_id: int) -> dict[tuple[str, int, str], tuple[int, int]]:
+    """Counters that differ from a recount, as (counted, should be): empty when all is well."""
+    counted = {
+        (c.state, c.reached, c.reason): c.n for c in counters.totals(connection, [rollout_id]).get(rollout_id, [])
+    }
+    true = counters.recount(connection, rollout_id)
+    both = counted.keys() | true.keys()
+    return {key: (counted.get(key, 0), true.get(key, 0)) for key in both if counted.get(key, 0) != true.get(key, 0)}
+
+
+def explain(call: Call, device_id: int) -> tuple[Decision, list[Any]]:
+    """Why a device is or is not updated now: the decision its next poll gets, and its latest deliveries."""
+    call.need(Permission.DEVICE_VIEW)
+    rows = [row for row in store.by_device(call.connection, [device_id]) if row.organization_id == call.organization_id]
+    if not rows:
+        raise not_found("Device")
+    decision = _answer(choose(rows), call.now).decision
+    return decision, store.of_device(call.connection, call.organization_id, device_id, 20)
+
+
+def search(call: Call, rollout_id: int, *, state: State | None, after: int, limit: int) -> list[Any]:
+    """The deliveries of a rollout, by id."""
+    call.need(Permission.OTA_VIEW)
+    if rollouts.get(call.connection, call.organization_id, rollout_id) is None:
+        raise not_found("Rollout")
+    return store.listed(call.connection, call.organization_id, rollout_id, state=state, after=after, limit=limit)
+
+
+def history(call: Call, rollout_id: int, delivery_id: int) -> list[Any]:
+    """What happened to a delivery of a rollout, oldest first. Raises NOT_FOUND."""
+    call.need(Permission.OTA_VIEW)
+    rows = [row for row in store.by_id(call.connection, [delivery_id]) if row.rollout_id == rollout_id]
+    if not rows or rollouts.get(call.connection, call.organization_id, rollout_id) is None:
+        raise not_found("Delivery")
+    return store.history_of(call.connection, call.organization_id, delivery_id, call.settings.history_limit + 50)
+
+
+def targets(connection: Connection, rollout_ids: Sequence[int]) -> dict[int, list[int]]:
+    """Rollout id -> the devices it was made for."""
+    return store.target_ids(connection, rollout_ids)
+
+
+def _actor(call: Call) -> str:
+    principal = call.principal
+    return f"user:{principal.user_id}" if principal.user_id else f"client:{principal.client_id}"

@@ -1,0 +1,234 @@
+"""One transaction's worth of delivery moves: rows read, stepped in memory, written together.
+
+Every change of a delivery goes through `Ledger`: `step`, compare-and-set, history row, counter deltas, outbox rows.
+The first half of services.deliveries; nothing else writes deliveries.
+"""
+
+from collections import Counter as Tally
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from airfreight.domain.conditions import Facts
+from airfreight.domain.delivery import ENDS, Delivery, Event, Offer, Reach, Reason, State, Verdict, step
+from airfreight.domain.finish import FinishOn, judge, settle
+from airfreight.domain.ids import Millis
+from airfreight.services.rollout_state import finish_if_done
+from airfreight.settings import Settings
+from airfreight.store import counters
+from airfreight.store import deliveries as store
+from airfreight.store.deliveries import Row
+
+_NOTE_EVERY = 0.1
+"""A note moves the deadline only when this share of it has passed: most notes then leave the index alone."""
+
+
+class LostRace(Exception):  # noqa: N818 - not a failure: the caller reads again and retries
+    """Another transaction changed one of these deliveries first; nothing was written."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """A delivery in this transaction: the row as read and what has become of it."""
+
+    row: Row
+    delivery: Delivery
+    attempt_id: int | None
+    from_version: str
+    from_build: str
+    events: int
+    not_before: int | None
+    tries_since: int | None
+    deadline_at: int | None
+    dirty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is written beside an event in the history."""
+
+    actor: str
+    seq: int | None = None
+    progress: int | None = None
+    message: str = ""
+
+
+def delivery_of(row: Row) -> Delivery:
+    """The pure part of a row."""
+    return Delivery(
+        state=State(row.state),
+        attempts_limit=row.attempts_limit,
+        attempt=row.attempt,
+        tries=row.tries,
+        cancel_requested=bool(row.cancel_requested),
+        reached=row.reached,
+        reason=Reason(row.reason) if row.reason else None,
+    )
+
+
+def word(event: Event) -> str:
+    """The event's name in the history: a `reach` goes by the state it names."""
+    return event.state if isinstance(event, Reach) else type(event).__name__.lower()
+
+
+class Ledger:
+    """Collects moves, then writes them all in `flush`. One per transaction."""
+
+    def __init__(self, connection: Connection, settings: Settings, now: Millis) -> None:
+        self.connection, self.settings, self.now = connection, settings, now
+        self._entries: dict[int, Entry] = {}
+        self._deltas: Tally[counters.Key] = Tally()
+        self._history: list[dict[str, Any]] = []
+        self._ended: set[int] = set()
+
+    def entry(self, row: Row) -> Entry:
+        """The entry of a row that has a delivery; the same one however often it is asked for."""
+        assert row.id is not None  # noqa: S101 - callers have filtered
+        found = self._entries.get(row.id)
+        if found is None:
+            found = self._entries[row.id] = Entry(
+                row,
+                delivery_of(row),
+                row.attempt_id,
+                row.from_version,
+                row.from_build,
+                row.events,
+                row.not_before,
+                row.tries_since,
+                row.deadline_at,
+            )
+        return found
+
+    def entries(self, delivery_ids: Iterable[int]) -> list[Entry]:
+        """Entries by delivery id, read together; ids that do not exist are left out."""
+        wanted = list(delivery_ids)
+        missing = [delivery_id for delivery_id in wanted if delivery_id not in self._entries]
+        for row in store.by_id(self.connection, missing):
+            self.entry(row)
+        return [self._entries[delivery_id] for delivery_id in wanted if delivery_id in self._entries]
+
+    def offer(self, chosen: list[tuple[Entry, Offer]], actor: str) -> None:
+        """Offer each queued delivery under a new attempt."""
+        ids = [entry.row.id for entry, _ in chosen if entry.row.id is not None]
+        if not ids:
+            return
+        attempts = store.new_attempts(self.connection, ids, self.now)
+        for entry, event in chosen:
+            entry.attempt_id = attempts[entry.row.id or 0]
+            entry.from_version, entry.from_build = entry.row.device_version, entry.row.device_build
+            if event.fresh or entry.tries_since is None:
+                entry.tries_since = self.now
+            self.apply(entry, event, Note(actor))
+
+    def claim(self, entry: Entry, event: Event, note: Note) -> Verdict:
+        """Step one delivery by what somebody's word counts for under its rollout's `finish_on`."""
+        return self.apply(entry, settle(event, FinishOn(entry.row.finish_on)), note, told=word(event))
+
+    def apply(self, entry: Entry, event: Event, note: Note, *, told: str = "") -> Verdict:
+        """Step one delivery and remember what to write; `told`: the event as it was told, for the history."""
+        before = entry.delivery
+        entry.delivery, verdict = step(before, event)
+        attempt_id = entry.attempt_id
+        if verdict is Verdict.MOVED:
+            self._moved(entry, before)
+        elif verdict is Verdict.NOTED:
+            self._heard(entry)
+        if verdict is Verdict.MOVED or entry.events < self.settings.history_limit:
+            self._remember(entry, attempt_id, event, verdict, note, told or word(event))
+        return verdict
+
+    def late(self, entry: Entry, attempt_id: int, event: Event, note: Note) -> Verdict:
+        """A word about an attempt that is over: kept in the history, changes nothing."""
+        if entry.events < self.settings.history_limit:
+            self._remember(entry, attempt_id, event, Verdict.LATE, note, word(event))
+        return Verdict.LATE
+
+    def judge(self, entry: Entry, running: Facts, actor: str) -> Verdict | None:
+        """Step a delivery by the version its device runs now, when that says something."""
+        if entry.row.finish_on != FinishOn.VERSION:
+            return None
+        wanted = Facts(entry.row.artifact_version, entry.row.artifact_build)
+        before = Facts(entry.from_version, entry.from_build)
+        event = judge(entry.delivery, running=running, wanted=wanted, before=before)
+        if event is None:
+            return None
+        return self.apply(entry, event, Note(actor, message=f"runs {running.version or running.build}"))
+
+    def flush(self) -> None:
+        """Write everything. Raises LostRace when a row changed since it was read: roll back and start over."""
+        dirty = sorted((e for e in self._entries.values() if e.dirty), key=lambda e: e.row.id or 0)
+        if store.move(self.connection, [self._values(entry) for entry in dirty]) != len(dirty):
+            raise LostRace
+        store.add_history(self.connection, self._history)
+        counters.fold(self.connection, self._deltas, self.now)
+        for rollout_id in sorted(self._ended):
+            finish_if_done(self.connection, rollout_id, self.now)
+
+    def _moved(self, entry: Entry, before: Delivery) -> None:
+        after, rollout_id = entry.delivery, entry.row.rollout_id
+        self._deltas[_counter(rollout_id, before)] -= 1
+        self._deltas[_counter(rollout_id, after)] += 1
+        entry.dirty = True
+        if after.state is State.QUEUED:
+            pause = self.settings.retry_seconds * 1000 * 2 ** min(before.tries - 1, 6)
+            entry.not_before, entry.attempt_id, entry.deadline_at = self.now + pause, None, None
+        elif after.state in ENDS:
+            entry.not_before = entry.deadline_at = None
+            self._ended.add(rollout_id)
+        else:
+            entry.deadline_at = self.now + entry.row.deadline_seconds * 1000
+
+    def _heard(self, entry: Entry) -> None:
+        """A sign of life: the deadline moves on."""
+        period = entry.row.deadline_seconds * 1000
+        deadline = self.now + period
+        if entry.deadline_at is not None and deadline - entry.deadline_at > period * _NOTE_EVERY:
+            entry.deadline_at, entry.dirty = deadline, True
+
+    def _remember(
+        self, entry: Entry, attempt_id: int | None, event: Event, verdict: Verdict, note: Note, told: str
+    ) -> None:
+        entry.events += 1
+        entry.dirty = True
+        self._history.append(
+            {
+                "delivery_id": entry.row.id,
+                "attempt_id": attempt_id,
+                "seq": note.seq,
+                "at": self.now,
+                "actor": note.actor,
+                "event": told,
+                "verdict": verdict,
+                "state": entry.delivery.state,
+                "reason": getattr(event, "reason", "") or "",
+                "message": note.message[:500],
+                "progress": note.progress,
+            }
+        )
+
+    def _values(self, entry: Entry) -> dict[str, Any]:
+        delivery = entry.delivery
+        return {
+            "the_id": entry.row.id,
+            "the_version": entry.row.version,
+            "state": delivery.state,
+            "attempt": delivery.attempt,
+            "tries": delivery.tries,
+            "attempt_id": entry.attempt_id,
+            "cancel_requested": delivery.cancel_requested,
+            "reached": delivery.reached,
+            "reason": delivery.reason or "",
+            "from_version": entry.from_version,
+            "from_build": entry.from_build,
+            "events": entry.events,
+            "not_before": entry.not_before,
+            "tries_since": entry.tries_since,
+            "deadline_at": entry.deadline_at,
+            "updated_at": self.now,
+        }
+
+
+def _counter(rollout_id: int, delivery: Delivery) -> counters.Key:
+    return rollout_id, delivery.state, delivery.reached, delivery.reason or ""

@@ -1,0 +1,36 @@
+"""Numbers about the whole server, for monitoring and for `airfreight doctor`."""
+
+from sqlalchemy import Connection
+
+from airfreight.services import deliveries
+from airfreight.store import migrate, outbox, overview
+
+Numbers = dict[str, tuple[str, str, dict[str, int]]]
+"""name -> (what it is, label name or empty, value by label)."""
+
+
+def numbers(connection: Connection) -> Numbers:
+    """A handful of small queries; safe to scrape often."""
+    return {
+        "devices": ("Devices that are not removed.", "", {"": overview.device_count(connection)}),
+        "rollouts": ("Rollouts by state.", "state", overview.rollouts_by_state(connection)),
+        "deliveries": (
+            "Deliveries by state, from the exact counters.",
+            "state",
+            overview.deliveries_by_state(connection),
+        ),
+        "outbox_waiting": ("Outbox rows not yet delivered.", "", {"": outbox.waiting(connection)}),
+    }
+
+
+def is_current(connection: Connection) -> bool:
+    """Whether the database has the shape that this code expects."""
+    return migrate.current(connection) == migrate.head()
+
+
+def drift(connection: Connection) -> dict[int, int]:
+    """Rollout id -> how many of its counters differ from a recount; empty when all is well."""
+    found = {
+        rollout_id: len(deliveries.drift(connection, rollout_id)) for rollout_id in overview.rollout_ids(connection)
+    }
+    return {rollout_id: wrong for rollout_id, wrong in found.items() if wrong}

@@ -1,0 +1,55 @@
+"""Moving a rollout from state to state: the table decides, a compare-and-set writes, the outbox tells.
+
+Part of services.deliveries and services.rollouts; nothing else uses it.
+"""
+
+from typing import Any
+
+from sqlalchemy import Connection
+
+from airfreight.domain.delivery import ENDS, Verdict
+from airfreight.domain.errors import conflict
+from airfreight.domain.ids import Millis
+from airfreight.domain.rollout import OVER, RolloutEvent, RolloutState, step
+from airfreight.store import counters, outbox, rollouts
+
+
+def move_rollout(connection: Connection, rollout: Any, event: RolloutEvent, now: Millis) -> Verdict:  # noqa: ANN401 - a row
+    """Apply `event` to a rollout as read. Raises Refusal(CONFLICT) when somebody else moved it meanwhile."""
+    before = RolloutState(rollout.state)
+    after, verdict = step(before, event)
+    if verdict is not Verdict.MOVED:
+        return verdict
+    values: dict[str, Any] = {"state": after}
+    if after in OVER:
+        values["finished_at"] = now
+    if after is RolloutState.RUNNING and rollout.started_at is None:
+        values["started_at"] = now
+    if not rollouts.move(connection, rollout.id, rollout.version, values):
+        raise conflict("Somebody else changed this rollout just now. Look again, then retry.", "race")
+    tell(connection, rollout, "rollout.state", {"from": before, "to": after}, now)
+    outbox.ring(connection)
+    return verdict
+
+
+def tell(connection: Connection, rollout: Any, kind: str, body: dict[str, object], now: Millis) -> None:  # noqa: ANN401
+    """One outbox row in the rollout's stream."""
+    outbox.add(
+        connection,
+        organization_id=rollout.organization_id,
+        stream=f"rollout:{rollout.id}",
+        kind=kind,
+        body={"rolloutId": rollout.id} | body,
+        now=now,
+    )
+
+
+def finish_if_done(connection: Connection, rollout_id: int, now: Millis) -> bool:
+    """Finish a rollout none of whose deliveries is open; locks it, so that two last reports at once cannot miss it."""
+    rollout = rollouts.locked(connection, rollout_id)
+    if rollout is None or rollout.whole_product:
+        return False
+    counts = counters.totals(connection, [rollout_id]).get(rollout_id, [])
+    if not counts or any(count.state not in ENDS for count in counts):
+        return False
+    return move_rollout(connection, rollout, RolloutEvent.ALL_ENDED, now) is Verdict.MOVED

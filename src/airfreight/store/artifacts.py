@@ -1,0 +1,57 @@
+"""Rows of artifacts: immutable files with what was read from them."""
+
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select
+
+from airfreight.store.tables import artifacts, deliveries, rollout_artifacts
+
+
+def add(connection: Connection, values: dict[str, Any]) -> int:
+    return int(connection.execute(insert(artifacts).values(values).returning(artifacts.c.id)).scalar_one())
+
+
+def get(connection: Connection, organization_id: int, artifact_id: int) -> Any:  # noqa: ANN401 - a row
+    query = select(artifacts).where(artifacts.c.organization_id == organization_id, artifacts.c.id == artifact_id)
+    return connection.execute(query).one_or_none()
+
+
+def by_path(connection: Connection, organization_id: int, path: str) -> Any:  # noqa: ANN401 - a row
+    query = select(artifacts).where(artifacts.c.organization_id == organization_id, artifacts.c.path == path)
+    return connection.execute(query).one_or_none()
+
+
+def listed(connection: Connection, organization_id: int, *, after: int, limit: int) -> list[Any]:
+    query = select(artifacts).where(artifacts.c.organization_id == organization_id, artifacts.c.id > after)
+    return list(connection.execute(query.order_by(artifacts.c.id).limit(limit)))
+
+
+def is_used(connection: Connection, artifact_id: int) -> bool:
+    query = select(rollout_artifacts.c.rollout_id).where(rollout_artifacts.c.artifact_id == artifact_id)
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def remove(connection: Connection, organization_id: int, artifact_id: int) -> None:
+    connection.execute(
+        delete(artifacts).where(artifacts.c.organization_id == organization_id, artifacts.c.id == artifact_id)
+    )
+
+
+def is_stored(connection: Connection, sha256: str) -> bool:
+    """Whether any organization has an artifact with these bytes."""
+    return connection.execute(select(artifacts.c.id).where(artifacts.c.sha256 == sha256).limit(1)).first() is not None
+
+
+def carried_by(connection: Connection, device_id: int, artifact_id: int, active_states: list[str]) -> Any:  # noqa: ANN401
+    """The artifact with the active attempt of the device that carries it, or None."""
+    query = (
+        select(artifacts, deliveries.c.attempt_id, deliveries.c.state.label("delivery_state"))
+        .join(rollout_artifacts, rollout_artifacts.c.artifact_id == artifacts.c.id)
+        .join(deliveries, deliveries.c.rollout_id == rollout_artifacts.c.rollout_id)
+        .where(
+            artifacts.c.id == artifact_id,
+            deliveries.c.device_id == device_id,
+            deliveries.c.state.in_(active_states),
+        )
+    )
+    return connection.execute(query).first()

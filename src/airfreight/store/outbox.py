@@ -1,0 +1,59 @@
+"""Rows of the outbox: side effects written in the transaction that causes them, delivered by the worker afterwards."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
+
+from airfreight.store.tables import outbox, signals
+
+
+def add(
+    connection: Connection, *, organization_id: int, stream: str, kind: str, body: Mapping[str, object], now: int
+) -> None:
+    """One thing to do; rows of a stream are done one at a time, in order."""
+    values = {
+        "organization_id": organization_id,
+        "stream": stream,
+        "kind": kind,
+        "body": json.dumps(body, separators=(",", ":")),
+        "created_at": now,
+        "due_at": now,
+    }
+    connection.execute(insert(outbox).values(values))
+
+
+def claim(connection: Connection, *, now: int, until: int, limit: int) -> list[Any]:
+    """Take due rows that are first in their stream, until `until`: what a crashed worker took comes back by itself."""
+    older = outbox.alias("older")
+    first = ~select(older.c.id).where(older.c.stream == outbox.c.stream, older.c.id < outbox.c.id).exists()
+    free = or_(outbox.c.claimed_until.is_(None), outbox.c.claimed_until <= now)
+    due = select(outbox.c.id).where(outbox.c.due_at <= now, free, first).order_by(outbox.c.due_at, outbox.c.id)
+    ids = list(connection.scalars(due.limit(limit).with_for_update(skip_locked=True)))
+    if not ids:
+        return []
+    taken = update(outbox).where(outbox.c.id.in_(ids)).values(claimed_until=until, attempts=outbox.c.attempts + 1)
+    return sorted(connection.execute(taken.returning(*outbox.c)), key=lambda row: row.id)
+
+
+def done(connection: Connection, row_id: int) -> None:
+    connection.execute(delete(outbox).where(outbox.c.id == row_id))
+
+
+def retry(connection: Connection, row_id: int, due_at: int) -> None:
+    connection.execute(update(outbox).where(outbox.c.id == row_id).values(due_at=due_at, claimed_until=None))
+
+
+def waiting(connection: Connection) -> int:
+    return int(connection.execute(select(func.count()).select_from(outbox)).scalar_one())
+
+
+def ring(connection: Connection, name: str = "deliveries") -> None:
+    """Say that polls may now have another answer; every process looks at the number."""
+    connection.execute(update(signals).where(signals.c.name == name).values(seq=signals.c.seq + 1))
+
+
+def rung(connection: Connection, name: str = "deliveries") -> int:
+    """How often it was said."""
+    return int(connection.execute(select(signals.c.seq).where(signals.c.name == name)).scalar_one())

@@ -1,0 +1,100 @@
+"""Rows of rollouts and their ordered artifacts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, insert, select, update
+
+from airfreight.store.tables import artifacts, devices, products, rollout_artifacts, rollouts
+
+_alive = rollouts.c.deleted_at.is_(None)
+
+
+def add(connection: Connection, values: dict[str, Any]) -> int:
+    return int(connection.execute(insert(rollouts).values(values).returning(rollouts.c.id)).scalar_one())
+
+
+def add_artifacts(connection: Connection, rollout_id: int, chosen: Sequence[dict[str, Any]]) -> None:
+    """The ordered list of artifacts: each with its id, its name for people and the facts its maker confirmed."""
+    rows = [{"rollout_id": rollout_id, "position": position, **one} for position, one in enumerate(chosen)]
+    connection.execute(insert(rollout_artifacts), rows)
+
+
+def _shown(*where: ColumnElement[bool]) -> Any:  # noqa: ANN401 - a select
+    return (
+        select(rollouts, products.c.name.label("product_name"))
+        .join(products, products.c.id == rollouts.c.product_id)
+        .where(_alive, *where)
+    )
+
+
+def get(connection: Connection, organization_id: int, rollout_id: int, origin: str | None = None) -> Any:  # noqa: ANN401
+    """A rollout of the organization (made through the door `origin`, if one is named), or None."""
+    query = _shown(rollouts.c.organization_id == organization_id, rollouts.c.id == rollout_id)
+    if origin is not None:
+        query = query.where(rollouts.c.origin == origin)
+    return connection.execute(query).one_or_none()
+
+
+def listed(
+    connection: Connection, organization_id: int, *, after: int = 0, limit: int | None = None, origin: str | None = None
+) -> list[Any]:
+    query = _shown(rollouts.c.organization_id == organization_id, rollouts.c.id > after).order_by(rollouts.c.id)
+    if origin is not None:
+        query = query.where(rollouts.c.origin == origin)
+    return list(connection.execute(query.limit(limit) if limit else query))
+
+
+def artifacts_of(connection: Connection, rollout_ids: Sequence[int]) -> dict[int, list[Any]]:
+    """Rollout id -> its artifacts in order: facts as confirmed for the rollout, bytes as stored."""
+    stored = (artifacts.c.id, artifacts.c.uid, artifacts.c.path, artifacts.c.size, artifacts.c.sha256, artifacts.c.md5)
+    query = (
+        select(rollout_artifacts, *stored, artifacts.c.component)
+        .join(artifacts, artifacts.c.id == rollout_artifacts.c.artifact_id)
+        .where(rollout_artifacts.c.rollout_id.in_(rollout_ids))
+        .order_by(rollout_artifacts.c.rollout_id, rollout_artifacts.c.position)
+    )
+    found: dict[int, list[Any]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.rollout_id, []).append(row)
+    return found
+
+
+def device_products(connection: Connection, organization_id: int, device_ids: Sequence[int]) -> dict[int, int]:
+    """Device id -> product id, for those of `device_ids` that are devices of the organization."""
+    found: dict[int, int] = {}
+    for start in range(0, len(device_ids), 10_000):
+        query = select(devices.c.id, devices.c.product_id).where(
+            devices.c.organization_id == organization_id,
+            devices.c.deleted_at.is_(None),
+            devices.c.id.in_(device_ids[start : start + 10_000]),
+        )
+        found.update({row.id: row.product_id for row in connection.execute(query)})
+    return found
+
+
+def locked(connection: Connection, rollout_id: int) -> Any:  # noqa: ANN401 - a row
+    """The rollout, locked until the transaction ends (SQLite has one writer anyway)."""
+    return connection.execute(
+        select(rollouts).where(rollouts.c.id == rollout_id, _alive).with_for_update()
+    ).one_or_none()
+
+
+def move(connection: Connection, rollout_id: int, version: int, values: dict[str, Any]) -> bool:
+    """Compare-and-set; False when somebody changed it since it was read."""
+    where = (rollouts.c.id == rollout_id, rollouts.c.version == version)
+    return connection.execute(update(rollouts).where(*where).values(version=version + 1, **values)).rowcount == 1
+
+
+def following(connection: Connection, product_id: int | None = None) -> list[Any]:
+    """Unfinished rollouts that take in devices that appear later."""
+    query = select(rollouts).where(_alive, rollouts.c.whole_product, rollouts.c.state.in_(["running", "paused"]))
+    if product_id is not None:
+        query = query.where(rollouts.c.product_id == product_id)
+    return list(connection.execute(query.order_by(rollouts.c.id)))
+
+
+def unfinished(connection: Connection) -> list[int]:
+    """Rollouts that could finish by themselves."""
+    query = select(rollouts.c.id).where(_alive, ~rollouts.c.whole_product, rollouts.c.state.in_(["running", "paused"]))
+    return list(connection.scalars(query))

@@ -1,0 +1,152 @@
+"""A real Airfreight server in a process of its own, and an operator who talks to it over HTTP."""
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from airfreight_agent.behaviours import End
+from airfreight_agent.simulated import Member
+
+CLIENT_ID, CLIENT_SECRET = "client-for-tests", "secret-for-tests-of-the-agent-0001"
+START_SECONDS = 30.0
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Delivery:
+    end: End
+    attempt: int
+    detail: object
+
+
+@dataclass
+class Operator:
+    """Somebody with the client's credentials."""
+
+    url: str
+    http: httpx.Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.http = httpx.Client(base_url=self.url, timeout=30.0)
+        answer = self.http.post(
+            "/oauth2/token?grant_type=client_credentials", auth=httpx.BasicAuth(CLIENT_ID, CLIENT_SECRET)
+        )
+        answer.raise_for_status()
+        self.http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def product(self) -> int:
+        return int(self._post("/api/v1/products", {"name": f"product-{secrets.token_hex(6)}"})["id"])
+
+    def enrollment_key(self) -> str:
+        return str(self._post("/api/v1/enrollment-keys", {"name": f"key-{secrets.token_hex(4)}"})["key"])
+
+    def members(self, product: int, behaviours: Sequence[str]) -> list[Member]:
+        """New devices of the product, one for each behaviour."""
+        wanted = [{"uid": f"{name}-{number}-{secrets.token_hex(4)}"} for number, name in enumerate(behaviours)]
+        items = self._post("/api/v1/devices/bulk", {"productId": product, "devices": wanted})["items"]
+        tokens = {item["uid"]: item["token"] for item in items}
+        return [Member(row["uid"], tokens[row["uid"]], name) for row, name in zip(wanted, behaviours, strict=True)]
+
+    def ship(self, product: int, content: bytes, *, attempts: int = 2, version: str | None = None) -> int:
+        """Upload and send to the whole product; the number of the rollout."""
+        described = self._answer(self.http.put("/api/v1/artifacts?filename=image.bin", content=content))
+        info = {**(described["firmwareInfo"] or {}), **({"version": version} if version else {})}
+        body = {
+            "title": "an update",
+            "productId": product,
+            "pathToFirmware": described["path"],
+            "firmwareOriginalFileName": "image.bin",
+            "firmwareInfo": info,
+            "attemptsLimit": attempts,
+            "skipFwTypeCheck": True,
+        }
+        return int(self._post("/api/v1/organization/shipment/create", body)["id"])
+
+    def stop(self, rollout: int) -> None:
+        self._post(f"/api/v1/rollouts/{rollout}/stop", None)
+
+    def counts(self, rollout: int) -> dict[str, int]:
+        """How many deliveries are in each state; zeros are left out."""
+        counts = self._get(f"/api/v1/rollouts/{rollout}")["counts"]
+        return {state: count for state, count in counts.items() if count}
+
+    def deliveries(self, rollout: int) -> dict[str, Delivery]:
+        """By the device's uid."""
+        found: dict[str, Delivery] = {}
+        after = ""
+        while True:
+            page = self._get(f"/api/v1/rollouts/{rollout}/deliveries?limit=500{after}")
+            for item in page["items"]:
+                end = End(item["state"], item["reason"] or "")
+                found[item["deviceUid"]] = Delivery(end, item["attempt"], item.get("detail"))
+            if page["next"] is None:
+                return found
+            after = f"&after={page['next']}"
+
+    def device(self, uid: str) -> Json:
+        items = self._get(f"/api/v1/devices?query={uid}")["items"]
+        assert len(items) == 1, items
+        return dict(items[0])
+
+    def _get(self, path: str) -> Json:
+        return self._answer(self.http.get(path))
+
+    def _post(self, path: str, body: object) -> Json:
+        return self._answer(self.http.post(path, content=json.dumps(body) if body is not None else b""))
+
+    @staticmethod
+    def _answer(answer: httpx.Response) -> Json:
+        assert answer.is_success, f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text}"
+        return dict(answer.json())
+
+
+@contextmanager
+def airfreight(data: Path, **settings: str) -> Iterator[Operator]:
+    """Start `airfreight serve`; `settings` become AIRFREIGHT_ variables."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AIRFREIGHT_")},
+        "AIRFREIGHT_ADMIN_EMAIL": "admin@example.com",
+        "AIRFREIGHT_ADMIN_PASSWORD": "a password for tests",
+        "AIRFREIGHT_CLIENT_ID": CLIENT_ID,
+        "AIRFREIGHT_CLIENT_SECRET": CLIENT_SECRET,
+        **{f"AIRFREIGHT_{name.upper()}": value for name, value in settings.items()},
+    }
+    command = [sys.executable, "-m", "airfreight.cli.main", "serve", "--data", str(data), "--host", "127.0.0.1"]
+    log = data.with_suffix(".log")
+    with log.open("wb") as output:
+        process = subprocess.Popen([*command, "--port", str(port)], env=environment, stdout=output, stderr=output)
+        try:
+            _wait_until_ready(process, f"http://127.0.0.1:{port}", log)
+            operator = Operator(f"http://127.0.0.1:{port}")
+            yield operator
+            operator.http.close()
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def _wait_until_ready(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
+    give_up = time.monotonic() + START_SECONDS
+    while time.monotonic() < give_up:
+        assert process.poll() is None, log.read_text()
+        try:
+            if httpx.get(f"{url}/readyz", timeout=2.0).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError(f"the server is not ready: {log.read_text()}")

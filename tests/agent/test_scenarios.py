@@ -1,0 +1,118 @@
+"""The table of behaviours against the real server: what it says of each device is what the table declares."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from tests.agent.server import Delivery, Operator
+
+from airfreight_agent.behaviours import BEHAVIOURS, End, expected_end
+from airfreight_agent.fleet import Fleet
+from airfreight_agent.sample_image import build_sample_image
+from airfreight_agent.simulated import Member
+
+EACH = 3
+GIVE_UP_SECONDS = 60.0
+OPEN = ("queued", "offered", "downloading", "downloaded", "installing", "installed", "activating")
+
+
+async def until(
+    operator: Operator, rollout: int, holds: Callable[[dict[str, int]], bool], *, every: float = 0.2
+) -> None:
+    """Look at the counts of a rollout until `holds` of them, or it takes too long."""
+    for _ in range(int(GIVE_UP_SECONDS / every)):
+        if holds(await asyncio.to_thread(operator.counts, rollout)):
+            return
+        await asyncio.sleep(every)
+
+
+async def play(
+    operator: Operator, rollout: int, members: list[Member], *, still_open: int = 0
+) -> tuple[Fleet, dict[str, Delivery]]:
+    """Let the fleet live until all deliveries but `still_open` have ended."""
+    fleet = Fleet(operator.url, members, seed=7, time_scale=0.01, haste=10)
+    over = asyncio.Event()
+
+    async def watch() -> None:
+        await until(operator, rollout, lambda counts: sum(counts.get(state, 0) for state in OPEN) <= still_open)
+        over.set()
+
+    watcher = asyncio.create_task(watch())
+    await fleet.run(over)
+    await watcher
+    return fleet, operator.deliveries(rollout)
+
+
+def as_declared(members: list[Member], deliveries: dict[str, Delivery], **rollout: object) -> dict[str, object]:
+    """The devices whose end is not what the table says: none, if all is well."""
+    wrong: dict[str, object] = {}
+    for member in members:
+        expected = expected_end(member.behaviour, **rollout)  # type: ignore[arg-type]
+        found = deliveries[member.uid].end
+        if found not in expected:
+            wrong[member.uid] = (found, expected)
+    return wrong
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 3])
+def test_every_behaviour_ends_as_declared(operator: Operator, attempts: int) -> None:
+    product = operator.product()
+    members = operator.members(product, [name for name in BEHAVIOURS for _ in range(EACH)])
+    rollout = operator.ship(product, build_sample_image("2.0.0", size=200_000), attempts=attempts)
+    fleet, deliveries = asyncio.run(play(operator, rollout, members, still_open=EACH))
+    assert as_declared(members, deliveries, attempts_limit=attempts) == {}
+    assert fleet.traffic.contradictions == 0
+    assert fleet.traffic.power_cuts == 5 * EACH
+
+
+def test_without_a_version_the_report_is_believed(operator: Operator) -> None:
+    product = operator.product()
+    members = operator.members(product, list(BEHAVIOURS))
+    rollout = operator.ship(product, b"no version in here" * 10_000)
+    _, deliveries = asyncio.run(play(operator, rollout, members, still_open=1))
+    assert as_declared(members, deliveries, attempts_limit=2, versioned=False) == {}
+
+
+def test_a_silent_device_is_given_up_after_its_attempts(impatient: Operator) -> None:
+    product = impatient.product()
+    members = impatient.members(product, ["goes_silent"] * 2)
+    rollout = impatient.ship(product, build_sample_image("2.0.0"), attempts=2)
+    _, deliveries = asyncio.run(play(impatient, rollout, members))
+    assert as_declared(members, deliveries, attempts_limit=2, deadlines_passed=True) == {}
+    assert {delivery.attempt for delivery in deliveries.values()} == {2}
+
+
+def test_a_stopped_rollout_cancels_those_that_yield_and_lets_the_others_finish(operator: Operator) -> None:
+    product = operator.product()
+    members = operator.members(product, ["slow"] * 4 + ["refuses_cancel"] * 4)
+    content = build_sample_image("2.0.0", size=600_000)
+    rollout = operator.ship(product, content)
+
+    async def scene() -> dict[str, Delivery]:
+        # Three seconds for each slow download, so that all are on their way when the rollout is stopped.
+        fleet = Fleet(operator.url, members, seed=3, time_scale=0.3, haste=10)
+        over = asyncio.Event()
+
+        async def stop_then_watch() -> None:
+            await until(operator, rollout, lambda counts: not counts.get("queued"), every=0.05)
+            await asyncio.to_thread(operator.stop, rollout)
+            await until(operator, rollout, lambda counts: not any(counts.get(state) for state in OPEN))
+            over.set()
+
+        director = asyncio.create_task(stop_then_watch())
+        await fleet.run(over)
+        await director
+        return operator.deliveries(rollout)
+
+    deliveries = asyncio.run(scene())
+    ends = {member.uid: deliveries[member.uid].end for member in members}
+    assert {ends[member.uid].state for member in members if member.behaviour == "refuses_cancel"} == {"succeeded"}
+    assert {ends[member.uid] for member in members if member.behaviour == "slow"} == {End("canceled", "stopped")}
+
+
+def test_a_wrong_token_is_turned_away_and_nothing_else_happens(operator: Operator) -> None:
+    members = [Member("nobody", "a-token-that-nobody-has")]
+    fleet = Fleet(operator.url, members, haste=100)
+    asyncio.run(fleet.run(0.5))
+    assert fleet.traffic.errors["the server answered 401"] >= 1
+    assert fleet.progress().steps == {"idle": 1}

@@ -1,0 +1,295 @@
+"""The whole way against a real server: from `login` to a device that runs the new version."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.cli.conftest import Result, Run
+
+from airfreight.cli import config
+
+CLIENT = {"AIRFREIGHT_CLIENT_ID": "oa2-client-id_e2e", "AIRFREIGHT_CLIENT_SECRET": "e2e-secret-0123456789abcdefghij"}
+ADMIN = {"AIRFREIGHT_ADMIN_EMAIL": "ada@example.com", "AIRFREIGHT_ADMIN_PASSWORD": "correct horse battery"}
+START_SECONDS = 60
+BUILD = "Jan 09 2026 12:25:30"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    url: str
+    log: Path
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    import socket
+
+    folder = tmp_path_factory.mktemp("server")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url, log = f"http://127.0.0.1:{port}", folder / "log"
+    command = [
+        sys.executable,
+        "-m",
+        "airfreight.cli.main",
+        "serve",
+        "--data",
+        str(folder / "data"),
+        "--port",
+        str(port),
+    ]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **CLIENT, **ADMIN})
+    try:
+        wait_until_ready(process, url, log)
+        yield Server(url, log)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        try:
+            if httpx.get(f"{url}/readyz").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError(log.read_text())
+
+
+Ok = Callable[..., Any]
+
+
+@pytest.fixture
+def ok(run: Run, server: Server, monkeypatch: pytest.MonkeyPatch) -> Ok:
+    """Runs a command as the server's first client and returns its JSON document."""
+    monkeypatch.setenv("AIRFREIGHT_SERVER", server.url)
+    for name, value in CLIENT.items():
+        monkeypatch.setenv(name, value)
+
+    def call(*arguments: str) -> Any:
+        result = run(*arguments, "--json")
+        assert result.code == 0, (arguments, result.err, server.log.read_text()[-2000:])
+        return result.document
+
+    return call
+
+
+def firmware(tmp_path: Path, version: str) -> Path:
+    tag = ["mcu", version, "fw-type", "lamp", "build", BUILD, "blynk", "1.3.2"]
+    path = tmp_path / f"lamp-{version}.bin"
+    path.write_bytes(os.urandom(50_000) + b"blnkinf\0" + "\0".join(tag).encode() + b"\0\0\0" + os.urandom(50_000))
+    return path
+
+
+class Device:
+    """A device as its own program would be: it polls, downloads and reports."""
+
+    def __init__(self, server: Server, token: str) -> None:
+        self._http = httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {token}"}, timeout=60)
+
+    def boot(self, version: str) -> None:
+        build = BUILD if version == "2.3.1" else "Jan 01 2026 00:00:00"
+        attributes = {"version": version, "fwType": "lamp", "build": build}
+        answer = self._http.put("/device/v1/attributes", json=attributes)
+        assert answer.status_code == 200, answer.text
+
+    def instruction(self) -> dict[str, Any]:
+        answer = self._http.get("/device/v1/next", params={"wait": 20})
+        assert answer.status_code == 200, answer.text
+        instruction: dict[str, Any] = answer.json()
+        return instruction
+
+    def report(self, attempt: int, *events: str, **more: object) -> None:
+        reports = [{"attempt": attempt, "seq": n, "event": event, **more} for n, event in enumerate(events, start=1)]
+        answer = self._http.post("/device/v1/reports", json={"reports": reports})
+        assert answer.status_code == 200, answer.text
+        assert {result["verdict"] for result in answer.json()["results"]} <= {"moved", "noted"}, answer.text
+
+    def update(self, content: bytes, version: str) -> None:
+        told = self.instruction()
+        assert told["do"] == "download"
+        assert self._http.get(told["artifacts"][0]["url"]).content == content
+        self.report(told["attempt"], "downloading", "downloaded", "installing", "installed", "activating")
+        self.boot(version)
+
+    def close(self) -> None:
+        self._http.close()
+
+
+@pytest.fixture
+def device(server: Server) -> Iterator[Callable[[str], Device]]:
+    made: list[Device] = []
+
+    def make(token: str) -> Device:
+        made.append(Device(server, token))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def watch(run: Run, number: int) -> Result:
+    return run("shipment", "watch", str(number), "--interval", "0.2")
+
+
+def test_from_login_to_the_new_version(
+    run: Run, server: Server, device: Callable[[str], Device], tmp_path: Path
+) -> None:
+    login = ("login", "--server", server.url)
+    client = ("--client-id", CLIENT["AIRFREIGHT_CLIENT_ID"], "--client-secret", CLIENT["AIRFREIGHT_CLIENT_SECRET"])
+    user = ("--email", ADMIN["AIRFREIGHT_ADMIN_EMAIL"], "--password", ADMIN["AIRFREIGHT_ADMIN_PASSWORD"])
+    assert run(*login, *client).code == 0
+    assert run(*login, *client, *user).out.startswith(f"Logged in to {server.url} as ada@example.com (admin) of ")
+    assert "OTA_START" in run("whoami").out
+
+    assert run("product", "create", "Lamp", "--json").code == 0
+    made = json.loads(run("device", "create", "--product", "Lamp", "--uid", "lamp-1", "--json").out)
+    lamp = device(made["token"])
+    lamp.boot("2.3.0")
+    file = firmware(tmp_path, "2.3.1")
+    created = run("shipment", "create", str(file), "--product", "Lamp", "--title", "lamp 2.3.1", "--json")
+    assert created.code == 0, created.err
+    shipment = json.loads(created.out)
+    assert (shipment["status"], shipment["firmwareInfo"]["version"]) == ("RUN", "2.3.1")
+    number = shipment["id"]
+    assert "lamp 2.3.1" in run("shipment", "list").out
+    assert "running" in run("shipment", "show", str(number)).out
+    assert "lamp-1" in run("shipment", "devices", str(number)).out
+    explained = run("device", "explain", str(made["id"]))
+    assert explained.out.split()[:2] == ["now", "download"]
+
+    updating = threading.Thread(target=lamp.update, args=(file.read_bytes(), "2.3.1"))
+    updating.start()
+    watched = watch(run, number)
+    updating.join()
+    assert (watched.code, watched.err) == (0, ""), watched
+    assert watched.out.splitlines()[-1].endswith("finished: 1 of 1 ended (succeeded 1)")
+    shown = dict(line.split(maxsplit=1) for line in run("device", "show", str(made["id"])).out.splitlines())
+    assert (shown["version"].strip(), shown["online"].strip()) == ("2.3.1", "yes")
+
+
+def test_a_device_that_fails_makes_watch_fail(
+    ok: Ok, run: Run, device: Callable[[str], Device], tmp_path: Path
+) -> None:
+    product = ok("product", "create", "Failing lamp")["id"]
+    made = ok("device", "create", "--product", str(product))
+    lamp = device(made["token"])
+    lamp.boot("2.3.0")
+    artifact = ok("artifact", "upload", str(firmware(tmp_path, "2.3.1")))
+    options = ("--product", str(product), "--title", "fails", "--attempts", "1", "--device", str(made["id"]))
+    number = ok("shipment", "create", "--path", artifact["path"], *options)["id"]
+    lamp.report(lamp.instruction()["attempt"], "failed", reason="no_space")
+    watched = watch(run, number)
+    assert watched.code == 1
+    assert watched.out.splitlines()[-1].endswith("finished: 1 of 1 ended (failed 1)")
+    failed = run("shipment", "devices", str(number), "--state", "failed")
+    assert "no_space" in failed.out
+
+
+def test_a_shipment_is_paused_resumed_stopped_and_deleted(ok: Ok, run: Run, tmp_path: Path) -> None:
+    product = ok("product", "create", "Slow lamp")["id"]
+    ok("device", "create", "--product", str(product))
+    artifact = ok("artifact", "upload", str(firmware(tmp_path, "2.3.1")))
+    options = ("--product", "Slow lamp", "--title", "stops", "--artifact", str(artifact["id"]), "--time", "night")
+    number = str(ok("shipment", "create", *options)["id"])
+    assert run("shipment", "pause", number).out == f"Shipment {number} is paused.\n"
+    assert run("shipment", "resume", number).out == f"Shipment {number} is running.\n"
+    early = run("shipment", "delete", number)
+    assert early.code == 1
+    assert early.err
+    assert run("shipment", "stop", number).out == f"Shipment {number} is stopped.\n"
+    assert watch(run, int(number)).code == 1
+    assert ok("shipment", "delete", number) == {"id": int(number), "deleted": True}
+    assert run("shipment", "show", number).code == 1
+    assert ok("artifact", "show", str(artifact["id"]))["sha256"] == artifact["sha256"]
+
+
+def test_an_expired_login_is_renewed_by_the_server(run: Run, server: Server) -> None:
+    secret = CLIENT["AIRFREIGHT_CLIENT_SECRET"]
+    client = ("--client-id", CLIENT["AIRFREIGHT_CLIENT_ID"], "--client-secret", secret)
+    assert run("login", "--server", server.url, *client).code == 0
+    login = config.load()
+    assert login is not None
+    config.save(config.Login(login.server, login.client_id, secret, None, "forgotten", login.refresh_token, 0))
+    assert run("whoami").code == 0
+    renewed = config.load()
+    assert renewed is not None
+    assert renewed.refresh_token not in {None, login.refresh_token}
+    assert renewed.expires_at > time.time()
+
+
+def test_what_a_role_may_not_do_names_the_permission(ok: Ok, run: Run, server: Server, home: Path) -> None:
+    ok("user", "create", "eve@example.com", "--password", "a long password", "--role", "user")
+    user = ("--email", "eve@example.com", "--password", "a long password")
+    environment = {name: os.environ.pop(name) for name in [*CLIENT, "AIRFREIGHT_SERVER"]}
+    try:
+        client = ("--client-id", CLIENT["AIRFREIGHT_CLIENT_ID"], "--client-secret", CLIENT["AIRFREIGHT_CLIENT_SECRET"])
+        assert run("login", "--server", server.url, *client, *user).code == 0
+        refused = run("product", "create", "Not mine")
+    finally:
+        os.environ.update(environment)
+    assert refused.code == 1
+    assert "for the permission PRODUCT_EDIT" in refused.err
+
+
+def test_refusals_of_the_server_arrive_in_words(ok: Ok, run: Run, tmp_path: Path) -> None:
+    missing = run("device", "show", "999999")
+    assert (missing.code, missing.out) == (1, "")
+    assert "or you don't have access to it" in missing.err
+    product = str(ok("product", "create", "Full")["id"])
+    ok("device", "create", "--product", product)
+    assert run("product", "delete", product).code == 1
+    taken = run("product", "create", "Full")
+    assert taken.code == 1
+    long_name = run("product", "create", "x" * 1000)
+    assert long_name.code == 1
+    assert "x" * 50 not in long_name.err
+
+
+def test_every_noun_is_created_listed_and_deleted(ok: Ok, tmp_path: Path) -> None:
+    product = ok("product", "create", "Short lived", "--time-zone", "Europe/Oslo")["id"]
+    source = tmp_path / "devices.csv"
+    source.write_text("bulk-1,Kitchen\nbulk-2\n")
+    bulk = ok("device", "bulk-create", "--product", str(product), "--from", str(source))["items"]
+    counted = ok("device", "bulk-create", "--product", str(product), "--count", "3")["items"]
+    assert [item["uid"] for item in bulk] == ["bulk-1", "bulk-2"]
+    assert len({item["token"] for item in bulk + counted}) == 5
+    first = ok("device", "list", "--product", "Short lived", "--limit", "2")
+    rest = ok("device", "list", "--product", "Short lived", "--after", str(first["next"]))
+    listed = [item["id"] for page in (first, rest) for item in page["items"]]
+    assert sorted(listed) == sorted(item["id"] for item in bulk + counted)
+    assert [item["uid"] for item in ok("device", "list", "--query", "bulk-2")["items"]] == ["bulk-2"]
+    assert ok("device", "rotate-token", str(bulk[0]["id"]))["token"] != bulk[0]["token"]
+    for number in listed:
+        ok("device", "delete", str(number))
+    ok("product", "delete", "Short lived")
+    for noun, arguments in {
+        "client": ("Build",),
+        "enrollment-key": ("Line 2",),
+        "user": ("bob@example.com", "--password", "a long password"),
+    }.items():
+        number = ok(noun, "create", *arguments)["id"]
+        assert number in [item["id"] for item in ok(noun, "list")["items"]], noun
+        ok(noun, "delete", str(number))
+        assert number not in [item["id"] for item in ok(noun, "list")["items"]], noun
+    organization = ok("org", "create", "North plant")["id"]
+    assert organization in [item["id"] for item in ok("org", "list")["items"]]
+    artifact = ok("artifact", "upload", str(firmware(tmp_path, "9.9.9")))["id"]
+    assert artifact in [item["id"] for item in ok("artifact", "list", "--limit", "500")["items"]]
+    ok("artifact", "delete", str(artifact))

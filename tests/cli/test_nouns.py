@@ -1,0 +1,195 @@
+"""What the short commands send: the routes and bodies of the operator API."""
+
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Answer, Run, Stub
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path", "body"),
+    [
+        (("product", "create", "P"), "/api/v1/products", {"name": "P"}),
+        (
+            ("product", "create", "P", "--description", "d", "--time-zone", "Europe/Oslo"),
+            "/api/v1/products",
+            {"name": "P", "description": "d", "timeZone": "Europe/Oslo"},
+        ),
+        (("device", "create", "--product", "3"), "/api/v1/devices", {"productId": 3}),
+        (
+            ("device", "create", "--product", "3", "--uid", "u", "--name", "n"),
+            "/api/v1/devices",
+            {"productId": 3, "uid": "u", "name": "n"},
+        ),
+        (
+            ("device", "bulk-create", "--product", "3", "--count", "5"),
+            "/api/v1/devices/bulk",
+            {"productId": 3, "count": 5},
+        ),
+        (("enrollment-key", "create", "k"), "/api/v1/enrollment-keys", {"name": "k"}),
+        (("client", "create", "c"), "/api/v1/clients", {"name": "c"}),
+        (
+            ("user", "create", "e@x", "--password", "p", "--role", "staff", "--name", "n"),
+            "/api/v1/users",
+            {"email": "e@x", "password": "p", "role": "staff", "name": "n"},
+        ),
+        (
+            ("user", "create", "e@x", "--password", "p"),
+            "/api/v1/users",
+            {"email": "e@x", "password": "p", "role": "user"},
+        ),
+        (("org", "create", "o", "--parent", "1"), "/api/v1/organizations", {"name": "o", "parentId": 1}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_create_posts_what_was_given(
+    run: Run, logged_in: Stub, arguments: tuple[str, ...], path: str, body: object
+) -> None:
+    logged_in.on("POST", path, Answer(201, {"id": 9, "items": []}))
+    result = run(*arguments, "--json")
+    assert (result.code, result.document) == (0, {"id": 9, "items": []})
+    assert logged_in.seen[0].document == body
+    assert run(*arguments).code == 0
+
+
+@pytest.mark.parametrize(
+    ("noun", "path"),
+    [
+        ("artifact", "artifacts"),
+        ("shipment", "rollouts"),
+        ("device", "devices"),
+        ("product", "products"),
+        ("enrollment-key", "enrollment-keys"),
+        ("client", "clients"),
+        ("user", "users"),
+        ("org", "organizations"),
+    ],
+)
+def test_list_pages_through_the_route_of_its_noun(run: Run, logged_in: Stub, noun: str, path: str) -> None:
+    logged_in.on("GET", f"/api/v1/{path}", Answer(body={"items": [{"id": 12}], "next": None}))
+    assert "12" in run(noun, "list", "--limit", "5", "--after", "11").out
+    assert logged_in.seen[0].query == {"limit": "5", "after": "11"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path"),
+    [
+        (("artifact", "delete", "4"), "/api/v1/artifacts/4"),
+        (("device", "delete", "4"), "/api/v1/devices/4"),
+        (("product", "delete", "4"), "/api/v1/products/4"),
+        (("enrollment-key", "delete", "4"), "/api/v1/enrollment-keys/4"),
+        (("client", "delete", "4"), "/api/v1/clients/4"),
+        (("user", "delete", "4"), "/api/v1/users/4"),
+        (("shipment", "delete", "4"), "/api/v1/organization/shipment"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_delete_deletes_by_id(run: Run, logged_in: Stub, arguments: tuple[str, ...], path: str) -> None:
+    logged_in.on("DELETE", path, Answer(204))
+    assert run(*arguments, "--json").document == {"id": 4, "deleted": True}
+
+
+def test_a_product_is_found_by_its_exact_name_over_several_pages(run: Run, logged_in: Stub) -> None:
+    pages = [
+        Answer(body={"items": [{"id": 1, "name": "Lamp 2"}], "next": 1}),
+        Answer(body={"items": [{"id": 2, "name": "Lamp"}], "next": None}),
+    ]
+    logged_in.on("GET", "/api/v1/products", *pages)
+    logged_in.on("DELETE", "/api/v1/products/2", Answer(204))
+    assert run("product", "delete", "Lamp").out == "Deleted product 2.\n"
+    assert [seen.query.get("after") for seen in logged_in.requests("GET", "/api/v1/products")] == [None, "1"]
+
+
+def test_a_product_that_is_not_there_or_there_twice_is_not_guessed(run: Run, logged_in: Stub) -> None:
+    items = [{"id": 1, "name": "Lamp"}, {"id": 2, "name": "Lamp"}]
+    logged_in.on("GET", "/api/v1/products", Answer(body={"items": items, "next": None}))
+    twice = run("product", "delete", "Lamp")
+    assert (twice.code, twice.err) == (2, "2 products are named 'Lamp'. Name one of them by its id: 1, 2.\n")
+    never = run("product", "delete", "lamp")
+    assert never.err == "There is no product named 'lamp'. Run `airfreight product list` to see them all.\n"
+
+
+def test_a_server_that_repeats_a_page_does_not_keep_the_command_for_ever(run: Run, logged_in: Stub) -> None:
+    logged_in.on("GET", "/api/v1/products", Answer(body={"items": [{"id": 1, "name": "x"}], "next": 1}))
+    assert run("product", "delete", "Lamp").code == 1
+    assert len(logged_in.seen) == 2
+
+
+def test_devices_come_from_a_csv_file(run: Run, logged_in: Stub, tmp_path: Path) -> None:
+    source = tmp_path / "devices.csv"
+    source.write_bytes('\ufeffa1,"Kitchen, left"\r\n\r\na2\r\n a3 , \r\n'.encode())
+    items = [{"id": 1, "uid": "a1", "token": "t1", "name": "Kitchen, left"}]
+    logged_in.on("POST", "/api/v1/devices/bulk", Answer(201, {"items": items}))
+    result = run("device", "bulk-create", "--product", "1", "--from", str(source))
+    assert result.code == 0
+    assert "t1" in result.out
+    devices = [{"uid": "a1", "name": "Kitchen, left"}, {"uid": "a2"}, {"uid": "a3"}]
+    assert logged_in.seen[0].document == {"productId": 1, "devices": devices}
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"", "lists 0 devices. List between 1 and 10000 in one file."),
+        (b"x\n" * 10_001, "lists 10001 devices."),
+        (b"a,b,c\n", "Row 1 of "),
+        (b"a\n,b\n", "Row 2 of "),
+        (b'"a"b\n', "is not a CSV file:"),
+        (b"\xff\n", "is not a CSV file:"),
+    ],
+    ids=["empty", "too many", "three columns", "no uid", "bad quotes", "not utf-8"],
+)
+def test_a_bad_list_of_devices_is_refused_before_any_request(
+    run: Run, logged_in: Stub, tmp_path: Path, content: bytes, text: str
+) -> None:
+    source = tmp_path / "devices.csv"
+    source.write_bytes(content)
+    result = run("device", "bulk-create", "--product", "1", "--from", str(source))
+    assert result.code == 2
+    assert text in result.err
+    assert logged_in.seen == []
+
+
+def test_a_list_of_devices_that_is_not_there_is_named(run: Run, logged_in: Stub) -> None:
+    result = run("device", "bulk-create", "--product", "1", "--from", "no/such.csv")
+    assert result.err == "no/such.csv cannot be read: No such file or directory. Check the name of the file.\n"
+
+
+def test_explain_shows_the_verdict_of_every_check(run: Run, logged_in: Stub) -> None:
+    checks = [
+        {"name": "window", "verdict": "fail", "detail": "opens at 00:00"},
+        {"name": "known", "verdict": "pass", "detail": ""},
+    ]
+    explained = {"do": "wait", "summary": "The window is closed.", "checks": checks, "deliveries": []}
+    logged_in.on("GET", "/api/v1/devices/4/explain", Answer(body=explained))
+    words = run("device", "explain", "4").out
+    assert words.split() == (
+        [
+            "now",
+            "wait",
+            "because",
+            "The",
+            "window",
+            "is",
+            "closed.",
+            "VERDICT",
+            "NAME",
+            "DETAIL",
+            "fail",
+            "window",
+            "opens",
+            "at",
+            "00:00",
+            "pass",
+            "known",
+            "-",
+        ]
+    )
+    assert run("device", "explain", "4", "--json").document == explained
+
+
+def test_rotate_token_shows_the_new_token(run: Run, logged_in: Stub) -> None:
+    logged_in.on("POST", "/api/v1/devices/4/rotate-token", Answer(body={"id": 4, "uid": "u", "token": "new"}))
+    result = run("device", "rotate-token", "4")
+    assert "new" in result.out
+    assert result.err == "A token is not shown again: keep it now.\n"

@@ -1,0 +1,26 @@
+"""Asks the readers about bytes, and holds each answer to what must hold for all of them."""
+
+import time
+
+import msgspec
+
+from airfreight.formats import BytesSource, Facts, identify
+
+MAX_SECONDS = 0.5
+"""Of processor time, so that a busy machine does not fail a test."""
+
+
+def facts_of(data: bytes, filename: str = "") -> Facts:
+    begun = time.process_time()
+    facts = identify(BytesSource(data), filename=filename)
+    took = time.process_time() - begun
+    assert took < MAX_SECONDS, f"{len(data)} bytes took {took:.2f} s"
+    assert not any("the reader of" in warning for warning in facts.warnings), "a reader raised what it must not raise"
+    assert msgspec.json.decode(msgspec.json.encode(facts), type=Facts) == facts
+    return facts
+
+
+def the_warning(data: bytes) -> str:
+    warnings = facts_of(data).warnings
+    assert len(warnings) == 1, warnings
+    return warnings[0]

@@ -1,0 +1,96 @@
+"""Every operator route x every role: who may. A route that is not in the table fails the test."""
+
+from typing import Any
+
+from litestar import Litestar
+from litestar.routes import HTTPRoute
+from tests.platform.conftest import PASSWORD, World
+from tests.platform.test_strangers import FRAMEWORK
+
+ROLES = ("client", "admin", "staff", "user")
+ALL, STAFF, ADMIN = set(ROLES), {"client", "admin", "staff"}, {"client", "admin"}
+
+API = "/api/v1"
+TABLE: dict[tuple[str, str], tuple[set[str], Any]] = {
+    ("GET", f"{API}/me"): (ALL, None),
+    ("GET", f"{API}/organizations"): (ALL, None),
+    ("POST", f"{API}/organizations"): (ADMIN, {"name": "x"}),
+    ("GET", f"{API}/organizations/{{organization_id:int}}"): (ALL, None),
+    ("DELETE", f"{API}/organizations/{{organization_id:int}}"): (ADMIN, None),
+    ("GET", f"{API}/users"): (STAFF, None),
+    ("POST", f"{API}/users"): (ADMIN, {"email": "EMAIL", "password": PASSWORD, "role": "user"}),
+    ("GET", f"{API}/users/{{user_id:int}}"): (STAFF, None),
+    ("PATCH", f"{API}/users/{{user_id:int}}"): (ADMIN, {"name": "x"}),
+    ("DELETE", f"{API}/users/{{user_id:int}}"): (ADMIN, None),
+    ("GET", f"{API}/clients"): (ADMIN, None),
+    ("POST", f"{API}/clients"): (ADMIN, {"name": "x"}),
+    ("DELETE", f"{API}/clients/{{client_id:int}}"): (ADMIN, None),
+    ("GET", f"{API}/enrollment-keys"): (STAFF, None),
+    ("POST", f"{API}/enrollment-keys"): (STAFF, {"name": "x"}),
+    ("DELETE", f"{API}/enrollment-keys/{{key_id:int}}"): (STAFF, None),
+    ("GET", f"{API}/products"): (ALL, None),
+    ("POST", f"{API}/products"): (STAFF, {"name": "UNIQUE"}),
+    ("GET", f"{API}/products/{{product_id:int}}"): (ALL, None),
+    ("DELETE", f"{API}/products/{{product_id:int}}"): (STAFF, None),
+    ("GET", f"{API}/devices"): (ALL, None),
+    ("POST", f"{API}/devices"): (STAFF, {"productId": "PRODUCT"}),
+    ("POST", f"{API}/devices/bulk"): (STAFF, {"productId": "PRODUCT", "count": 1}),
+    ("GET", f"{API}/devices/{{device_id:int}}"): (ALL, None),
+    ("POST", f"{API}/devices/{{device_id:int}}/rotate-token"): (STAFF, None),
+    ("DELETE", f"{API}/devices/{{device_id:int}}"): (STAFF, None),
+}
+OPEN = {("POST", "/oauth2/token")}
+"""Routes that take no bearer token."""
+
+
+def filled(world: World, who: str, path: str, body: Any) -> tuple[str, dict[str, Any]]:
+    """The path with the id of something new, and the body with values of this moment."""
+    if "{" in path:
+        kind = path[path.index("{") + 1 :].partition("_id")[0]
+        path = path.partition("{")[0] + str(world.make(kind)) + path.partition("}")[2]
+    if body is None:
+        return path, {}
+    values = {"EMAIL": f"new-{who}@example.com", "UNIQUE": f"new-{who}"}
+    return path, {"json": {k: world.make("product") if v == "PRODUCT" else values.get(v, v) for k, v in body.items()}}
+
+
+def test_each_route_takes_exactly_these_roles(world: World) -> None:
+    for (method, route), (allowed, body) in TABLE.items():
+        for who in ROLES:
+            path, how = filled(world, who, route, body)
+            answer = world.call(method, path, who, **how)
+            if who in allowed:
+                assert answer.status_code in {200, 201, 204}, (method, route, who, answer.text)
+            else:
+                assert answer.status_code == 403, (method, route, who, answer.text)
+                assert answer.headers["x-error-code"] == "forbidden"
+
+
+def test_a_forbidden_request_changes_nothing_and_says_nothing_about_ids(world: World) -> None:
+    for (method, route), (allowed, body) in TABLE.items():
+        if "{" not in route or "user" in allowed:
+            continue
+        path, how = filled(world, "user", route, body)
+        parts = path.split("/")
+        missing = "/".join([*parts[:4], "2147483647", *parts[5:]])
+        assert world.call(method, path, "user", **how).content == world.call(method, missing, "user", **how).content
+        ids = [item["id"] for item in world.get("/".join(parts[:4]) + "?limit=500")["items"]]
+        assert int(parts[4]) in ids, (method, route)
+
+
+def test_no_route_works_without_a_token(world: World) -> None:
+    for (method, route), (_, body) in TABLE.items():
+        path, how = filled(world, "nobody", route, body)
+        answer = world.call(method, path, None, **how)
+        assert answer.status_code == 401, (method, route, answer.text)
+        assert answer.json()["error"]["message"]
+
+
+def test_every_route_of_the_app_stands_in_the_table(app: Litestar) -> None:
+    routes = {
+        (method, route.path)
+        for route in app.routes
+        if isinstance(route, HTTPRoute) and not route.path.startswith(FRAMEWORK)
+        for method in route.methods - {"OPTIONS", "HEAD"}
+    }
+    assert routes - OPEN == set(TABLE)
