@@ -188,14 +188,14 @@ def deaf_after_hearing(handler: Handler) -> bool:
 
 
 def truncated(count: int) -> Fault:
-    """Promises everything, sends `count` bytes, and breaks the connection."""
+    """Promises everything, sends `count` bytes, and closes the connection (a reset could lose sent bytes)."""
 
     def act(handler: Handler) -> bool:
         content = handler.plane.content
         etag = handler.plane.etag or f'"{hashlib.sha256(content).hexdigest()}"'
         handler.head(200, {"ETag": etag}, len(content))
         handler.wfile.write(content[:count])
-        handler.cut()
+        handler.close_connection = True
         return True
 
     return act

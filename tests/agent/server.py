@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,9 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Delivery:
+    id: int
     end: End
     attempt: int
-    detail: object
 
 
 @dataclass
@@ -89,10 +90,17 @@ class Operator:
             page = self._get(f"/api/v1/rollouts/{rollout}/deliveries?limit=500{after}")
             for item in page["items"]:
                 end = End(item["state"], item["reason"] or "")
-                found[item["deviceUid"]] = Delivery(end, item["attempt"], item.get("detail"))
+                found[item["deviceUid"]] = Delivery(item["id"], end, item["attempt"])
             if page["next"] is None:
                 return found
             after = f"&after={page['next']}"
+
+    def history(self, rollout: int, delivery: Delivery) -> tuple[str, ...]:
+        """The states the delivery went through, each once per visit."""
+        answer = self.http.get(f"/api/v1/rollouts/{rollout}/deliveries/{delivery.id}/history")
+        answer.raise_for_status()
+        states = ["", *(event["state"] for event in answer.json() if event["verdict"] == "moved")]
+        return tuple(state for before, state in pairwise(states) if state != before)
 
     def device(self, uid: str) -> Json:
         items = self._get(f"/api/v1/devices?query={uid}")["items"]

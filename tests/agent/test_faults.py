@@ -11,7 +11,7 @@ from tests.agent.faulty_server import TOKEN, Plane, deaf_after_hearing, reset, s
 from tests.agent.rig import Slot, device_at, drive
 
 from airfreight_agent.device import MAX_FETCH_TRIES, MAX_INSTALL_TRIES
-from airfreight_agent.installers import CutOffError, Installation, Outcome
+from airfreight_agent.installers import CommandInstaller, CutOffError, Installation, Outcome
 from airfreight_agent.machine import Step
 from airfreight_agent.protocol import Event
 
@@ -95,6 +95,7 @@ def test_wrong_bytes_are_never_installed(plane: Plane, tmp_path: Path, wrong: st
     assert slot.runs == []
     assert plane.events == ["downloading", "failed"]
     assert plane.last["reason"] == "checksum_mismatch"
+    assert ("SHA-256" if wrong == "other bytes" else "size") in str(plane.last["message"])
     assert files(tmp_path) == []
 
 
@@ -302,3 +303,13 @@ def test_a_device_that_lost_its_state_uses_new_numbers_for_the_same_attempt(plan
     (tmp_path / "state.json").write_bytes(b"\0\0\0")
     run(plane, tmp_path)
     assert plane.events[-6:] == WHOLE_WAY
+
+
+def test_a_device_that_lost_its_state_does_not_install_the_same_work_again(plane: Plane, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    installer = CommandInstaller(["sh", "-c", f"echo run >> {runs}", "sh"], tmp_path / "files")
+    for _ in range(2):
+        with device_at(plane.url, tmp_path, installer, token=TOKEN) as device:
+            drive(device, is_done=lambda device: device.memory.step is Step.INSTALLED)
+        (tmp_path / "state.json").unlink()
+    assert runs.read_text() == "run\n"

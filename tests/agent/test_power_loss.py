@@ -6,6 +6,7 @@ The world is as real as a folder can be: a command installs into a slot, an acti
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.agent.faulty_server import TOKEN, Plane, serving
@@ -37,12 +38,17 @@ class FailingState(StateFile):
         self._world.point("before save")
         super().save(memory)
         self._world.point("after save")
+        if memory.activation_boot and self._world.is_rebooting:
+            self._world.is_rebooting = False
+            raise PowerCut
 
 
 class World:
     """One machine: its disk outlives the processes on it. `cuts` are the numbers of the points at which power goes."""
 
-    def __init__(self, url: str, directory: Path, *, boots_into: str = "2.0.0") -> None:
+    def __init__(
+        self, url: str, directory: Path, *, boots_into: str = "2.0.0", activation_returns: bool = False
+    ) -> None:
         self._url = url
         self._directory = directory
         self._boots_into = boots_into
@@ -51,6 +57,9 @@ class World:
         self._running = directory / "version"
         self._running.write_text("1.0.0")
         self._boot = 1
+        self._activation_returns = activation_returns
+        self.activations = 0
+        self.is_rebooting = False
         self.points: list[str] = []
         self.cuts: set[int] = set()
 
@@ -67,9 +76,13 @@ class World:
         return outcome
 
     def activate(self, attempt: int, version: str | None) -> Outcome:
-        """Switch and reboot: the process does not see the end of it."""
+        """Switch and reboot: at once, or (`activation_returns`) a moment after the command returned."""
         self.point("before activation")
+        self.activations += 1
         self._running.write_text(self._boots_into)
+        if self._activation_returns:
+            self.is_rebooting = True
+            return Outcome(ok=True)
         raise PowerCut
 
     def run(self) -> Event | None:
@@ -116,7 +129,7 @@ def plane() -> Iterator[Plane]:
 
 @pytest.fixture
 def a_world(plane: Plane, tmp_path: Path) -> Callable[..., World]:
-    def make(**options: str) -> World:
+    def make(**options: Any) -> World:
         return World(plane.url, tmp_path, **options)
 
     return make
@@ -166,3 +179,13 @@ def test_a_third_version_is_told_as_the_wrong_one(a_world: Callable[..., World],
     assert world.run() is Event.FAILED
     assert plane.last["reason"] == "wrong_version"
     assert plane.attributes[-1] == {"version": "1.5.0-rescue"}
+
+
+@pytest.mark.parametrize(("activation_returns", "activations"), [(True, 1), (False, 2)])
+def test_a_rollback_is_believed_at_once_only_if_the_activation_had_come_to_its_end(
+    a_world: Callable[..., World], plane: Plane, activation_returns: bool, activations: int
+) -> None:
+    world = a_world(boots_into="1.0.0", activation_returns=activation_returns)
+    assert world.run() is Event.FAILED
+    assert plane.last["reason"] == "rolled_back"
+    assert world.activations == activations

@@ -178,10 +178,12 @@ def test_from_login_to_the_new_version(
     updating.start()
     watched = watch(run, number)
     updating.join()
-    assert (watched.code, watched.err) == (0, ""), watched
-    assert watched.out.splitlines()[-1].endswith("finished: 1 of 1 ended (succeeded 1)")
+    assert watched.code == 0, watched
+    assert watched.out.splitlines()[-1].endswith("running: 1 of 1 ended (succeeded 1)")
+    assert watched.err == f"The shipment stays open for new devices until `airfreight shipment stop {number}`.\n"
+    assert run("shipment", "stop", str(number)).out == f"Shipment {number} is stopped.\n"
     shown = dict(line.split(maxsplit=1) for line in run("device", "show", str(made["id"])).out.splitlines())
-    assert (shown["version"].strip(), shown["online"].strip()) == ("2.3.1", "yes")
+    assert shown["version"].strip() == "2.3.1"
 
 
 def test_a_device_that_fails_makes_watch_fail(
@@ -278,7 +280,8 @@ def test_every_noun_is_created_listed_and_deleted(ok: Ok, tmp_path: Path) -> Non
     assert ok("device", "rotate-token", str(bulk[0]["id"]))["token"] != bulk[0]["token"]
     for number in listed:
         ok("device", "delete", str(number))
-    ok("product", "delete", "Short lived")
+    ok("product", "create", "Never used")
+    ok("product", "delete", "Never used")
     for noun, arguments in {
         "client": ("Build",),
         "enrollment-key": ("Line 2",),

@@ -46,6 +46,28 @@ def test_a_table_in_a_pipe_keeps_a_row_on_a_line(run: Run, logged_in: Stub) -> N
     assert [line.split()[0] for line in lines] == ["ID", "1", "2"]
 
 
+def test_a_table_in_a_pipe_has_no_blanks_at_the_ends_of_lines(run: Run, logged_in: Stub) -> None:
+    items = [{"id": 1, "name": "long name"}, {"id": 2, "name": ""}]
+    logged_in.on("GET", "/api/v1/products", Answer(body={"items": items, "next": None}))
+    logged_in.on("GET", "/api/v1/devices/1", Answer(body={"uid": "u"}))
+    out = run("product", "list").out + run("device", "show", "1").out
+    assert [line for line in out.splitlines() if line != line.rstrip()] == []
+    assert out.count("\n\n") == 0
+
+
+@pytest.mark.parametrize("depth", [300, 600, 900, 950, 980])
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_an_answer_of_any_depth_is_shown_or_refused_in_words(
+    run: Run, logged_in: Stub, depth: int, options: tuple[str, ...]
+) -> None:
+    body = b'{"items": [{"id": 1, "name": ' + b"[" * depth + b"]" * depth + b'}], "next": null}'
+    logged_in.on("GET", "/api/v1/products", Answer(200, body))
+    result = run("product", "list", *options)
+    assert result.code in {0, 1}
+    assert bool(result.out) == (result.code == 0)
+    assert result.code == 0 or "nested too deeply." in result.err or "was not understood." in result.err
+
+
 def test_a_page_says_how_to_go_on(run: Run, logged_in: Stub) -> None:
     logged_in.on("GET", "/api/v1/devices", Answer(body={"items": [{"id": 7}], "next": 7}))
     result = run("device", "list", "--limit", "1", "--query", "a b", "--product", "3")
@@ -61,7 +83,16 @@ def test_a_deletion_is_one_json_document_too(run: Run, logged_in: Stub) -> None:
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(None, "-"), ("", "-"), (0, "0"), (True, "yes"), (False, "no"), ([], "-"), ({"a": 1}, '{"a": 1}'), (1.5, "1.5")],
+    [
+        (None, "-"),
+        ("", "-"),
+        (0, "0"),
+        (True, "yes"),
+        (False, "no"),
+        ([], "-"),
+        ({"a": 1, "b": [True, None], "c": "", "d": {"\x1b": 2}}, "a: 1, b: yes, -, d: : 2"),
+        (1.5, "1.5"),
+    ],
 )
 def test_any_json_value_has_a_text(value: object, shown: str) -> None:
     assert output.text(value) == shown

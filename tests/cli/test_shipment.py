@@ -119,8 +119,9 @@ def test_devices_are_filtered_by_state(run: Run, door: Stub) -> None:
     assert door.seen[0].query == {"state": "failed", "limit": "50"}
 
 
-def rollout(state: str, **counts: int) -> Answer:
-    return Answer(body={"id": 31, "title": "v2", "state": state, "counts": counts, "total": sum(counts.values())})
+def rollout(state: str, *, whole: bool = False, **counts: int) -> Answer:
+    document = {"id": 31, "title": "v2", "state": state, "wholeProduct": whole, "counts": counts}
+    return Answer(body={**document, "total": sum(counts.values())})
 
 
 @pytest.mark.parametrize(
@@ -134,6 +135,9 @@ def rollout(state: str, **counts: int) -> Answer:
         (rollout("finished", succeeded=2, skipped=1), ("--allow-skipped",), 0),
         (rollout("finished", succeeded=2, exploded=1), ("--allow-skipped",), 1),
         (rollout("stopped", succeeded=3), (), 1),
+        (rollout("stopped"), (), 1),
+        (rollout("running", whole=True, succeeded=2, queued=0), (), 0),
+        (rollout("running", whole=True, succeeded=2, failed=1), (), 1),
     ],
     ids=lambda value: str(value.body) if isinstance(value, Answer) else None,
 )
@@ -160,6 +164,26 @@ def test_watch_prints_a_line_when_something_changes(run: Run, door: Stub) -> Non
         "running: 0 of 2 ended (queued 1, downloading 1)",
         "finished: 2 of 2 ended (succeeded 2)",
     ]
+
+
+def test_a_whole_product_is_watched_until_its_devices_of_today_are_through(run: Run, door: Stub) -> None:
+    answers = [
+        rollout("running", whole=True),
+        rollout("running", whole=True, succeeded=1, queued=1),
+        rollout("running", whole=True, succeeded=2),
+    ]
+    door.on("GET", "/api/v1/rollouts/31", *answers)
+    result = run("shipment", "watch", "31", "--interval", "0.1")
+    assert result.code == 0
+    assert result.err == "The shipment stays open for new devices until `airfreight shipment stop 31`.\n"
+    assert len(door.seen) == 3
+
+
+def test_named_devices_are_watched_until_the_server_calls_it_finished(run: Run, door: Stub) -> None:
+    door.on("GET", "/api/v1/rollouts/31", rollout("running", succeeded=1), rollout("finished", succeeded=1))
+    result = run("shipment", "watch", "31", "--interval", "0.1")
+    assert (result.code, result.err) == (0, "")
+    assert len(door.seen) == 2
 
 
 def test_watch_outlives_a_server_that_is_away_for_a_moment(run: Run, door: Stub) -> None:

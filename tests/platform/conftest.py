@@ -24,7 +24,7 @@ from airfreight.settings import load
 from airfreight.store import access as people
 from airfreight.store import organizations
 from airfreight.store.database import Database
-from airfreight.store.tables import artifacts, rollouts
+from airfreight.store.tables import artifacts, deliveries, rollout_artifacts, rollouts
 
 PASSWORD = "correct horse battery staple"
 PASSWORD_HASH = credentials.hash_password(PASSWORD)
@@ -80,6 +80,13 @@ class World:
         how: dict[str, Any] = {"data" if form else "params": {"grant_type": grant_type, **fields}}
         return self.http.post("/oauth2/token", auth=(side.client_id, side.secret), **how)
 
+    def make_all(self, kinds: list[str]) -> list[int]:
+        """New rows for the ids of one path, each below the one before it."""
+        ids: list[int] = []
+        for kind in kinds:
+            ids.append(self._insert_delivery(ids[0]) if kind == "delivery" else self.make(kind))
+        return ids
+
     def make(self, kind: str) -> int:
         """A new row of this kind in `home`, with nothing below it; its id."""
         unique = uuid.uuid4().hex[:12]
@@ -126,11 +133,23 @@ class World:
             )
 
     def _insert_rollout(self, unique: str) -> int:
-        return self._insert(
+        rollout_id = self._insert(
             rollouts, uid=unique, origin="native", product_id=self.make("product"), title="t", state="running", whole_product=False,
             condition="none", check_type=False, critical=False, day_part="any", attempts_limit=1, reset_period_ms=0,
             deadline_seconds=60, finish_on="report", on_conflict="supersede", secure=False,
         )  # fmt: skip
+        values = {"rollout_id": rollout_id, "position": 0, "artifact_id": self.make("artifact"), "filename": "a.bin"}
+        with self.desk.database.write() as connection:
+            connection.execute(insert(rollout_artifacts).values(values))
+        return rollout_id
+
+    def _insert_delivery(self, rollout_id: int) -> int:
+        query = insert(deliveries).values(
+            organization_id=self.home.organization_id, rollout_id=rollout_id, device_id=self.make("device"), state="queued",
+            attempts_limit=1, updated_at=1,
+        )  # fmt: skip
+        with self.desk.database.write() as connection:
+            return int(connection.execute(query.returning(deliveries.c.id)).scalar_one())
 
     def _insert(self, table: Table, **values: object) -> int:
         query = insert(table).values(organization_id=self.home.organization_id, created_at=1, **values)

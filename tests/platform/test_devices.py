@@ -33,9 +33,9 @@ def test_a_device_without_a_uid_gets_a_random_one(world: World) -> None:
     assert all(re.fullmatch(r"[0-9a-f]{24}", uid) for uid in uids)
 
 
-@pytest.mark.parametrize("uid", ["a", "x" * 64, "AZaz09._:-", "..", "-"])
-def test_a_uid_may_be_any_of_its_characters(world: World, uid: str) -> None:
-    assert world.post("/api/v1/devices", {"productId": world.make("product"), "uid": uid})["uid"] == uid
+def test_a_uid_may_be_any_of_its_characters(world: World) -> None:
+    for uid in ("a", "x" * 64, "AZaz09._:-", "..", "-"):
+        assert world.post("/api/v1/devices", {"productId": world.make("product"), "uid": uid})["uid"] == uid
 
 
 def test_a_uid_is_used_once_in_an_organization(world: World) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from litestar import Litestar
 from litestar.routes import HTTPRoute
 from tests.platform.conftest import PASSWORD, World
-from tests.platform.test_strangers import FRAMEWORK
+from tests.platform.test_strangers import FRAMEWORK, fill, kinds_of
 
 ROLES = ("client", "admin", "staff", "user")
 ALL, STAFF, ADMIN = set(ROLES), {"client", "admin", "staff"}, {"client", "admin"}
@@ -38,6 +38,18 @@ TABLE: dict[tuple[str, str], tuple[set[str], Any]] = {
     ("GET", f"{API}/devices/{{device_id:int}}"): (ALL, None),
     ("POST", f"{API}/devices/{{device_id:int}}/rotate-token"): (STAFF, None),
     ("DELETE", f"{API}/devices/{{device_id:int}}"): (STAFF, None),
+    ("GET", f"{API}/devices/{{device_id:int}}/explain"): (ALL, None),
+    ("GET", f"{API}/artifacts"): (ALL, None),
+    ("PUT", f"{API}/artifacts"): (STAFF, b"the bytes of a file"),
+    ("GET", f"{API}/artifacts/{{artifact_id:int}}"): (ALL, None),
+    ("DELETE", f"{API}/artifacts/{{artifact_id:int}}"): (STAFF, None),
+    ("GET", f"{API}/rollouts"): (ALL, None),
+    ("GET", f"{API}/rollouts/{{rollout_id:int}}"): (ALL, None),
+    ("GET", f"{API}/rollouts/{{rollout_id:int}}/deliveries"): (ALL, None),
+    ("GET", f"{API}/rollouts/{{rollout_id:int}}/deliveries/{{delivery_id:int}}/history"): (ALL, None),
+    ("POST", f"{API}/rollouts/{{rollout_id:int}}/pause"): (STAFF, None),
+    ("POST", f"{API}/rollouts/{{rollout_id:int}}/resume"): (STAFF, None),
+    ("POST", f"{API}/rollouts/{{rollout_id:int}}/stop"): (STAFF, None),
 }
 OPEN = {("POST", "/oauth2/token")}
 """Routes that take no bearer token."""
@@ -45,11 +57,14 @@ OPEN = {("POST", "/oauth2/token")}
 
 def filled(world: World, who: str, path: str, body: Any) -> tuple[str, dict[str, Any]]:
     """The path with the id of something new, and the body with values of this moment."""
-    if "{" in path:
-        kind = path[path.index("{") + 1 :].partition("_id")[0]
-        path = path.partition("{")[0] + str(world.make(kind)) + path.partition("}")[2]
+    kinds = kinds_of(path)
+    path = fill(path, world.make_all(kinds))
+    if path.endswith("/resume"):
+        world.post(path.replace("/resume", "/pause"), None)
     if body is None:
         return path, {}
+    if isinstance(body, bytes):
+        return path, {"content": body, "params": {"filename": "a.bin"}}
     values = {"EMAIL": f"new-{who}@example.com", "UNIQUE": f"new-{who}"}
     return path, {"json": {k: world.make("product") if v == "PRODUCT" else values.get(v, v) for k, v in body.items()}}
 

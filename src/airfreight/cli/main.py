@@ -89,6 +89,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     except CliError as error:
         output.remark(str(error))
         return error.code
+    except RecursionError:
+        output.remark("The server's answer is nested too deeply. Check that the address is an Airfreight server.")
+        return ExitCode.REFUSED
     except typer.TyperException as error:
         # Without arguments the help is the message, and it is out already.
         if error.format_message():

@@ -14,6 +14,7 @@ from airfreight.cli.http import Doc, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 # Wide enough for any row: what goes into a file or a pipe must not be folded.
 PIPE_WIDTH = 100_000
@@ -26,8 +27,11 @@ def text(value: object) -> str:
             return "-"
         case bool():
             return "yes" if value else "no"
-        case dict() | list():
-            return printable(json.dumps(value, ensure_ascii=False)) if value else "-"
+        case dict():
+            filled = {key: item for key, item in value.items() if item not in (None, "", [], {})}
+            return ", ".join(f"{printable(key)}: {text(item)}" for key, item in filled.items()) or "-"
+        case list():
+            return ", ".join(text(item) for item in value) or "-"
         case _:
             return printable(str(value))
 
@@ -104,8 +108,7 @@ def table(rows: Iterable[Doc], shown: Sequence[Column]) -> None:
         grid.add_column(column.title.upper(), justify="right" if column.right else "left", overflow="fold")
     for row in rows:
         grid.add_row(*(Text(column.show(row.get(column.key))) for column in shown))
-    console().print(grid)
-    sys.stdout.flush()
+    _draw(grid)
 
 
 def record(document: Doc, shown: Sequence[Column], *, as_json: bool) -> None:
@@ -121,8 +124,7 @@ def record(document: Doc, shown: Sequence[Column], *, as_json: bool) -> None:
     grid.add_column(overflow="fold")
     for column in shown:
         grid.add_row(column.title, Text(column.show(document.get(column.key))))
-    console().print(grid)
-    sys.stdout.flush()
+    _draw(grid)
 
 
 def removed(noun: str, number: int, *, as_json: bool) -> None:
@@ -140,6 +142,17 @@ def console(*, stderr: bool = False) -> "Console":
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else PIPE_WIDTH
     return Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
+
+
+def _draw(grid: "Table") -> None:
+    screen = console()
+    with screen.capture() as capture:
+        screen.print(grid)
+    drawn = capture.get()
+    if not sys.stdout.isatty():
+        # The last column is padded, which is of no use in a file.
+        drawn = "\n".join(row.rstrip() for row in drawn.split("\n"))
+    _write(drawn.removesuffix("\n"), sys.stdout)
 
 
 def _write(message: str, stream: TextIO) -> None:

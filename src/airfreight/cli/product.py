@@ -45,7 +45,7 @@ def delete(
     product: Annotated[str, typer.Argument(metavar="ID|NAME", help="The product, by id or by its exact name.")],
     as_json: AsJson = False,
 ) -> None:
-    """Delete a product that has no devices.
+    """Delete a product that never had a device or a shipment.
 
     Example: airfreight product delete 3
     """

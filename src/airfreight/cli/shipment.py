@@ -178,7 +178,7 @@ def show(number: Id, as_json: AsJson = False) -> None:
 @app.command("devices")
 def list_devices(
     number: Id,
-    only: Annotated[str | None, typer.Option("--state", help="Only those in this state, such as failed.")] = None,
+    only: Annotated[watch.State | None, typer.Option("--state", help="Only those in this state.")] = None,
     limit: Limit = 50,
     after: After = None,
     as_json: AsJson = False,
@@ -201,7 +201,9 @@ def watch_command(
 ) -> None:
     """Watch a shipment until it ends.
 
-    The exit code is 0 if it finished and every device succeeded, 1 if not, 130 after Ctrl-C (the shipment goes on).
+    A shipment for a whole product stays open for new devices; watching ends when those it has now are through.
+
+    The exit code is 0 if every device succeeded, 1 if not or if it was stopped, 130 after Ctrl-C (it goes on).
 
     Example: airfreight shipment watch 31
     """
@@ -213,6 +215,8 @@ def watch_command(
         code = watch.verdict(last, allow_skipped=allow_skipped)
         if code:
             output.remark(f"Not every device succeeded. See them with `airfreight shipment devices {number}`.")
+        if last.get("state") not in watch.ENDS:
+            output.remark(f"The shipment stays open for new devices until `airfreight shipment stop {number}`.")
         raise typer.Exit(code)
 
 

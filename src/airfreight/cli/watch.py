@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from enum import StrEnum
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -17,11 +18,25 @@ if TYPE_CHECKING:
 # How long the server may be away (a restart, a bad link) before watching gives up.
 PATIENCE_SECONDS = 60.0
 ENDS = frozenset({"finished", "stopped"})
-ORDER = (
-    *("queued", "offered", "downloading", "downloaded", "installing", "installed", "activating"),
-    *("succeeded", "failed", "canceled", "skipped"),
-)
-ENDED = frozenset(ORDER[-4:])
+
+
+class State(StrEnum):
+    """Where a delivery can stand, in the order of its life."""
+
+    QUEUED = "queued"
+    OFFERED = "offered"
+    DOWNLOADING = "downloading"
+    DOWNLOADED = "downloaded"
+    INSTALLING = "installing"
+    INSTALLED = "installed"
+    ACTIVATING = "activating"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    SKIPPED = "skipped"
+
+
+ENDED = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELED, State.SKIPPED})
 STYLES = {"succeeded": "green", "failed": "red", "canceled": "yellow", "skipped": "bright_black"}
 
 
@@ -33,7 +48,7 @@ class View(AbstractContextManager["View"], Protocol):
 
 
 def follow(fetch: Callable[[], Doc], view: View, interval_seconds: float) -> Doc:
-    """Fetch and show until the rollout ends; return its last state. Raises CliError if the server stays away."""
+    """Fetch and show until the rollout ends or is through; return the last answer. Raises CliError if none comes."""
     last_answer_at: float | None = None
     while True:
         try:
@@ -45,24 +60,31 @@ def follow(fetch: Callable[[], Doc], view: View, interval_seconds: float) -> Doc
         else:
             last_answer_at = time.monotonic()
             view.update(rollout)
-            if rollout.get("state") in ENDS:
+            if rollout.get("state") in ENDS or is_through(rollout):
                 return rollout
         time.sleep(interval_seconds)
+
+
+def is_through(rollout: Doc) -> bool:
+    """Say whether a rollout that stays open for the product's future devices is done with those of today."""
+    counts = counts_of(rollout)
+    is_open = any(count for state, count in counts.items() if state not in ENDED)
+    return rollout.get("wholeProduct") is True and sum(counts.values()) > 0 and not is_open
 
 
 def counts_of(rollout: Doc) -> dict[str, int]:
     """Return the counts by state in the order of a delivery's life; states that are new to this version come last."""
     raw = rollout.get("counts")
     counts = {k: v for k, v in raw.items() if isinstance(v, int)} if isinstance(raw, dict) else {}
-    known = {state: counts[state] for state in ORDER if state in counts}
+    known = {state.value: counts[state] for state in State if state in counts}
     return known | counts
 
 
 def verdict(rollout: Doc, *, allow_skipped: bool) -> ExitCode:
-    """Say whether a rollout that ended did all it should: OK if it ran to its end and every delivery succeeded."""
+    """Say whether a rollout did all it should: OK if nobody stopped it and every delivery succeeded."""
     counts = counts_of(rollout)
     good = counts.get("succeeded", 0) + (counts.get("skipped", 0) if allow_skipped else 0)
-    complete = rollout.get("state") == "finished" and good == sum(counts.values())
+    complete = rollout.get("state") != "stopped" and good == sum(counts.values())
     return ExitCode.OK if complete else ExitCode.REFUSED
 
 

@@ -154,3 +154,8 @@ def remove_tokens_of_user(connection: Connection, user_id: int) -> None:
 
 def remove_expired_tokens(connection: Connection, now: int) -> int:
     return connection.execute(delete(tokens).where(tokens.c.expires_at <= now)).rowcount
+
+
+def first_admin(connection: Connection) -> Any:  # noqa: ANN401 - a row
+    """The oldest administrator: the one of the first start."""
+    return connection.execute(select(users).where(users.c.role == "admin").order_by(users.c.id).limit(1)).one()
