@@ -21,6 +21,7 @@ from airfreight.apis.platform.routers import ROUTERS
 from airfreight.apis.shipments import routes as shipments
 from airfreight.apis.shipments.upload import upload
 from airfreight.logs import set_up
+from airfreight.services import overview
 from airfreight.services.credentials import Keyring
 from airfreight.settings import Settings, load
 from airfreight.store.database import Database
@@ -44,7 +45,7 @@ class App:
         self.worker = Worker(self.database, settings, self.blobs, LogAnnouncer(), clock)
         self._worker_thread = threading.Thread(target=self.worker.run, name="worker", daemon=True)
         self._answered: health.Answered = health.Answered()
-        self._metrics = health.Metrics(self.database, self._answered)
+        self._metrics = health.Metrics(self._numbers, self._answered)
         self._document = b""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,8 +97,12 @@ class App:
         await answer_json(send, 200, {"status": "ok"})
 
     async def _readyz(self, send: Send) -> None:
-        missing = await asyncio.to_thread(health.ready, self.database)
+        missing = await asyncio.to_thread(overview.ready, self.database)
         await answer_json(send, 503 if missing else 200, {"status": missing or "ready"})
+
+    def _numbers(self) -> overview.Numbers:
+        with self.database.read() as connection:
+            return overview.numbers(connection)
 
     async def _metricsz(self, send: Send) -> None:
         text = await asyncio.to_thread(self._metrics.render)

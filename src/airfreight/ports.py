@@ -56,6 +56,14 @@ class Blobs(Protocol):
 
     def free_bytes(self) -> int: ...
 
+    def older_than(self, seconds: float, now_seconds: float) -> list[str]:
+        """The hashes of stored files that arrived more than `seconds` ago."""
+        ...
+
+    def clean(self, older_than_seconds: float, now_seconds: float) -> int:
+        """Remove what broken uploads left behind; how many."""
+        ...
+
 
 class Announcer(Protocol):
     """Where facts from the outbox go. At least once, in order per stream; an exception means "try again later"."""

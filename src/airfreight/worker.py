@@ -13,9 +13,8 @@ from typing import Any
 import structlog
 from sqlalchemy.exc import OperationalError
 
-from airfreight.adapters.blobs import FolderBlobs
 from airfreight.domain.ids import Millis
-from airfreight.ports import Announcer
+from airfreight.ports import Announcer, Blobs
 from airfreight.services import deliveries, rollouts
 from airfreight.settings import Settings
 from airfreight.store import access, artifacts, outbox
@@ -35,7 +34,7 @@ class Worker:
 
     database: Database
     settings: Settings
-    blobs: FolderBlobs
+    blobs: Blobs
     announcer: Announcer
     clock: Callable[[], Millis]
     stop: threading.Event = field(default_factory=threading.Event)

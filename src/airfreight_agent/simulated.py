@@ -192,11 +192,27 @@ class SimulatedDevice:
 
     async def _fetch(self) -> float:
         artifact = self.memory.in_hand
+        if self._received < artifact.size or not artifact.size:
+            await self._receive()
+        if self._fails_now():
+            return self._fail()
+        if self._received != artifact.size or self._digest.hexdigest() != artifact.sha256:
+            self.memory = self.memory.failed(Reason.CHECKSUM_MISMATCH)
+        else:
+            self.memory = self.memory.finished_one()
+        if self.row.goes_silent:
+            self.memory = replace(self.memory, outbox=())
+        self._forget_bytes()
+        return 0.0
+
+    async def _receive(self) -> None:
+        """Read the bytes that are missing; a device that is to fail leaves after the first of them."""
+        artifact = self.memory.in_hand
         can_go_on = bool(self._received and self.memory.etag)
         headers = {"Range": f"bytes={self._received}-", "If-Range": self.memory.etag} if can_go_on else {}
         self._traffic.requests += 1
         async with self._wire.download(artifact.url, self._token, headers) as (head, chunks):
-            if head.status in (401, 403, 404, 410, 416):
+            if not 200 <= head.status < 300:
                 self._session = replace(self._session, asked_at=None)
             check_status(head.status, head.headers.get("retry-after"))
             if head.status != 206:
@@ -207,19 +223,11 @@ class SimulatedDevice:
                 self._received += len(chunk)
                 self._traffic.downloaded_bytes += len(chunk)
                 if self._fails_now():
-                    return self._fail()
+                    return
                 if self._received * 2 >= artifact.size:
                     self._maybe_lose_power(Step.DOWNLOADING)
                 if self.row.bytes_per_second:
                     await self._work(len(chunk) / self.row.bytes_per_second)
-        if self._received != artifact.size or self._digest.hexdigest() != artifact.sha256:
-            self.memory = self.memory.failed(Reason.CHECKSUM_MISMATCH)
-        else:
-            self.memory = self.memory.finished_one()
-        if self.row.goes_silent:
-            self.memory = replace(self.memory, outbox=())
-        self._forget_bytes()
-        return 0.0
 
     async def _install(self) -> float:
         await self._work(self._rng.uniform(*INSTALL_SECONDS))

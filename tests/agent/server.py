@@ -1,15 +1,17 @@
 """A real Airfreight server in a process of its own, and an operator who talks to it over HTTP."""
 
+import contextlib
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,14 +33,12 @@ class Delivery:
     attempt: int
 
 
-@dataclass
 class Operator:
     """Somebody with the client's credentials."""
 
-    url: str
-    http: httpx.Client = field(init=False)
-
-    def __post_init__(self) -> None:
+    def __init__(self, server: "Server") -> None:
+        self.server = server
+        self.url = server.url
         self.http = httpx.Client(base_url=self.url, timeout=30.0)
         answer = self.http.post(
             "/oauth2/token?grant_type=client_credentials", auth=httpx.BasicAuth(CLIENT_ID, CLIENT_SECRET)
@@ -119,42 +119,52 @@ class Operator:
         return dict(answer.json())
 
 
+class Server:
+    """`airfreight serve` over a folder; `settings` become AIRFREIGHT_ variables. Stays at its port when started again."""
+
+    def __init__(self, data: Path, **settings: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self._log = data.with_suffix(".log")
+        arguments = ["serve", "--data", str(data), "--host", "127.0.0.1", "--port", str(port)]
+        self._command = [sys.executable, "-m", "airfreight.cli.main", *arguments]
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("AIRFREIGHT_")},
+            "AIRFREIGHT_ADMIN_EMAIL": "admin@example.com",
+            "AIRFREIGHT_ADMIN_PASSWORD": "a password for tests",
+            "AIRFREIGHT_CLIENT_ID": CLIENT_ID,
+            "AIRFREIGHT_CLIENT_SECRET": CLIENT_SECRET,
+            **{f"AIRFREIGHT_{name.upper()}": value for name, value in settings.items()},
+        }
+
+    def start(self) -> None:
+        """Returns when it is ready."""
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(self._command, env=self._environment, stdout=output, stderr=output)
+        give_up = time.monotonic() + START_SECONDS
+        while time.monotonic() < give_up:
+            assert self._process.poll() is None, self._log.read_text()
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{self.url}/readyz", timeout=2.0).status_code == 200:
+                    return
+            time.sleep(0.1)
+        raise AssertionError(f"the server is not ready: {self._log.read_text()}")
+
+    def end(self, how: signal.Signals) -> None:
+        self._process.send_signal(how)
+        self._process.wait(20)
+
+
 @contextmanager
 def airfreight(data: Path, **settings: str) -> Iterator[Operator]:
-    """Start `airfreight serve`; `settings` become AIRFREIGHT_ variables."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("AIRFREIGHT_")},
-        "AIRFREIGHT_ADMIN_EMAIL": "admin@example.com",
-        "AIRFREIGHT_ADMIN_PASSWORD": "a password for tests",
-        "AIRFREIGHT_CLIENT_ID": CLIENT_ID,
-        "AIRFREIGHT_CLIENT_SECRET": CLIENT_SECRET,
-        **{f"AIRFREIGHT_{name.upper()}": value for name, value in settings.items()},
-    }
-    command = [sys.executable, "-m", "airfreight.cli.main", "serve", "--data", str(data), "--host", "127.0.0.1"]
-    log = data.with_suffix(".log")
-    with log.open("wb") as output:
-        process = subprocess.Popen([*command, "--port", str(port)], env=environment, stdout=output, stderr=output)
-        try:
-            _wait_until_ready(process, f"http://127.0.0.1:{port}", log)
-            operator = Operator(f"http://127.0.0.1:{port}")
-            yield operator
-            operator.http.close()
-        finally:
-            process.terminate()
-            process.wait(20)
-
-
-def _wait_until_ready(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
-    give_up = time.monotonic() + START_SECONDS
-    while time.monotonic() < give_up:
-        assert process.poll() is None, log.read_text()
-        try:
-            if httpx.get(f"{url}/readyz", timeout=2.0).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    raise AssertionError(f"the server is not ready: {log.read_text()}")
+    """A server, and an operator logged in to it."""
+    server = Server(data, **settings)
+    server.start()
+    try:
+        operator = Operator(server)
+        yield operator
+        operator.http.close()
+    finally:
+        server.end(signal.SIGTERM)

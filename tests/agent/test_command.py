@@ -157,6 +157,18 @@ def test_two_agents_never_share_a_device(machine: Machine) -> None:
     assert "another agent works in" in said
 
 
+def test_a_waiting_device_hears_of_an_update_at_once(machine: Machine) -> None:
+    product, member = a_device(machine.operator)
+    process = machine.start("--token", member.token, "--version", "1.0.0", "--wait", "60")
+    eventually((machine.state / "files").exists)
+    time.sleep(0.5)
+    shipped_at = time.monotonic()
+    rollout = machine.operator.ship(product, build_sample_image("2.0.0"))
+    eventually(lambda: machine.operator.counts(rollout) == {"succeeded": 1}, every=0.1)
+    assert time.monotonic() - shipped_at < 10
+    assert process.poll() is None
+
+
 def test_sigterm_ends_it_at_once_and_in_good_order(machine: Machine) -> None:
     _, member = a_device(machine.operator)
     process = machine.start("--token", member.token)

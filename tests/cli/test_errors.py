@@ -21,6 +21,7 @@ def said(message: str) -> dict[str, object]:
             1,
             "The limit is too large. Correct the command and try again; `--help` explains every option.",
         ),
+        (Answer(400, said("It is over; start another one")), 1, "It is over; start another one."),
         (Answer(400, said("The name is taken. Choose another one.")), 1, "The name is taken. Choose another one."),
         (
             Answer(403, said("The permission OTA_VIEW is needed.")),

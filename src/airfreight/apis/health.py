@@ -1,14 +1,12 @@
 """`/healthz`, `/readyz`, `/metrics`: for load balancers and monitoring; no tenant's names in them."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from sqlalchemy.exc import SQLAlchemyError
 
-from airfreight.services import overview
-from airfreight.store.database import Database
+from airfreight.services.overview import Numbers
 
 Answered = Counter[tuple[str, int]]
 """How often each (plane, status) was answered by this process."""
@@ -17,8 +15,8 @@ Answered = Counter[tuple[str, int]]
 class Metrics:
     """A Prometheus collector: requests of this process, and what the database says."""
 
-    def __init__(self, database: Database, answered: Answered) -> None:
-        self._database, self._answered = database, answered
+    def __init__(self, numbers: Callable[[], Numbers], answered: Answered) -> None:
+        self._numbers, self._answered = numbers, answered
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -36,19 +34,8 @@ class Metrics:
         for (plane, status), count in sorted(self._answered.items()):
             requests.add_metric([plane, str(status)], count)
         yield requests
-        with self._database.read() as connection:
-            numbers = overview.numbers(connection)
-        for name, (words, label, values) in numbers.items():
+        for name, (words, label, values) in self._numbers().items():
             gauge = GaugeMetricFamily(f"airfreight_{name}", words, labels=[label] if label else [])
             for key, value in values.items():
                 gauge.add_metric([key] if label else [], value)
             yield gauge
-
-
-def ready(database: Database) -> str:
-    """Empty when requests can be served, else what is missing."""
-    try:
-        with database.read() as connection:
-            return "" if overview.is_current(connection) else "the database is not migrated; run `airfreight migrate`"
-    except SQLAlchemyError:
-        return "the database cannot be reached"

@@ -70,7 +70,7 @@ def run(
 
 def _settings(data: Path, host: str | None, port: int | None, image: Path | None, *, once: bool) -> Settings:
     """Settings for a lively demo: short polls, retries and deadlines, unless the environment says otherwise."""
-    lively: dict[str, Any] = {"poll_seconds": 10, "retry_seconds": 1, "deadline_seconds": 10 if image is None else 45}
+    lively: dict[str, Any] = {"poll_seconds": 10, "retry_seconds": 1, "deadline_seconds": 10 if image is None else 25}
     given = {name: value for name, value in lively.items() if f"AIRFREIGHT_{name.upper()}" not in os.environ}
     settings = load(data=data, host=host, port=port, **given)
     wanted = 0 if once and port is None else settings.port

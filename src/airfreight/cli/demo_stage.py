@@ -21,10 +21,11 @@ from airfreight.store import access
 from airfreight.store.database import Database
 from airfreight_agent.behaviours import BEHAVIOURS
 from airfreight_agent.sample_image import append_tag, build_sample_image
-from airfreight_agent.simulated import Member
+from airfreight_agent.simulated import OTHER_VERSION, Member
 
 PRODUCT = "Demo product"
 FW_TYPE = "DEMO"
+FIRST_VERSION = "1.0.0"
 ATTEMPTS_LIMIT = 2
 _GOOD_SHARE = 0.7
 
@@ -111,9 +112,14 @@ def set_up(stage: Stage, api: httpx.Client, count: int, folder: Path) -> list[Me
         _introduce(api, stage.devices[-missing:])
     running = _versions(api, stage.product_id)
     return [
-        Member(one["uid"], one["token"], one["behaviour"], running.get(one["id"]) or "1.0.0")
+        Member(one["uid"], one["token"], one["behaviour"], _runs(running.get(one["id"], "")))
         for one in stage.devices[:count]
     ]
+
+
+def _runs(reported: str) -> str:
+    """What a device starts the demo with: what it reported last, unless that was a lie of the last demo."""
+    return reported if reported not in {"", OTHER_VERSION} else FIRST_VERSION
 
 
 def _product(api: httpx.Client) -> int:
@@ -128,7 +134,7 @@ def _introduce(api: httpx.Client, devices: Sequence[dict[str, Any]]) -> None:
     """Each new device tells its type and version, as it would at its first boot."""
     for one in devices:
         headers = {"Authorization": f"Bearer {one['token']}"}
-        attributes = {"version": "1.0.0", "fwType": FW_TYPE, "board": "ESP32"}
+        attributes = {"version": FIRST_VERSION, "fwType": FW_TYPE, "board": "ESP32"}
         api.put("/device/v1/attributes", json=attributes, headers=headers).raise_for_status()
 
 

@@ -170,8 +170,8 @@ def refusal(response: "httpx.Response") -> CliError:
         what = message or "The server failed"
         return CliError(f"{what.rstrip('.')} (HTTP {status})", "Try again; if it stays so, look at the server's log.")
     what = message or f"The server refused with HTTP {status} and gave no reason"
-    if ". " in what:
-        # The server's second sentence says what to do, and knows better.
+    if ". " in what or ("; " in what and status == BAD_INPUT):
+        # The server's second half says what to do, and knows better.
         return CliError(what, "")
     return CliError(what, TODO.get(status, f"Check that {server} is an Airfreight server of this version."))
 

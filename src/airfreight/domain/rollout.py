@@ -4,6 +4,7 @@ The state is stored, never derived from counters: an empty rollout is not a fini
 """
 
 from enum import StrEnum
+from typing import NamedTuple
 
 from airfreight.domain.delivery import Verdict
 
@@ -28,6 +29,17 @@ class RolloutEvent(StrEnum):
 
 OVER = frozenset({RolloutState.FINISHED, RolloutState.STOPPED})
 DELETABLE = OVER | {RolloutState.READY, RolloutState.PENDING_APPROVAL}
+
+
+class Count(NamedTuple):
+    """`n` deliveries stand in `state`, came as far as rank `reached`, for `reason` (may be empty)."""
+
+    state: str
+    reached: int
+    reason: str
+    n: int
+    updated_at: int
+
 
 _S, _E = RolloutState, RolloutEvent
 

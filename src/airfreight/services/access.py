@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from airfreight.domain.access import ROLES, Permission, Principal, Role
 from airfreight.domain.errors import unauthenticated
@@ -133,14 +134,17 @@ def _issue(
     seconds: int,
 ) -> Grant:
     grant = Grant(credentials.new_token(), credentials.new_token(), seconds)
-    for kind, token in (("access", grant.access_token), ("refresh", grant.refresh_token)):
-        access.add_token(
-            connection,
-            organization_id=organization_id,
-            kind=kind,
-            digest=keyring.digest(token),
-            client_id=client,
-            user_id=user_id,
-            expires_at=now + seconds * 1000,
-        )
+    try:
+        for kind, token in (("access", grant.access_token), ("refresh", grant.refresh_token)):
+            access.add_token(
+                connection,
+                organization_id=organization_id,
+                kind=kind,
+                digest=keyring.digest(token),
+                client_id=client,
+                user_id=user_id,
+                expires_at=now + seconds * 1000,
+            )
+    except IntegrityError:
+        raise GrantError("invalid_client", "The client or the user was removed just now.") from None
     return grant

@@ -1,9 +1,11 @@
 """Numbers about the whole server, for monitoring and for `airfreight doctor`."""
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from airfreight.services import deliveries
 from airfreight.store import migrate, outbox, overview
+from airfreight.store.database import Database
 
 Numbers = dict[str, tuple[str, str, dict[str, int]]]
 """name -> (what it is, label name or empty, value by label)."""
@@ -21,6 +23,24 @@ def numbers(connection: Connection) -> Numbers:
         ),
         "outbox_waiting": ("Outbox rows not yet delivered.", "", {"": outbox.waiting(connection)}),
     }
+
+
+def ready(database: Database) -> str:
+    """Empty when requests can be served, else what is missing."""
+    try:
+        with database.read() as connection:
+            return "" if is_current(connection) else "the database is not migrated; run `airfreight migrate`"
+    except SQLAlchemyError:
+        return "the database cannot be reached"
+
+
+def rung(database: Database) -> int | None:
+    """How often something happened that polls may care about; None when the database cannot be reached."""
+    try:
+        with database.read() as connection:
+            return outbox.rung(connection)
+    except SQLAlchemyError:
+        return None
 
 
 def is_current(connection: Connection) -> bool:

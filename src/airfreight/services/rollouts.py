@@ -11,7 +11,7 @@ from airfreight.domain.delivery import Verdict
 from airfreight.domain.errors import conflict, invalid, not_found
 from airfreight.domain.finish import FinishOn
 from airfreight.domain.ids import Millis
-from airfreight.domain.rollout import DELETABLE, OVER, RolloutEvent, RolloutState
+from airfreight.domain.rollout import DELETABLE, OVER, Count, RolloutEvent, RolloutState
 from airfreight.domain.windows import DayPart
 from airfreight.services import deliveries
 from airfreight.services.artifacts import Confirmed
@@ -19,7 +19,6 @@ from airfreight.services.call import Call
 from airfreight.services.rollout_state import move_rollout, tell
 from airfreight.settings import Settings
 from airfreight.store import counters, outbox, products, rollouts
-from airfreight.store.counters import Count
 from airfreight.store.database import Database
 
 

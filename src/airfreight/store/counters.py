@@ -1,25 +1,15 @@
 """Exact counters: how many deliveries of a rollout stand where, written in the transaction that moves them."""
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from airfreight.domain.rollout import Count
 from airfreight.store.tables import counters, deliveries
 
 Key = tuple[int, str, int, str]
 """rollout id, state, furthest rank reached, reason: what a counter counts."""
-
-
-class Count(NamedTuple):
-    """`n` deliveries stand in `state`, came as far as rank `reached`, for `reason` (may be empty)."""
-
-    state: str
-    reached: int
-    reason: str
-    n: int
-    updated_at: int
 
 
 def fold(connection: Connection, deltas: Mapping[Key, int], now: int) -> None:

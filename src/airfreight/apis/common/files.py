@@ -53,10 +53,11 @@ async def serve(
             return False
         start, end = span or (0, file.size)
         await send({"type": "http.response.start", "status": 206 if span else 200, "headers": _headers(file, span)})
+        if scope["method"] == "GET":
+            started()
         if scope["method"] == "HEAD" or file.accel:
             await send({"type": "http.response.body", "body": b""})
             return False
-        started()
         sent = await _send_span(receive, send, descriptor, start, end, seconds)
         return sent and end == file.size
     finally:

@@ -4,12 +4,9 @@ Any process that changes what polls may answer adds one to it in the same transa
 """
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
-
-from airfreight.store import outbox
-from airfreight.store.database import Database
 
 _EVERY = 0.25
 log = structlog.get_logger()
@@ -18,8 +15,9 @@ log = structlog.get_logger()
 class Bell:
     """`wait` returns when the bell rings or the time is over, whichever is first."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, look: Callable[[], int | None]) -> None:
+        """`look` answers with the number, or None when it cannot be had; it is called in a thread."""
+        self._look = look
         self._waiters: set[asyncio.Future[None]] = set()
         self._last = -1
 
@@ -41,12 +39,10 @@ class Bell:
             if not self._waiters:
                 self._last = -1
                 continue
-            try:
-                now = await asyncio.to_thread(self._look)
-            except SQLAlchemyError as error:
-                log.warning("the bell cannot see the database", error=type(error).__name__)
-                continue
-            if now != self._last:
+            now = await asyncio.to_thread(self._look)
+            if now is None:
+                log.warning("the bell cannot see the database")
+            elif now != self._last:
                 self._last = now
                 self._ring()
 
@@ -54,7 +50,3 @@ class Bell:
         for future in self._waiters:
             if not future.done():
                 future.set_result(None)
-
-    def _look(self) -> int:
-        with self._database.read() as connection:
-            return outbox.rung(connection)

@@ -30,10 +30,11 @@ from airfreight.apis.common.desk import Desk, clock
 from airfreight.apis.common.files import ServedFile, serve
 from airfreight.apis.device import shapes, translate
 from airfreight.apis.device.bell import Bell
+from airfreight.apis.device.seen import Seen
 from airfreight.domain.decide import Do, spread
 from airfreight.domain.delivery import Event, Reach, State
 from airfreight.domain.errors import Refusal, invalid, not_found, unauthenticated
-from airfreight.services import artifacts, deliveries, device_work, enrollment
+from airfreight.services import artifacts, deliveries, device_work, enrollment, overview
 from airfreight.services.deliveries import Answer
 from airfreight.services.device_work import Advance, Job, Reports, Result, SetAttributes
 from airfreight.services.devices import Made
@@ -56,8 +57,8 @@ class DevicePlane:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._settings = desk.settings
-        self._bell = Bell(desk.database)
-        self._seen: dict[int, int] = {}
+        self._bell = Bell(lambda: overview.rung(desk.database))
+        self._seen = Seen()
         self._tasks: list[asyncio.Task[None]] = []
         self._routes: dict[str, dict[str, Route]] = {
             PREFIX + "next": {"GET": self._next},
@@ -108,7 +109,7 @@ class DevicePlane:
         told = await self._told(digest)
         if wait and told.decision.do is Do.NOTHING:
             told = await self._long_poll(digest, told, wait, receive)
-        self._seen[told.device_id] = clock()
+        self._seen.heard(told.device_id)
         if told.decision.do is Do.NOTHING:
             await answer(send, 204, headers=[(b"retry-after", str(self._poll_after(told, waited=bool(wait))).encode())])
             return
@@ -218,7 +219,7 @@ class DevicePlane:
         if not (text.isascii() and text.isdigit() and len(text) <= 9):
             raise not_found("Artifact")
         device_id, artifact = await asyncio.to_thread(self._carried, digest, int(text))
-        self._seen[device_id] = clock()
+        self._seen.heard(device_id)
         accel = self._settings.accel_prefix
         file = ServedFile(
             self._desk.blobs.path(artifact.sha256),
@@ -286,8 +287,8 @@ class DevicePlane:
             await asyncio.to_thread(self._flush_seen)
 
     def _flush_seen(self) -> None:
-        seen, self._seen = self._seen, {}
-        device_work.remember_seen(self._desk.database, seen)
+        for moments in self._seen.take():
+            device_work.remember_seen(self._desk.database, moments)
 
 
 async def _until_gone(receive: Receive) -> None:

@@ -15,7 +15,6 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, Parameter, RequestBody, Schema
-from sqlalchemy.exc import IntegrityError
 
 from airfreight.apis.common.desk import Desk, clock
 from airfreight.domain.ids import Millis
@@ -149,10 +148,7 @@ def create_token(
     # Looked at before any write, so that strangers do not queue for the writer or make us hash passwords.
     with desk.database.read() as connection:
         access.authenticate_client(connection, desk.keyring, client_id, client_secret)
-    try:
-        grant = make(ask)
-    except IntegrityError:
-        raise GrantError("invalid_client", "The client or the user was removed just now.") from None
+    grant = make(ask)
     return TokenAnswer(grant.access_token, "Bearer", grant.expires_in, grant.refresh_token)
 
 

@@ -20,11 +20,10 @@ from airfreight.apis.shipments.shapes import (
 from airfreight.domain.conditions import Condition
 from airfreight.domain.delivery import THE_SIX, Reason, State
 from airfreight.domain.errors import invalid
-from airfreight.domain.rollout import RolloutState
+from airfreight.domain.rollout import Count, RolloutState
 from airfreight.domain.windows import DayPart
 from airfreight.services.artifacts import Claims
 from airfreight.services.rollouts import Policy, View
-from airfreight.store.counters import Count
 
 T = TypeVar("T")
 
