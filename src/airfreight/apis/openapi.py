@@ -29,7 +29,7 @@ def document(app: Litestar) -> dict[str, Any]:
     schemas, components = msgspec.json.schema_components(ordered, ref_template=_REF)
     by_type = dict(zip(ordered, schemas, strict=True))
     for handler, operation, _ in operations:
-        _rewrite(handler, operation, by_type)
+        _rewrite(handler, operation, by_type, made["components"]["schemas"])
     made["components"]["schemas"] = components
     made["paths"] |= _device_paths(by_type)
     return made
@@ -58,8 +58,11 @@ def _answered(handler: HTTPRouteHandler) -> Any:  # noqa: ANN401 - a type
     return kind if isinstance(origin, type) and issubclass(origin, msgspec.Struct) else None
 
 
-def _rewrite(handler: HTTPRouteHandler, operation: dict[str, Any], by_type: dict[Any, Any]) -> None:
-    docs = (handler.fn.__doc__ or "").strip()
+def _rewrite(
+    handler: HTTPRouteHandler, operation: dict[str, Any], by_type: dict[Any, Any], named: dict[str, Any]
+) -> None:
+    written = getattr(handler.fn, "func", handler.fn)  # a synchronous handler comes wrapped for its thread
+    docs = (written.__doc__ or "").strip()
     operation["summary"] = docs.partition("\n")[0].partition(". Needs")[0].rstrip(".")
     operation["description"] = docs
     if "." in operation.get("operationId", "") or not handler.operation_id:
@@ -80,6 +83,20 @@ def _rewrite(handler: HTTPRouteHandler, operation: dict[str, Any], by_type: dict
     for parameter in operation.get("parameters", []):
         for noise in ("deprecated", "allowEmptyValue", "allowReserved"):
             parameter.pop(noise, None)
+        _tidy(parameter["schema"], named)
+
+
+def _tidy(schema: dict[str, Any], named: dict[str, Any]) -> None:
+    """A parameter that may be left out is not one that may be null; limits are whole; enums stand in place."""
+    kinds = [kind for kind in schema.get("oneOf", []) if kind.get("type") != "null"]
+    if len(kinds) == 1:
+        del schema["oneOf"]
+        schema |= kinds[0]
+    if "$ref" in schema:
+        schema |= named[schema.pop("$ref").rpartition("/")[2]]
+    for limit in ("minimum", "maximum"):
+        if limit in schema:
+            schema[limit] = min(int(schema[limit]), 2**63 - 1)
 
 
 _ALWAYS = {

@@ -41,6 +41,16 @@ class Condition(StrEnum):
     LATEST_BLYNK_VERSION = "LATEST_BLYNK_VERSION"
 
 
+ArtifactId = Annotated[int | None, typer.Option("--artifact", metavar="ID", help="An artifact that is uploaded.")]
+Devices = Annotated[
+    list[int] | None, typer.Option(metavar="ID", help="A device; repeat it for more. None: the whole product.")
+]
+TimeOfDay = Annotated[
+    Window | None, typer.Option(metavar="|".join(Window), case_sensitive=False, help="The part of the device's day.")
+]
+Compare = Annotated[
+    Condition | None, typer.Option(metavar="|".join(Condition), case_sensitive=False, help="Which devices need it.")
+]
 STATES = {"RUN": "running", "PAUSE": "paused", "FINISH": "finished", "CANCEL": "stopped"}
 
 
@@ -102,23 +112,14 @@ def create(
     product: Product,
     title: Annotated[str, typer.Option(help="A name for people.")],
     file: Annotated[Path | None, artifact.ExistingFile] = None,
-    artifact_id: Annotated[
-        int | None, typer.Option("--artifact", metavar="ID", help="An artifact that is uploaded.")
-    ] = None,
+    artifact_id: ArtifactId = None,
     path: Annotated[
         str | None, typer.Option(help="The server path of an artifact, as `artifact list` shows it.")
     ] = None,
-    device: Annotated[
-        list[int] | None, typer.Option(metavar="ID", help="A device; repeat it for more. None: the whole product.")
-    ] = None,
-    time: Annotated[
-        Window | None,
-        typer.Option(metavar="|".join(Window), case_sensitive=False, help="The part of the device's day."),
-    ] = None,
+    device: Devices = None,
+    time: TimeOfDay = None,
     attempts: Annotated[int | None, typer.Option(min=1, help="How often a device may try.")] = None,
-    compare: Annotated[
-        Condition | None, typer.Option(metavar="|".join(Condition), case_sensitive=False, help="Which devices need it.")
-    ] = None,
+    compare: Compare = None,
     skip_type_check: Annotated[bool, typer.Option("--skip-type-check", help="Do not compare the types.")] = False,
     critical: Annotated[bool, typer.Option("--critical", help="Do not wait for the device's user.")] = False,
     secure: Annotated[bool, typer.Option("--secure", help="Let devices download over https.")] = False,

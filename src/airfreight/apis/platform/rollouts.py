@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Request, Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from airfreight.apis.common.body import Out
 from airfreight.apis.common.desk import Desk, clock
@@ -16,7 +16,7 @@ from airfreight.services.rollouts import View
 
 TAGS = ["Rollouts"]
 Asked = Request[Any, Any, Any]
-InState = Annotated[State | None, Parameter(query="state", description="Only those in this state.")]
+InState = Annotated[State | None, QueryParameter(name="state", description="Only those in this state.")]
 
 
 class RolloutArtifact(Out):

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from litestar import Request, Router, delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from airfreight.apis.common.desk import Desk, clock
 from airfreight.apis.common.errors import ErrorResponse
@@ -20,10 +20,12 @@ TAGS = ["Shipments"]
 _WHAT = "Shipment"
 
 OrgId = Annotated[
-    int | None, Parameter(query="orgId", ge=1, le=2**31 - 1, description=ORG_ID_WORDS, schema_extra={"format": "int32"})
+    int | None,
+    QueryParameter(name="orgId", ge=1, le=2**31 - 1, description=ORG_ID_WORDS, schema_extra={"format": "int32"}),
 ]
 ShipmentId = Annotated[
-    int, Parameter(query="shipmentId", ge=1, le=2**63 - 1, description="Shipment ID", schema_extra={"format": "int64"})
+    int,
+    QueryParameter(name="shipmentId", ge=1, le=2**63 - 1, description="Shipment ID", schema_extra={"format": "int64"}),
 ]
 
 _ERRORS = {
