@@ -108,6 +108,9 @@ class App:
         text = await asyncio.to_thread(self._metrics.render)
         await answer(send, 200, text, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")])
 
+    async def _front(self, send: Send) -> None:
+        await answer(send, 307, headers=[(b"location", b"/docs")])
+
     async def _openapi(self, send: Send) -> None:
         if not self._document:
             self._document = await asyncio.to_thread(lambda: msgspec.json.encode(openapi.document(self.operators)))
@@ -119,7 +122,8 @@ class App:
 
 
 _PAGES = {
-    "/healthz": App._healthz,  # noqa: SLF001 - the table of this class
+    "/": App._front,  # noqa: SLF001 - the table of this class
+    "/healthz": App._healthz,  # noqa: SLF001
     "/readyz": App._readyz,  # noqa: SLF001
     "/metrics": App._metricsz,  # noqa: SLF001
     "/openapi.json": App._openapi,  # noqa: SLF001

@@ -8,6 +8,7 @@ from litestar.datastructures import ResponseHeader
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme, Server
 
 from airfreight.apis.common.body import Body
@@ -35,7 +36,9 @@ def operator_app(desk: Desk, routes: Sequence[Any], version: str) -> Litestar:
             servers=[Server(url="/")],
             components=Components(security_schemes={"bearerAuth": SecurityScheme(type="http", scheme="bearer")}),
             security=[{"bearerAuth": []}],
-            enabled_endpoints=set(),
+            # app.py answers both of its addresses before Litestar does; without a plugin it would add seven more
+            path="/",
+            render_plugins=(JsonRenderPlugin(path="/openapi.json"),),
         ),
         logging_config=None,
         debug=False,

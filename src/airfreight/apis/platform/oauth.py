@@ -15,6 +15,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, Parameter, RequestBody, Schema
+from litestar.params import RawBody
 
 from airfreight.apis.common.desk import Desk, clock
 from airfreight.domain.ids import Millis
@@ -131,7 +132,7 @@ _GRANTS: dict[str, Callable[[_Ask], Grant]] = {
     sync_to_thread=True,
 )
 def create_token(
-    request: Request[Any, Any, Any], desk: NamedDependency[Desk], guard: NamedDependency[Guard], body: bytes
+    request: Request[Any, Any, Any], desk: NamedDependency[Desk], guard: NamedDependency[Guard], body: RawBody
 ) -> TokenAnswer:
     """Get tokens. The API client proves itself by HTTP Basic (client id and secret), or by parameters.
 
