@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 from tests.platform.conftest import World
 
 from airfreight.apis.common.desk import clock
@@ -124,7 +123,8 @@ def test_of_devices_that_enroll_with_one_uid_at_once_one_gets_a_token(world: Wor
     def one(_: int) -> bool:
         try:
             enroll(world, key, "same", product)
-        except (Refusal, IntegrityError):
+        except Refusal as refusal:
+            assert refusal.kind is Kind.CONFLICT
             return False
         return True
 

@@ -3,12 +3,14 @@
 import threading
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import select
 from tests.platform.conftest import PASSWORD, PASSWORD_HASH, World
 
 from airfreight.apis.common.desk import clock
 from airfreight.services import access
+from airfreight.store import access as people
 from airfreight.store.tables import metadata
 
 NEW = "a brand new password"
@@ -94,3 +96,21 @@ def test_a_password_that_changes_while_it_is_checked_gives_no_token(world: World
         access.user_credentials(connection, desk.keyring, side.client_id, who, clock(), 60)
     assert caught.value.error == "invalid_grant"
     assert PASSWORD_HASH not in repr(who)
+
+
+def test_a_client_that_is_removed_while_it_asks_gets_no_token(world: World) -> None:
+    made = world.post("/api/v1/clients", {"name": "c"})
+    answers: list[httpx.Response] = []
+
+    def ask() -> None:
+        auth = (made["clientId"], made["secret"])
+        answers.append(world.http.post("/oauth2/token?grant_type=client_credentials", auth=auth))
+
+    other = threading.Thread(target=ask)
+    with world.desk.database.write() as connection:
+        people.remove_client(connection, world.home.organization_id, made["id"])
+        other.start()
+        other.join(0.5)
+        assert not answers, "the request waits for the removal"
+    other.join()
+    assert (answers[0].status_code, answers[0].json()["error"]) == (400, "invalid_client")

@@ -5,7 +5,6 @@ The poll uses the instruction, "explain" prints the trace; one function, so the 
 
 from dataclasses import dataclass
 from enum import StrEnum
-from hashlib import blake2b
 
 from airfreight.domain import windows
 from airfreight.domain.conditions import NO_FACTS, Condition, Facts, meets
@@ -221,10 +220,14 @@ class _Walk:
         return Decision(do, event, recheck_at, tuple(self.trace))
 
 
+_GOLDEN = 2_654_435_769
+"""2^32 divided by the golden ratio: multiplying by it scatters neighbouring ids."""
+
+
 def spread(device_id: int, seconds: float) -> int:
     """`seconds` moved by up to a quarter either way by a hash of the device, so that a herd never keeps step."""
-    share = blake2b(device_id.to_bytes(8, "big"), digest_size=2).digest()
-    return max(1, round(seconds * (0.75 + int.from_bytes(share, "big") / 0x1FFFE)))
+    share = (device_id * _GOLDEN & 0xFFFFFFFF) / 0xFFFFFFFF
+    return max(1, round(seconds * (0.75 + share / 2)))
 
 
 assert set(_INSTRUCTION) == {state for state, rank in RANK.items() if rank}  # noqa: S101 - a table, checked at import

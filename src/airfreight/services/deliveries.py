@@ -105,9 +105,16 @@ def poll(connection: Connection, digests: Sequence[bytes], now: Millis) -> list[
 
     A decision with an `event` is not final: `advance` must apply it first.
     """
-    turns = _turns(store.by_token(connection, list(dict.fromkeys(digests))))
-    answers = {digest: _answer(row, now) for digest, row in turns.items()}
-    _add_artifacts(connection, answers)
+    answers: dict[bytes, Answer] = {}
+    busy = []
+    for digest, device_id, enabled, has_open in store.asking(connection, list(dict.fromkeys(digests))):
+        answers[digest] = Answer(device_id, deciding.IDLE if enabled else deciding.DISABLED)
+        if has_open:
+            busy.append(digest)
+    if busy:
+        turns = _turns(store.by_token(connection, busy))
+        answers |= {digest: _answer(row, now) for digest, row in turns.items()}
+        _add_artifacts(connection, answers)
     return [answers.get(digest) for digest in digests]
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sqlalchemy.exc import IntegrityError
+
 from airfreight.domain.access import Permission
 from airfreight.domain.errors import conflict, invalid, not_found
 from airfreight.services import credentials, deliveries
@@ -68,10 +70,13 @@ def add(
         "created_at": call.now,
         **(columns or {}),
     }
-    ids = devices.add(
-        call.connection,
-        [common | {"uid": one.uid, "name": one.name, "token_hash": call.keyring.digest(one.token)} for one in made],
-    )
+    rows = [common | {"uid": one.uid, "name": one.name, "token_hash": call.keyring.digest(one.token)} for one in made]
+    try:
+        ids = devices.add(call.connection, rows)
+    except IntegrityError:
+        raise conflict(
+            "Somebody else added a device with this uid, or removed the product, just now.", "race"
+        ) from None
     deliveries.enlist(call, product_id)
     return [Made(ids[one.uid], one.uid, one.name, one.token) for one in made]
 

@@ -150,6 +150,14 @@ def _per_delivery() -> Select[Any]:
     return select(*_columns).select_from(joined)
 
 
+_asking = HotSelect(
+    select(
+        devices.c.token_hash,
+        devices.c.id,
+        devices.c.enabled,
+        select(deliveries.c.id).where(deliveries.c.device_id == devices.c.id, open_delivery).exists(),
+    ).where(devices.c.token_hash.in_(keys("keys")), devices.c.deleted_at.is_(None))
+)
 _by_token = HotSelect(_per_device().where(devices.c.token_hash.in_(keys("keys"))))
 _by_device = HotSelect(_per_device().where(devices.c.id.in_(keys("keys"))))
 _by_id = HotSelect(_per_delivery().where(deliveries.c.id.in_(keys("keys"))))
@@ -161,8 +169,13 @@ _reports = HotSelect(
 )
 
 
+def asking(connection: Connection, hashes: Sequence[bytes]) -> list[tuple[bytes, int, bool, bool]]:
+    """`(token hash, device id, enabled, has an open delivery)`: the statement of every poll, enough for idle ones."""
+    return [(bytes(token), device, bool(on), bool(busy)) for token, device, on, busy in _asking(connection, hashes)]
+
+
 def by_token(connection: Connection, hashes: Sequence[bytes]) -> list[Row]:
-    """Devices by token hash, each with its open deliveries: the statement of every poll."""
+    """Devices by token hash, each with its open deliveries."""
     return [Row(*row) for row in _by_token(connection, hashes)]
 
 

@@ -354,5 +354,6 @@ signals = Table(
     Column("seq", BigInteger, nullable=False),
 )
 
-open_delivery: ColumnElement[bool] = literal_column(f"deliveries.{SQL_OPEN}", Boolean)
-"""The condition of ix_deliveries_open, spelled for queries that name the table."""
+open_delivery: ColumnElement[bool] = literal_column(f"deliveries.{SQL_OPEN}")
+"""The condition of ix_deliveries_open, for queries that name the table. Untyped: as a Boolean, SQLite would be given
+`... = 1`, which it does not recognize as the condition of the index."""

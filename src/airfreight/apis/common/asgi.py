@@ -15,6 +15,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
+_BODILESS = frozenset({204, 304})
 _encode = msgspec.json.Encoder().encode
 
 
@@ -67,8 +68,10 @@ async def body_of(receive: Receive, limit: int, seconds: float) -> bytes:
 
 
 async def answer(send: Send, status: int, body: bytes = b"", headers: Headers | None = None) -> None:
-    """A whole answer with its length."""
-    all_headers = [(b"content-length", str(len(body)).encode()), *(headers or ())]
+    """A whole answer with its length (204 and 304 have none)."""
+    all_headers = list(headers or ())
+    if status not in _BODILESS:
+        all_headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": status, "headers": all_headers})
     await send({"type": "http.response.body", "body": body})
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Request, Router, delete, get, post
 from litestar.di import NamedDependency
+from litestar.params import JSONBody
 
 from airfreight.apis.common.body import In, Out
 from airfreight.apis.common.desk import Desk
@@ -42,7 +43,7 @@ def shape(row: Any) -> Client:  # noqa: ANN401 - a row
 
 
 @post("/", tags=TAGS, sync_to_thread=True)
-def create_client(request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: ClientIn) -> NewClient:
+def create_client(request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: JSONBody[ClientIn]) -> NewClient:
     """Create an API client, which may do everything in your organization. Needs `CLIENT_EDIT`."""
     with desk.write(request) as call:
         row, secret = clients.create(call, name=data.name)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Request, Router, delete, get, post
 from litestar.di import NamedDependency
-from litestar.params import QueryParameter
+from litestar.params import JSONBody, QueryParameter
 
 from airfreight.apis.common.body import In, Out
 from airfreight.apis.common.desk import Desk
@@ -96,7 +96,7 @@ def shape(call: Call, row: Any) -> Device:  # noqa: ANN401 - a row
 
 
 @post("/", tags=TAGS, sync_to_thread=True)
-def create_device(request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: DeviceIn) -> NewDevice:
+def create_device(request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: JSONBody[DeviceIn]) -> NewDevice:
     """Create a device. Needs `DEVICE_EDIT`. Running rollouts of the whole product include it."""
     with desk.write(request) as call:
         row, made = devices.create(call, product_id=data.product_id, wanted=Wanted(data.uid, data.name))
@@ -104,7 +104,7 @@ def create_device(request: Request[Any, Any, Any], desk: NamedDependency[Desk], 
 
 
 @post("/bulk", tags=TAGS, sync_to_thread=True)
-def create_devices(request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: BulkIn) -> BulkAnswer:
+def create_devices(request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: JSONBody[BulkIn]) -> BulkAnswer:
     """Create many devices at once, or none of them. Needs `DEVICE_EDIT`."""
     if (data.count is None) == (data.devices is None):
         raise invalid("Give one of count and devices.")

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Request, Router, delete, get, post
 from litestar.di import NamedDependency
+from litestar.params import JSONBody
 
 from airfreight.apis.common.body import In, Out
 from airfreight.apis.common.desk import Desk
@@ -37,7 +38,7 @@ def shape(row: Any) -> EnrollmentKey:  # noqa: ANN401 - a row
 
 @post("/", tags=TAGS, sync_to_thread=True)
 def create_enrollment_key(
-    request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: EnrollmentKeyIn
+    request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: JSONBody[EnrollmentKeyIn]
 ) -> NewEnrollmentKey:
     """Create a key with which devices enroll themselves. Needs `DEVICE_EDIT`."""
     with desk.write(request) as call:

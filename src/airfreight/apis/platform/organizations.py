@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Request, Router, delete, get, post
 from litestar.di import NamedDependency
+from litestar.params import JSONBody
 
 from airfreight.apis.common.body import In, Out
 from airfreight.apis.common.desk import Desk
@@ -37,7 +38,7 @@ def shape(row: Any) -> Organization:  # noqa: ANN401 - a row
 
 @post("/", tags=TAGS, sync_to_thread=True)
 def create_organization(
-    request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: OrganizationIn
+    request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: JSONBody[OrganizationIn]
 ) -> Organization:
     """Create an organization below yours, or below `parentId`. Needs `ORG_EDIT`."""
     with desk.write(request) as call:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Request, Router, delete, get, post
 from litestar.di import NamedDependency
+from litestar.params import JSONBody
 
 from airfreight.apis.common.body import In, Out
 from airfreight.apis.common.desk import Desk
@@ -35,7 +36,7 @@ def shape(row: Any) -> Product:  # noqa: ANN401 - a row
 
 
 @post("/", tags=TAGS, sync_to_thread=True)
-def create_product(request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: ProductIn) -> Product:
+def create_product(request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: JSONBody[ProductIn]) -> Product:
     """Create a product. Needs `PRODUCT_EDIT`."""
     with desk.write(request) as call:
         return shape(products.create(call, name=data.name, description=data.description, time_zone=data.time_zone))

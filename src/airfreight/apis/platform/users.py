@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Request, Router, delete, get, patch, post
 from litestar.di import NamedDependency
+from litestar.params import JSONBody
 
 from airfreight.apis.common.body import In, Out
 from airfreight.apis.common.desk import Desk
@@ -48,7 +49,7 @@ def shape(row: Any) -> User:  # noqa: ANN401 - a row
 
 
 @post("/", tags=TAGS, sync_to_thread=True)
-def create_user(request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: UserIn) -> User:
+def create_user(request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: JSONBody[UserIn]) -> User:
     """Create a user in your organization. Needs `USER_EDIT` and all permissions of the role."""
     with desk.read(request) as call:
         users.may_create(call, email=data.email, password=data.password, role=data.role)
@@ -74,7 +75,9 @@ def get_user(request: Request[Any, Any, Any], desk: NamedDependency[Desk], user_
 
 
 @patch("/{user_id:int}", tags=TAGS, sync_to_thread=True)
-def change_user(request: Request[Any, Any, Any], desk: NamedDependency[Desk], user_id: RowId, data: UserChange) -> User:
+def change_user(
+    request: Request[Any, Any, Any], desk: NamedDependency[Desk], user_id: RowId, data: JSONBody[UserChange]
+) -> User:
     """Change a user's name, role or password. Needs `USER_EDIT` and all permissions of both roles."""
     with desk.read(request) as call:
         users.may_change(call, user_id, password=data.password)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from litestar import Request, Router, delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import QueryParameter
+from litestar.params import JSONBody, QueryParameter
 
 from airfreight.apis.common.desk import Desk, clock
 from airfreight.apis.common.errors import ErrorResponse
@@ -57,7 +57,7 @@ def get_shipment(
 
 
 @post("/shipment/create", operation_id="createShipment", tags=TAGS, responses=_ERRORS, sync_to_thread=True)
-def create_shipment(request: Asked, desk: NamedDependency[Desk], data: ShipmentCreate) -> Shipment:
+def create_shipment(request: Asked, desk: NamedDependency[Desk], data: JSONBody[ShipmentCreate]) -> Shipment:
     """Create shipment. Needs `OTA_START`."""
     with desk.write(request, data.orgId or None) as call:
         artifact = artifacts.by_path(call, data.pathToFirmware)
