@@ -120,8 +120,8 @@ def test_a_wrong_token_is_no_answer(machine: Machine) -> None:
 def test_a_failed_installation_is_the_exit_code(machine: Machine) -> None:
     product, member = a_device(machine.operator)
     rollout = machine.operator.ship(product, build_sample_image("2.0.0"), attempts=1)
-    code, _ = machine.run("--token", member.token, "--once", install="sh -c 'echo the slot is read-only; exit 5'")
-    assert code == 1
+    code, said = machine.run("--token", member.token, "--once", install="sh -c 'echo the slot is read-only; exit 5'")
+    assert code == 1, said
     assert machine.operator.deliveries(rollout)[member.uid].end == End("failed", "install_failed")
 
 
@@ -143,8 +143,8 @@ def test_an_activation_that_leaves_the_old_version_running_is_a_rollback(machine
     version = machine.directory / "version"
     version.write_text("1.0.0\n")
     options = ("--token", member.token, "--version-file", str(version), "--activate", "true", "--settle", "0")
-    code, _ = machine.run(*options, "--once")
-    assert code == 1
+    code, said = machine.run(*options, "--once")
+    assert code == 1, said
     assert machine.operator.deliveries(rollout)[member.uid].end == End("failed", "rolled_back")
 
 

@@ -5,6 +5,7 @@ The verbs of the device plane take many requests at once: one statement reads fo
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -171,32 +172,35 @@ def report(ledger: Ledger, calls: Sequence[tuple[int, Sequence[Report]]]) -> lis
     A repeat (same attempt, same seq) is answered like the first time and counts nothing twice; a report for an attempt
     that is over is LATE; one for an attempt that is not this device's is REFUSED and leaves no trace.
     """
-    attempt_ids = sorted({one.attempt_id for _, reports in calls for one in reports})
-    owners = store.deliveries_of_attempts(ledger.connection, attempt_ids)
-    answered = store.answered_reports(ledger.connection, sorted(owners))
+    told = [one for _, reports in calls for one in reports]
+    owners = store.deliveries_of_attempts(ledger.connection, sorted({one.attempt_id for one in told}))
+    answered = store.answered_reports(ledger.connection, sorted({store.report_key(o.attempt_id, o.seq) for o in told}))
     ledger.entries(sorted(set(owners.values())))
     verdicts = []
     for device_id, reports in calls:
         mine = []
         for one in reports:
-            known = answered.get((one.attempt_id, one.seq))
-            verdict = _report(ledger, device_id, one, owners) if known is None else Verdict(known)
-            if verdict is not Verdict.REFUSED or one.attempt_id in owners:
-                answered[one.attempt_id, one.seq] = verdict
-            mine.append(verdict)
+            mine.append(_report(ledger, device_id, one, owners, answered))
         verdicts.append(mine)
     return verdicts
 
 
-def _report(ledger: Ledger, device_id: int, one: Report, owners: Mapping[int, int]) -> Verdict:
+def _report(
+    ledger: Ledger, device_id: int, one: Report, owners: Mapping[int, int], answered: dict[int, str]
+) -> Verdict:
+    """One report; whose attempt it is comes first: a stranger learns nothing from a guess."""
     delivery_id = owners.get(one.attempt_id)
     entry = ledger.entries([delivery_id])[0] if delivery_id is not None else None
     if entry is None or entry.row.device_id != device_id:
         return Verdict.REFUSED
+    key = store.report_key(one.attempt_id, one.seq)
+    if key in answered:
+        return Verdict(answered[key])
     note = Note("device", one.seq, one.progress, one.message)
-    if entry.attempt_id != one.attempt_id:
-        return ledger.late(entry, one.attempt_id, one.event, note)
-    return ledger.claim(entry, one.event, note)
+    is_current = entry.attempt_id == one.attempt_id
+    take = ledger.claim if is_current else partial(ledger.late, attempt_id=one.attempt_id)
+    answered[key] = verdict = take(entry, event=one.event, note=note)
+    return verdict
 
 
 def judge(ledger: Ledger, rows: Sequence[Row], running: Facts) -> None:

@@ -139,7 +139,7 @@ class Ledger:
             self._remember(entry, attempt_id, event, verdict, note, told or word(event))
         return verdict
 
-    def late(self, entry: Entry, attempt_id: int, event: Event, note: Note) -> Verdict:
+    def late(self, entry: Entry, event: Event, note: Note, *, attempt_id: int) -> Verdict:
         """A word about an attempt that is over: kept in the history, changes nothing."""
         if entry.events < self.settings.history_limit:
             self._remember(entry, attempt_id, event, Verdict.LATE, note, word(event))
@@ -205,6 +205,7 @@ class Ledger:
                 "reason": getattr(event, "reason", "") or "",
                 "message": note.message[:500],
                 "progress": note.progress,
+                "report": store.report_key(attempt_id, note.seq) if attempt_id and note.seq else None,
             }
         )
 

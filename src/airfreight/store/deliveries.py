@@ -163,10 +163,13 @@ _by_device = HotSelect(_per_device().where(devices.c.id.in_(keys("keys"))))
 _by_id = HotSelect(_per_delivery().where(deliveries.c.id.in_(keys("keys"))))
 _attempts = HotSelect(select(attempts.c.id, attempts.c.delivery_id).where(attempts.c.id.in_(keys("keys"))))
 _reports = HotSelect(
-    select(history.c.attempt_id, history.c.seq, history.c.verdict).where(
-        history.c.attempt_id.in_(keys("keys")), history.c.seq.is_not(None)
-    )
+    select(history.c.report, history.c.verdict).where(history.c.report.in_(keys("keys")), history.c.report.is_not(None))
 )
+
+
+def report_key(attempt_id: int, seq: int) -> int:
+    """One number for a report: both parts are below 2^31."""
+    return attempt_id << 31 | seq
 
 
 def asking(connection: Connection, hashes: Sequence[bytes]) -> list[tuple[bytes, int, bool, bool]]:
@@ -194,10 +197,9 @@ def deliveries_of_attempts(connection: Connection, attempt_ids: Sequence[int]) -
     return dict(_attempts(connection, attempt_ids)) if attempt_ids else {}
 
 
-def answered_reports(connection: Connection, attempt_ids: Sequence[int]) -> dict[tuple[int, int], str]:
-    """(attempt id, seq) -> verdict of every report already taken for these attempts."""
-    rows = _reports(connection, attempt_ids) if attempt_ids else []
-    return {(attempt, seq): verdict for attempt, seq, verdict in rows}
+def answered_reports(connection: Connection, reports: Sequence[int]) -> dict[int, str]:
+    """Report key -> verdict, of those reports that have been taken already."""
+    return dict(_reports(connection, reports)) if reports else {}
 
 
 def expired(connection: Connection, now: int, limit: int) -> list[int]:

@@ -308,15 +308,16 @@ history = Table(
     Column("reason", String(32), nullable=False, server_default=""),
     Column("message", String(500), nullable=False, server_default=""),
     Column("progress", Integer),
-    Index("ix_history_delivery", "delivery_id", "id"),
+    # attempt_id and seq in one number (see report_key): SQLite looks up many of these, but scans for many pairs
+    Column("report", BigInteger),
     Index(
         "uq_history_report",
-        "attempt_id",
-        "seq",
+        "report",
         unique=True,
-        sqlite_where=text("seq IS NOT NULL"),
-        postgresql_where=text("seq IS NOT NULL"),
+        sqlite_where=text("report IS NOT NULL"),
+        postgresql_where=text("report IS NOT NULL"),
     ),
+    Index("ix_history_delivery", "delivery_id", "id"),
 )
 
 counters = Table(

@@ -176,13 +176,13 @@ def list_deliveries(
     request: Asked,
     desk: NamedDependency[Desk],
     rollout_id: RowId,
-    in_state: InState = None,
+    state_: InState = None,
     limit: Limit = 50,
     after: After = 0,
 ) -> Page[Delivery]:
     """List the devices of a rollout with where they stand. Needs `OTA_VIEW`."""
     with desk.read(request) as call:
-        rows = deliveries.search(call, rollout_id, state=in_state, after=after, limit=limit + 1)
+        rows = deliveries.search(call, rollout_id, state=state_, after=after, limit=limit + 1)
         return page(rows, limit, _delivery)
 
 

@@ -379,6 +379,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(length=32), server_default="", nullable=False),
         sa.Column("message", sa.String(length=500), server_default="", nullable=False),
         sa.Column("progress", sa.Integer(), nullable=True),
+        sa.Column("report", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["delivery_id"], ["deliveries.id"], name=op.f("fk_history_delivery_id_deliveries")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_history")),
     )
@@ -386,10 +387,10 @@ def upgrade() -> None:
         batch_op.create_index("ix_history_delivery", ["delivery_id", "id"], unique=False)
         batch_op.create_index(
             "uq_history_report",
-            ["attempt_id", "seq"],
+            ["report"],
             unique=True,
-            sqlite_where=sa.text("seq IS NOT NULL"),
-            postgresql_where=sa.text("seq IS NOT NULL"),
+            sqlite_where=sa.text("report IS NOT NULL"),
+            postgresql_where=sa.text("report IS NOT NULL"),
         )
 
     op.execute("INSERT INTO signals (name, seq) VALUES ('deliveries', 0)")
@@ -400,7 +401,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     with op.batch_alter_table("history", schema=None) as batch_op:
         batch_op.drop_index(
-            "uq_history_report", sqlite_where=sa.text("seq IS NOT NULL"), postgresql_where=sa.text("seq IS NOT NULL")
+            "uq_history_report",
+            sqlite_where=sa.text("report IS NOT NULL"),
+            postgresql_where=sa.text("report IS NOT NULL"),
         )
         batch_op.drop_index("ix_history_delivery")
 

@@ -1,0 +1,368 @@
+"""A machine for hypothesis: operators, devices, network, clock and worker act on a real database in any order.
+
+What must hold is asked of the database after every step; at the end everybody is given the time to finish.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sqlalchemy import select
+from tests.make import Bench, Board, Stored
+
+from airfreight.apis.device.shapes import ReportEvent
+from airfreight.apis.device.translate import event_of
+from airfreight.domain.conditions import Condition
+from airfreight.domain.decide import Do
+from airfreight.domain.delivery import ENDS, RANK, THE_SIX, Reach, State, Verdict
+from airfreight.domain.errors import Kind, Refusal
+from airfreight.domain.rollout import OVER
+from airfreight.domain.windows import DayPart
+from airfreight.services.deliveries import Answer, Report
+from airfreight.services.device_work import Advance, Job, Reports, Served, SetAttributes
+from airfreight.store import tables
+
+NUMBERS = st.integers(0, 2**16)
+OLD, THIRD = "1.0.0", "9.9.9"
+NEW = ("2.0.0", "3.0.0", "")
+"""What artifacts carry; the last one carries nothing that could be judged by."""
+WORDS: tuple[ReportEvent, ...] = (
+    "downloading", "downloaded", "installing", "installed", "activating", "activating", "succeeded", "failed", "failed",
+    "canceled", "cancel_refused",
+)  # fmt: skip
+REASONS = st.sampled_from([None, "download_failed", "rolled_back", "incompatible", "no such reason"])
+JUMPS = (0.5, 61.0, 3600.0, 5 * 3600.0, 25 * 3600.0)
+POLICIES = st.fixed_dictionaries(
+    {
+        "attempts_limit": st.integers(1, 3),
+        "condition": st.sampled_from(
+            [Condition.NONE, Condition.NONE, Condition.BUILD_DIFFERS, Condition.VERSION_NEWER]
+        ),
+        "check_type": st.sampled_from([False, False, True]),
+        "critical": st.booleans(),
+        "day_part": st.sampled_from([DayPart.ANY, DayPart.ANY, DayPart.NIGHT]),
+        "on_conflict": st.sampled_from(["supersede", "supersede", "queue"]),
+    }
+)
+MOST_ROLLOUTS, MOST_DEVICES = 7, 6
+
+
+@dataclass(slots=True)
+class Word:
+    """A report on its way, or delivered (then with its verdict)."""
+
+    device: int
+    attempt: int
+    seq: int
+    event: ReportEvent
+    reason: str | None
+    verdict: Verdict | None = None
+
+
+@dataclass(slots=True)
+class Life:
+    """A device: what it runs, the attempts it was told of, the newest superseding rollout it was ever offered."""
+
+    board: Board
+    told: list[int] = field(default_factory=list)
+    sent: Counter[int] = field(default_factory=Counter)
+    removed: bool = False
+    newest: int = 0
+
+
+class Interleaving(RuleBasedStateMachine):
+    """`bench` is fresh for each example; `close` throws its database away."""
+
+    def __init__(self, bench: Bench, close: Callable[[], None]) -> None:
+        super().__init__()
+        self.bench, self.close, self.worker = bench, close, bench.worker()
+        self.lives: dict[int, Life] = {}
+        self.rollouts: dict[int, bool] = {}
+        self.mail: list[Word] = []
+        self.delivered: list[Word] = []
+        self.ended: dict[int, tuple[str, str]] = {}
+        self.product = 0
+        self.artifacts: list[Stored] = []
+
+    @initialize(count=st.integers(1, 3))
+    def begin(self, count: int) -> None:
+        self.product = self.bench.product()
+        self.artifacts = [
+            self.bench.artifact(version, fw_type="T", content=f"the bytes of {version}".encode()) for version in NEW
+        ]
+        self._add_devices(count)
+
+    def _add_devices(self, count: int) -> None:
+        for board in self.bench.devices(self.product, count):
+            self.lives[board.id] = Life(board)
+            self.bench.tell(board, version=OLD, fwType="T")
+
+    def _living(self, number: int) -> Life | None:
+        living = [life for life in self.lives.values() if not life.removed]
+        return living[number % len(living)] if living else None
+
+    # operators
+
+    @precondition(lambda self: len(self.rollouts) < MOST_ROLLOUTS)
+    @rule(number=NUMBERS, which=st.integers(0, len(NEW) - 1), whole=st.booleans(), policy=POLICIES)
+    def ship(self, number: int, which: int, whole: bool, policy: dict[str, Any]) -> None:
+        living = [life.board for life in self.lives.values() if not life.removed]
+        some = [board for bit, board in enumerate(living) if number >> bit & 1]
+        whole = whole or not some
+        made = self.bench.ship(self.artifacts[which], self.product, () if whole else some, **policy)
+        self.rollouts[made] = whole
+
+    @precondition(lambda self: self.rollouts)
+    @rule(number=NUMBERS, verb=st.sampled_from(["pause", "pause", "resume", "resume", "stop", "delete"]))
+    def steer(self, number: int, verb: str) -> None:
+        rollout = sorted(self.rollouts)[number % len(self.rollouts)]
+        try:
+            getattr(self.bench, verb)(rollout)
+        except Refusal as refusal:
+            assert refusal.kind in {Kind.CONFLICT, Kind.NOT_FOUND}
+
+    @precondition(lambda self: len(self.lives) < MOST_DEVICES)
+    @rule()
+    def a_device_appears(self) -> None:
+        self._add_devices(1)
+
+    @precondition(lambda self: self.lives)
+    @rule(number=NUMBERS)
+    def a_device_is_removed(self, number: int) -> None:
+        life = self._living(number)
+        if life is not None:
+            self.bench.remove_device(life.board)
+            life.removed = True
+
+    # devices
+
+    @rule(numbers=st.lists(NUMBERS, min_size=1, max_size=4))
+    def devices_poll(self, numbers: list[int]) -> None:
+        for number in numbers:
+            life = self._living(number)
+            if life is not None:
+                self._told(life, self.bench.poll(life.board))
+
+    def _told(self, life: Life, answer: Answer) -> None:
+        """What an instruction promises: an open attempt of this very device, and the files for it."""
+        if answer.decision.do is Do.NOTHING or answer.decision.event is not None:
+            return
+        assert answer.attempt_id is not None
+        assert answer.attempt_id > 1000
+        assert answer.artifacts
+        assert answer.row is not None
+        [row] = self._rows(answer.row.id)
+        assert (row.device_id, row.attempt_id) == (life.board.id, answer.attempt_id)
+        assert row.state in THE_SIX
+        assert (answer.decision.do is Do.CANCEL) == row.cancel_requested
+        if answer.attempt_id not in life.told:
+            life.told.append(answer.attempt_id)
+            if answer.row.on_conflict == "supersede":
+                assert answer.row.rollout_id >= life.newest, "an older superseding rollout was offered after a newer"
+                life.newest = answer.row.rollout_id
+
+    @precondition(lambda self: any(life.told for life in self.lives.values()))
+    @rule(number=NUMBERS, words=st.lists(st.sampled_from(WORDS), min_size=1, max_size=4), reason=REASONS)
+    def a_device_speaks(self, number: int, words: list[ReportEvent], reason: str | None) -> None:
+        """Of the latest attempt it knows; the words leave now and arrive whenever the network pleases."""
+        speakers = [life for life in self.lives.values() if life.told]
+        life = speakers[number % len(speakers)]
+        for word in words:
+            attempt = life.told[-1]
+            life.sent[attempt] += 1
+            why = reason if word == "failed" else None
+            self.mail.append(Word(life.board.id, attempt, life.sent[attempt], word, why))
+
+    @precondition(lambda self: self.mail)
+    @rule(numbers=st.lists(NUMBERS, min_size=1, max_size=6), polls=st.lists(NUMBERS, max_size=2), boots=st.booleans())
+    def the_network_delivers(self, numbers: list[int], polls: list[int], boots: bool) -> None:
+        """One batch at the door: words in any order, boots and polls of other devices among them."""
+        words = [self.mail.pop(number % len(self.mail)) for number in numbers[: len(self.mail)]]
+        late = [word for word in words if not self._is_current(word)]
+        jobs: list[Job] = [self._job(word) for word in words]
+        askers = [life for number in polls if (life := self._living(number)) is not None]
+        jobs += [Advance(life.board.digest) for life in askers]
+        if boots and askers:
+            jobs.insert(0, SetAttributes(askers[0].board.digest, {"version": NEW[0]}))
+        results = self.bench.work(*jobs)[boots and bool(askers) :]
+        for word, result in zip(words, results, strict=False):
+            if self.lives[word.device].removed:
+                assert result is None
+                continue
+            assert isinstance(result, Sequence)
+            [word.verdict] = result
+            self.delivered.append(word)
+            assert word not in late or word.verdict is Verdict.LATE
+        for life, answer in zip(askers, results[len(words) :], strict=True):
+            assert isinstance(answer, Answer)
+
+    def _is_current(self, word: Word) -> bool:
+        return bool(self.bench.rows(select(tables.deliveries).where(tables.deliveries.c.attempt_id == word.attempt)))
+
+    def _job(self, word: Word) -> Reports:
+        one = Report(word.attempt, word.seq, event_of(word.event, word.reason))
+        return Reports(self.lives[word.device].board.digest, [one])
+
+    @precondition(lambda self: self.delivered)
+    @rule(number=NUMBERS)
+    def the_network_repeats(self, number: int) -> None:
+        word = self.delivered[number % len(self.delivered)]
+        before = self._everything()
+        [verdicts] = self.bench.work(self._job(word))
+        assert verdicts == (None if self.lives[word.device].removed else [word.verdict])
+        assert self._everything() == before
+
+    @precondition(lambda self: self.delivered and len(self.lives) > 1)
+    @rule(number=NUMBERS, seq=st.integers(1, 6))
+    def a_stranger_speaks_of_it(self, number: int, seq: int) -> None:
+        word = self.delivered[number % len(self.delivered)]
+        stranger = self._living(number)
+        if stranger is not None and stranger.board.id != word.device:
+            before = self._everything()
+            assert self.bench.report(stranger.board, word.attempt, seq, word.event) is Verdict.REFUSED
+            assert self._everything() == before
+
+    @rule(number=NUMBERS, version=st.sampled_from([OLD, *NEW[:2], *NEW[:2], THIRD]), fw_type=st.sampled_from("TTTX"))
+    def a_device_boots(self, number: int, version: str, fw_type: str) -> None:
+        life = self._living(number)
+        if life is not None:
+            self.bench.tell(life.board, version=version, fwType=fw_type)
+
+    @rule(number=NUMBERS, state=st.sampled_from([State.DOWNLOADING, State.DOWNLOADED]))
+    def the_server_sees_bytes_go(self, number: int, state: State) -> None:
+        life = self._living(number)
+        if life is not None and life.told:
+            self.bench.work(Served(life.board.id, life.told[number % len(life.told)], Reach(state)))
+
+    # time and the worker
+
+    @rule(seconds=st.sampled_from(JUMPS))
+    def time_passes(self, seconds: float) -> None:
+        self.bench.later(seconds=seconds)
+
+    @rule()
+    def the_worker_ticks(self) -> None:
+        self._tick()
+
+    def _tick(self) -> None:
+        self.worker.drain_outbox()
+        self.worker.expire()
+        self.worker.enlist_late()
+        stopped = [row.id for row in self._rollout_rows() if row.state == "stopped"]
+        for row in self._rows():
+            assert not (row.rollout_id in stopped and row.state == State.QUEUED), "queued in a stopped rollout"
+            assert row.deadline_at is None or row.deadline_at > self.bench.now
+
+    # what must hold
+
+    def _rows(self, delivery_id: int | None = None) -> list[Any]:
+        query = select(tables.deliveries).order_by(tables.deliveries.c.id)
+        if delivery_id is not None:
+            query = query.where(tables.deliveries.c.id == delivery_id)
+        return self.bench.rows(query)
+
+    def _rollout_rows(self) -> list[Any]:
+        return self.bench.rows(select(tables.rollouts))
+
+    def _everything(self) -> list[list[Any]]:
+        kept = (tables.deliveries, tables.rollouts, tables.history, tables.counters, tables.attempts, tables.outbox)
+        return [sorted(self.bench.rows(select(table)), key=repr) for table in kept]
+
+    @invariant()
+    def counters_equal_a_recount(self) -> None:
+        assert self.bench.drift() == {}
+
+    @invariant()
+    def at_most_one_delivery_of_a_device_is_active(self) -> None:
+        active = Counter(row.device_id for row in self._rows() if row.state in THE_SIX)
+        assert all(count == 1 for count in active.values())
+
+    @invariant()
+    def every_delivery_is_legal(self) -> None:
+        for row in self._rows():
+            state = State(row.state)
+            assert 1 <= row.tries <= row.attempts_limit
+            assert row.tries <= row.attempt
+            assert RANK.get(state, 0) <= row.reached <= len(THE_SIX)
+            assert (row.deadline_at is not None) == (state in THE_SIX)
+            assert state in THE_SIX or not row.cancel_requested
+            assert state is State.QUEUED or row.not_before is None or state in THE_SIX
+            assert (row.attempt_id is not None) >= (state in THE_SIX)
+            assert state is not State.QUEUED or row.attempt_id is None
+            assert state is not State.SUCCEEDED or row.reason == ""
+            assert not (self.lives[row.device_id].removed and state not in ENDS)
+
+    @invariant()
+    def what_has_ended_stays_ended(self) -> None:
+        for row in self._rows():
+            if row.state in ENDS:
+                assert self.ended.setdefault(row.id, (row.state, row.reason)) == (row.state, row.reason)
+            else:
+                assert row.id not in self.ended
+
+    @invariant()
+    def the_history_tells_how_it_came_to_this(self) -> None:
+        offered = Counter(row.delivery_id for row in self.bench.rows(select(tables.attempts)))
+        moves: dict[int, list[Any]] = {}
+        for row in self.bench.rows(select(tables.history).order_by(tables.history.c.id)):
+            if row.verdict == Verdict.MOVED:
+                moves.setdefault(row.delivery_id, []).append(row)
+        for row in self._rows():
+            mine = moves.get(row.id, [])
+            assert row.state == (mine[-1].state if mine else State.QUEUED)
+            assert row.attempt == 1 + sum(move.state == State.QUEUED for move in mine)
+            assert offered[row.id] == sum(move.event == "offer" for move in mine)
+
+    @invariant()
+    def a_rollout_runs_only_while_something_is_open(self) -> None:
+        open_in = Counter(row.rollout_id for row in self._rows() if row.state not in ENDS)
+        for rollout in self._rollout_rows():
+            assert rollout.whole_product or rollout.state in OVER or open_in[rollout.id]
+            assert rollout.state != "finished" or not open_in[rollout.id]
+            assert rollout.deleted_at is None or not open_in[rollout.id]
+            assert (rollout.finished_at is not None) == (rollout.state in OVER)
+
+    # the end
+
+    def teardown(self) -> None:
+        try:
+            if sys.exc_info()[0] is None and self.product:
+                self._everybody_finishes()
+        finally:
+            self.close()
+
+    def _everybody_finishes(self) -> None:
+        """Nothing hangs: with good devices, a clock that goes on and a worker, every delivery comes to an end."""
+        for _ in range(4 * MOST_ROLLOUTS):
+            self.bench.later(days=1 - (self.bench.now % 86_400_000) / 86_400_000, seconds=7200)
+            for rollout in self._rollout_rows():
+                if rollout.state == "paused" and rollout.deleted_at is None:
+                    self.bench.resume(rollout.id)
+            self._tick()
+            for life in self.lives.values():
+                if not life.removed:
+                    self._goes_all_the_way(life)
+            if all(row.state in ENDS for row in self._rows()):
+                break
+        assert [row for row in self._rows() if row.state not in ENDS] == []
+        for rollout in self._rollout_rows():
+            assert rollout.state == "running" if rollout.whole_product and rollout.state not in OVER else OVER
+        self.counters_equal_a_recount()
+        self._tick()
+        assert self.bench.rows(select(tables.outbox)) == []
+
+    def _goes_all_the_way(self, life: Life) -> None:
+        answer = self.bench.poll(life.board)
+        self._told(life, answer)
+        if answer.decision.do is Do.NOTHING or answer.attempt_id is None or answer.row is None:
+            return
+        words: tuple[ReportEvent, ...] = ("activating", "succeeded")
+        for word in ("canceled",) if answer.decision.do is Do.CANCEL else words:
+            life.sent[answer.attempt_id] += 1
+            self.bench.report(life.board, answer.attempt_id, life.sent[answer.attempt_id], word)
+        if answer.row.artifact_version:
+            self.bench.tell(life.board, version=answer.row.artifact_version, fwType="T")
