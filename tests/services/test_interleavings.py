@@ -2,26 +2,37 @@
 
 import itertools
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 from tests.make import Bench, copy_of_postgresql, copy_of_sqlite, sqlalchemy_url
 from tests.services.interleaving import Interleaving
 
 from airfreight.store.database import Database
 
-COMMON = settings(
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
-)
+Opened = tuple[Bench, Callable[[], None]]
+
+
+def play(fresh: Callable[[], Opened], examples: int, steps: int) -> None:
+    class OnThisDatabase(Interleaving):
+        def __init__(self) -> None:
+            super().__init__(*fresh())
+
+    how = settings(
+        deadline=None,
+        max_examples=examples,
+        stateful_step_count=steps,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    run_state_machine_as_test(OnThisDatabase, settings=how)
 
 
 def test_on_sqlite(tmp_path: Path, sqlite_template: Path) -> None:
     numbers = itertools.count()
 
-    def machine() -> Interleaving:
+    def fresh() -> Opened:
         folder = tmp_path / str(next(numbers))
         database = Database(copy_of_sqlite(sqlite_template, folder))
 
@@ -29,13 +40,13 @@ def test_on_sqlite(tmp_path: Path, sqlite_template: Path) -> None:
             database.close()
             shutil.rmtree(folder)
 
-        return Interleaving(Bench(database, folder), close)
+        return Bench(database, folder), close
 
-    run_state_machine_as_test(machine, settings=settings(COMMON, max_examples=60, stateful_step_count=40))
+    play(fresh, examples=60, steps=40)
 
 
 def test_on_postgresql(tmp_path: Path, postgresql_server: str, postgresql_template: str) -> None:
-    def machine() -> Interleaving:
+    def fresh() -> Opened:
         copy = copy_of_postgresql(postgresql_server, postgresql_template)
         database = Database(sqlalchemy_url(copy.__enter__()))
 
@@ -43,6 +54,6 @@ def test_on_postgresql(tmp_path: Path, postgresql_server: str, postgresql_templa
             database.close()
             copy.__exit__(None, None, None)
 
-        return Interleaving(Bench(database, tmp_path), close)
+        return Bench(database, tmp_path), close
 
-    run_state_machine_as_test(machine, settings=settings(COMMON, max_examples=12, stateful_step_count=30))
+    play(fresh, examples=12, steps=30)

@@ -176,13 +176,7 @@ def report(ledger: Ledger, calls: Sequence[tuple[int, Sequence[Report]]]) -> lis
     owners = store.deliveries_of_attempts(ledger.connection, sorted({one.attempt_id for one in told}))
     answered = store.answered_reports(ledger.connection, sorted({store.report_key(o.attempt_id, o.seq) for o in told}))
     ledger.entries(sorted(set(owners.values())))
-    verdicts = []
-    for device_id, reports in calls:
-        mine = []
-        for one in reports:
-            mine.append(_report(ledger, device_id, one, owners, answered))
-        verdicts.append(mine)
-    return verdicts
+    return [[_report(ledger, device_id, one, owners, answered) for one in reports] for device_id, reports in calls]
 
 
 def _report(

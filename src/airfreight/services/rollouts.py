@@ -94,7 +94,7 @@ def create(
         "attempts_limit": policy.attempts_limit,
         "reset_period_ms": policy.reset_period_ms,
         "deadline_seconds": call.settings.deadline_seconds,
-        "finish_on": FinishOn.VERSION if first.version or first.build else FinishOn.REPORT,
+        "finish_on": FinishOn.VERSION if first.version else FinishOn.REPORT,
         "on_conflict": policy.on_conflict,
         "host": policy.host,
         "secure": policy.secure,

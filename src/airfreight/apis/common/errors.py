@@ -66,11 +66,12 @@ def on_refusal(request: Request, error: Refusal) -> Response[ErrorResponse]:  # 
     return answer(statuses[error.kind], error.message, error.code)
 
 
-def on_http(_request: Request, error: HTTPException) -> Response[ErrorResponse]:  # type: ignore[type-arg]
+def on_http(request: Request, error: HTTPException) -> Response[ErrorResponse]:  # type: ignore[type-arg]
     status = error.status_code
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return on_crash(_request, error)
-    message = _validation_words(error) if isinstance(error, ValidationException) else _WORDS.get(status, "")
+        return on_crash(request, error)
+    is_validation = isinstance(error, ValidationException)
+    message = _validation_words(error, _wire_names(request)) if is_validation else _WORDS.get(status, "")
     return answer(status, message or HTTPStatus(status).phrase + ".", _CODES.get(status, "invalid"), error.headers)
 
 
@@ -80,15 +81,24 @@ def on_crash(request: Request, error: Exception) -> Response[ErrorResponse]:  # 
     return answer(500, "The server made a mistake; it is in its log. Try again later.", "internal")
 
 
-def _validation_words(error: ValidationException) -> str:
+def _wire_names(request: Request) -> dict[str, str]:  # type: ignore[type-arg]
+    """Parameter name in the code -> its name on the wire."""
+    handler = request.scope.get("route_handler")
+    if handler is None:
+        return {}
+    fields = handler.parsed_fn_signature.parameters
+    return {name: getattr(field.kwarg_definition, "name", None) or name for name, field in fields.items()}
+
+
+def _validation_words(error: HTTPException, names: dict[str, str]) -> str:
     """Names the parameters and what would be right; the words carry types and limits, never the value sent."""
     parts = []
     for item in error.extra if isinstance(error.extra, list) else []:
         key, message = str(item.get("key", "")), str(item.get("message", ""))
         if key == "data":
             return "A JSON body is needed."
-        parts.append(f"{key}: {message}" if key else message)
-    return safe_words("; ".join(parts[:20]) or error.detail)
+        parts.append(f"{names.get(key, key)}: {message}" if key else message)
+    return safe_words("; ".join(parts[:20]) or error.detail.partition(" for path ")[0])
 
 
 _ENUM_VALUE = re.compile(r"(Invalid enum value) .*?(?= - at |$)", re.DOTALL)

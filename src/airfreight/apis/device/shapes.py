@@ -53,6 +53,7 @@ class ArtifactOut(Struct):
     id: int
     name: str
     version: str
+    build: str
     size: int
     sha256: str
     md5: str

@@ -52,6 +52,7 @@ def instruction_of(answer: Answer, base: str, poll_after: int) -> Instruction:
             id=artifact.id,
             name=artifact.filename,
             version=artifact.version,
+            build=artifact.build,
             size=artifact.size,
             sha256=artifact.sha256,
             md5=artifact.md5,
