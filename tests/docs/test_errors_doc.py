@@ -105,7 +105,8 @@ def test_the_page_has_every_word_of_the_token_endpoint_and_no_other() -> None:
 
 def test_every_row_says_what_it_means_and_what_to_do() -> None:
     for cells in rows("Codes"):
-        assert len(cells) == 4 and all(cell.strip() for cell in cells), cells
+        assert len(cells) == 4, cells
+        assert all(cell.strip() for cell in cells), cells
 
 
 def test_codes_stand_in_the_order_of_the_alphabet() -> None:
