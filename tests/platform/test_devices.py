@@ -63,7 +63,7 @@ def test_ten_thousand_devices_are_made_in_one_quick_transaction(world: World) ->
     assert len({item["token"] for item in made}) == 10_000
     assert set(made[0]) == {"id", "uid", "token", "name"}
     with world.desk.database.read() as connection:
-        digests = dict(connection.execute(select(devices.c.id, devices.c.token_hash)).tuples().all())
+        digests = {row.id: row.token_hash for row in connection.execute(select(devices.c.id, devices.c.token_hash))}
     assert all(bytes(digests[item["id"]] or b"") == world.desk.keyring.digest(item["token"]) for item in made)
 
 
@@ -200,7 +200,7 @@ def test_a_deleted_device_is_gone_its_token_ends_and_its_uid_is_free(world: Worl
 def states(world: World, rollout: int) -> dict[int, str]:
     with world.desk.database.read() as connection:
         query = select(deliveries.c.device_id, deliveries.c.state).where(deliveries.c.rollout_id == rollout)
-        return dict(connection.execute(query).tuples().all())
+        return {row.device_id: row.state for row in connection.execute(query)}
 
 
 def test_a_new_device_joins_the_running_rollout_of_its_whole_product_and_leaves_it_when_deleted(world: World) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -13,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from airfreight.apis.common.desk import clock
 from airfreight.app import keyring
+from airfreight.cli.errors import CliError, ExitCode
 from airfreight.services import bootstrap, overview
 from airfreight.services.bootstrap import FirstStart
 from airfreight.settings import SettingError, Settings, load, variable
@@ -155,12 +155,14 @@ def _look(settings: Settings) -> Iterator[tuple[str, bool, str]]:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """An expected failure becomes a sentence and exit code 2."""
+    """An expected failure becomes a sentence, what to do about it, and exit code 2."""
     try:
         yield
     except SettingError as error:
-        sys.exit(f"{error}")
+        raise CliError(str(error).rstrip("."), "docs/settings.md lists every setting.", ExitCode.USAGE) from None
     except SQLAlchemyError as error:
-        sys.exit(f"The database cannot be used: {str(error.__cause__ or error).splitlines()[0]}. Check --database-url.")
+        what = f"The database cannot be used: {str(error.__cause__ or error).splitlines()[0]}"
+        raise CliError(what, "Check --database-url.", ExitCode.USAGE) from None
     except OSError as error:
-        sys.exit(f"The data folder cannot be used: {error.strerror}.")
+        what = f"The data folder cannot be used: {error.strerror}"
+        raise CliError(what, "Name another one with --data.", ExitCode.USAGE) from None

@@ -262,7 +262,9 @@ def enqueue(
     queued = 0
     for some in [None] if device_ids is None else _chunks(device_ids, 10_000):
         query = source if some is None else source.where(devices.c.id.in_(some))
-        queued += connection.execute(insert(deliveries).from_select(names, query)).rowcount
+        # without the option, SQLAlchemy does not look at the count of an INSERT on every driver
+        statement = insert(deliveries).from_select(names, query).execution_options(preserve_rowcount=True)
+        queued += connection.execute(statement).rowcount
     return queued
 
 
