@@ -62,7 +62,8 @@ def machine(operator: Operator, tmp_path: Path) -> Iterator[Machine]:
     for process in made.processes:
         if process.poll() is None:
             process.kill()
-        process.communicate(timeout=PATIENCE)
+        _, said = process.communicate(timeout=PATIENCE)
+        sys.stderr.write(said)  # shown when the test fails
 
 
 def eventually(holds: Callable[[], object], every: float = 0.002) -> None:

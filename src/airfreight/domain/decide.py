@@ -55,7 +55,10 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The part of a rollout and its artifact that decides about one device."""
+    """The part of a rollout and its artifact that decides about one device.
+
+    `superseded`: a newer rollout has come for the device, and this one is of the kind that gives way.
+    """
 
     state: RolloutState
     artifact: Facts = NO_FACTS
@@ -65,6 +68,7 @@ class Plan:
     critical: bool = False
     window: DayPart = DayPart.ANY
     reset_period_ms: int = 86_400_000
+    superseded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +149,10 @@ class _Walk:
 
     def queued(self) -> Decision:
         """A device that waits for its offer."""
+        if self.plan.superseded:
+            words = "a newer rollout has come for this device"
+            return self._stop("newest rollout", words, event=Skip(Reason.SUPERSEDED))
+        self._pass("newest rollout", "no newer rollout takes this one's place")
         if self.plan.state is not RolloutState.RUNNING:
             return self._stop("rollout running", f"the rollout is {self.plan.state}")
         self._pass("rollout running", "the rollout is running")

@@ -78,6 +78,7 @@ def snapshot(row: Row) -> Snapshot:
         critical=bool(row.critical),
         window=DayPart(row.day_part),
         reset_period_ms=row.reset_period_ms,
+        superseded=row.on_conflict == "supersede" and (row.newest_rollout_id or 0) > row.rollout_id,
     )
     not_before = None if row.not_before is None else Millis(row.not_before)
     tries_since = None if row.tries_since is None else Millis(row.tries_since)

@@ -7,7 +7,6 @@ The first half of services.deliveries; nothing else writes deliveries.
 from collections import Counter as Tally
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Connection
 
@@ -80,7 +79,7 @@ class Ledger:
         self.connection, self.settings, self.now = connection, settings, now
         self._entries: dict[int, Entry] = {}
         self._deltas: Tally[counters.Key] = Tally()
-        self._history: list[dict[str, Any]] = []
+        self._history: list[store.Event] = []
         self._ended: set[int] = set()
 
     def entry(self, row: Row) -> Entry:
@@ -159,7 +158,7 @@ class Ledger:
     def flush(self) -> None:
         """Write everything. Raises LostRace when a row changed since it was read: roll back and start over."""
         dirty = sorted((e for e in self._entries.values() if e.dirty), key=lambda e: e.row.id or 0)
-        if store.move(self.connection, [self._values(entry) for entry in dirty]) != len(dirty):
+        if store.move(self.connection, [self._moved_row(entry) for entry in dirty]) != len(dirty):
             raise LostRace
         store.add_history(self.connection, self._history)
         counters.fold(self.connection, self._deltas, self.now)
@@ -193,42 +192,42 @@ class Ledger:
         entry.events += 1
         entry.dirty = True
         self._history.append(
-            {
-                "delivery_id": entry.row.id,
-                "attempt_id": attempt_id,
-                "seq": note.seq,
-                "at": self.now,
-                "actor": note.actor,
-                "event": told,
-                "verdict": verdict,
-                "state": entry.delivery.state,
-                "reason": getattr(event, "reason", "") or "",
-                "message": note.message[:500],
-                "progress": note.progress,
-                "report": store.report_key(attempt_id, note.seq) if attempt_id and note.seq else None,
-            }
+            store.Event(
+                delivery_id=entry.row.id or 0,
+                attempt_id=attempt_id,
+                seq=note.seq,
+                at=self.now,
+                actor=note.actor,
+                event=told,
+                verdict=verdict,
+                state=entry.delivery.state,
+                reason=getattr(event, "reason", ""),
+                message=note.message[:500],
+                progress=note.progress,
+                report=store.report_key(attempt_id, note.seq) if attempt_id and note.seq else None,
+            )
         )
 
-    def _values(self, entry: Entry) -> dict[str, Any]:
+    def _moved_row(self, entry: Entry) -> store.Moved:
         delivery = entry.delivery
-        return {
-            "the_id": entry.row.id,
-            "the_version": entry.row.version,
-            "state": delivery.state,
-            "attempt": delivery.attempt,
-            "tries": delivery.tries,
-            "attempt_id": entry.attempt_id,
-            "cancel_requested": delivery.cancel_requested,
-            "reached": delivery.reached,
-            "reason": delivery.reason or "",
-            "from_version": entry.from_version,
-            "from_build": entry.from_build,
-            "events": entry.events,
-            "not_before": entry.not_before,
-            "tries_since": entry.tries_since,
-            "deadline_at": entry.deadline_at,
-            "updated_at": self.now,
-        }
+        return store.Moved(
+            id=entry.row.id or 0,
+            version=entry.row.version,
+            state=delivery.state,
+            attempt=delivery.attempt,
+            tries=delivery.tries,
+            attempt_id=entry.attempt_id,
+            cancel_requested=delivery.cancel_requested,
+            reached=delivery.reached,
+            reason=delivery.reason or "",
+            from_version=entry.from_version,
+            from_build=entry.from_build,
+            events=entry.events,
+            not_before=entry.not_before,
+            tries_since=entry.tries_since,
+            deadline_at=entry.deadline_at,
+            updated_at=self.now,
+        )
 
 
 def _counter(rollout_id: int, delivery: Delivery) -> counters.Key:

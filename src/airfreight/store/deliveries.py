@@ -7,9 +7,9 @@ artifact and its device.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, bindparam, insert, literal, literal_column, select, update
+from sqlalchemy import Connection, Select, bindparam, func, insert, literal, literal_column, select, update
 
-from airfreight.store.hot import HotSelect, keys
+from airfreight.store.hot import HotSelect, HotWrite, keys
 from airfreight.store.tables import (
     attempts,
     deliveries,
@@ -72,7 +72,10 @@ class Row(NamedTuple):
     artifact_build: str
     artifact_fw_type: str
     artifact_library_version: str
+    newest_rollout_id: int | None
 
+
+_other, _newer = deliveries.alias("other"), rollouts.alias("newer")
 
 _columns = (
     devices.c.id,
@@ -121,6 +124,11 @@ _columns = (
     rollout_artifacts.c.build,
     rollout_artifacts.c.fw_type,
     rollout_artifacts.c.library_version,
+    select(func.max(_other.c.rollout_id))
+    .join(_newer, _newer.c.id == _other.c.rollout_id)
+    .where(_other.c.device_id == devices.c.id, _newer.c.on_conflict == literal_column("'supersede'"))
+    .correlate(devices)
+    .scalar_subquery(),
 )
 
 _first = (rollout_artifacts.c.rollout_id == rollouts.c.id) & (rollout_artifacts.c.position == literal_column("0"))
@@ -275,42 +283,62 @@ def new_attempts(connection: Connection, delivery_ids: Sequence[int], now: int) 
     return {row.delivery_id: row.id for row in made}
 
 
-_move = (
+class Moved(NamedTuple):
+    """A delivery as it is to be written; `id` and `version` as they were read."""
+
+    id: int
+    version: int
+    state: str
+    attempt: int
+    tries: int
+    attempt_id: int | None
+    cancel_requested: bool
+    reached: int
+    reason: str
+    from_version: str
+    from_build: str
+    events: int
+    not_before: int | None
+    tries_since: int | None
+    deadline_at: int | None
+    updated_at: int
+
+
+class Event(NamedTuple):
+    """A row of the history."""
+
+    delivery_id: int
+    attempt_id: int | None
+    seq: int | None
+    at: int
+    actor: str
+    event: str
+    verdict: str
+    state: str
+    reason: str
+    message: str
+    progress: int | None
+    report: int | None
+
+
+_move = HotWrite(
     update(deliveries)
     .where(deliveries.c.id == bindparam("the_id"), deliveries.c.version == bindparam("the_version"))
     .values(
-        version=deliveries.c.version + 1,
-        **{
-            name: bindparam(name)
-            for name in (
-                "state",
-                "attempt",
-                "tries",
-                "attempt_id",
-                "cancel_requested",
-                "reached",
-                "reason",
-                "from_version",
-                "from_build",
-                "events",
-                "not_before",
-                "tries_since",
-                "deadline_at",
-                "updated_at",
-            )
-        },
-    )
+        version=deliveries.c.version + literal_column("1"), **{name: bindparam(name) for name in Moved._fields[2:]}
+    ),
+    ("the_id", "the_version", *Moved._fields[2:]),
 )
+_add_history = HotWrite(insert(history), Event._fields)
 
 
-def move(connection: Connection, rows: list[dict[str, Any]]) -> int:
+def move(connection: Connection, rows: Sequence[Moved]) -> int:
     """Compare-and-set: write each row where id and version still match; how many did."""
-    return connection.execute(_move, rows).rowcount if rows else 0
+    return _move(connection, rows)
 
 
-def add_history(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        connection.execute(insert(history), rows)
+def add_history(connection: Connection, rows: Sequence[Event]) -> None:
+    _add_history(connection, rows)
 
 
 def listed(

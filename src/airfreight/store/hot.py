@@ -4,10 +4,11 @@ SQLAlchemy owns the SQL (one statement for both databases); its per-execution co
 are padded to the next power of two, so that a handful of compiled texts serve every batch size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam
+from sqlalchemy import Connection, Insert, Select, Update, bindparam
 from sqlalchemy.engine import Dialect
 
 _LARGEST = 512
@@ -54,3 +55,40 @@ class HotSelect:
             found = str(compiled), tuple(getattr(compiled, "positiontup", None) or ())
             self._texts[dialect.name, size] = found
         return found
+
+
+class HotWrite:
+    """An INSERT or UPDATE for many rows at once: `names` are its parameters, and the order of each row's values."""
+
+    def __init__(self, statement: Insert | Update, names: Sequence[str]) -> None:
+        self._statement = statement
+        self._names = tuple(names)
+        self._texts: dict[str, tuple[str, Callable[[Sequence[Any]], Any]]] = {}
+
+    def __call__(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> int:
+        """Write all rows, each the values of `names` in order; how many rows of the table it touched."""
+        if not rows:
+            return 0
+        text, arranged = self._text(connection.dialect)
+        cursor = connection.connection.cursor()
+        try:
+            cursor.executemany(text, [arranged(row) for row in rows])
+            return int(cursor.rowcount)
+        finally:
+            cursor.close()
+
+    def _text(self, dialect: Dialect) -> tuple[str, Callable[[Sequence[Any]], Any]]:
+        """The compiled text, and what brings a row into the shape that the driver wants."""
+        found = self._texts.get(dialect.name)
+        if found is None:
+            compiled: Any = self._statement.compile(dialect=dialect, column_keys=list(self._names))
+            order = getattr(compiled, "positiontup", None)
+            if order is None:
+                arranged: Callable[[Sequence[Any]], Any] = self._by_name
+            else:
+                arranged = itemgetter(*(self._names.index(name) for name in order))
+            found = self._texts[dialect.name] = str(compiled), arranged
+        return found
+
+    def _by_name(self, row: Sequence[Any]) -> dict[str, Any]:
+        return dict(zip(self._names, row, strict=True))

@@ -267,6 +267,7 @@ deliveries = Table(
     _at("deadline_at", nullable=True),
     _at("updated_at"),
     UniqueConstraint("rollout_id", "device_id"),
+    Index("ix_deliveries_device", "device_id", "rollout_id"),
     Index(
         "uq_deliveries_active",
         "device_id",

@@ -277,6 +277,7 @@ def upgrade() -> None:
             sqlite_where=sa.text("deadline_at IS NOT NULL"),
             postgresql_where=sa.text("deadline_at IS NOT NULL"),
         )
+        batch_op.create_index("ix_deliveries_device", ["device_id", "rollout_id"], unique=False)
         batch_op.create_index(
             "ix_deliveries_open",
             ["device_id"],
@@ -443,6 +444,7 @@ def downgrade() -> None:
                 "state IN ('queued', 'offered', 'downloading', 'downloaded', 'installing', 'installed', 'activating')"
             ),
         )
+        batch_op.drop_index("ix_deliveries_device")
         batch_op.drop_index(
             "ix_deliveries_deadline",
             sqlite_where=sa.text("deadline_at IS NOT NULL"),
