@@ -273,6 +273,7 @@ FAULTS = (
         "an operator has asked to cancel",
         lambda s: replace(s, delivery=s.delivery and replace(s.delivery, cancel_requested=s.delivery.state in THE_SIX)),
     ),
+    Fault("a newer rollout has come for the device", lambda s: _plan(s, lambda p: replace(p, superseded=True))),
     Fault("the rollout is paused", lambda s: _plan(s, lambda p: replace(p, state=RolloutState.PAUSED))),
     Fault("the pause after a failed try is not over", lambda s: replace(s, not_before=Millis(NOON + 1))),
     Fault(

@@ -37,7 +37,7 @@ EXIT_NO_ANSWER = 3
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command. Exits 0 when all is well, 1 when an update failed, 2 for wrong use, 3 without an answer."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     level = logging.DEBUG if options.verbose else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -51,6 +51,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(_complain(str(error), EXIT_NO_ANSWER))
     except KeyboardInterrupt:
         sys.exit(0)
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """`--token -abc` as `--token=-abc`: random text may begin with a dash, which argparse takes for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] in ("--token", "--enroll-key"):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _parser() -> argparse.ArgumentParser:

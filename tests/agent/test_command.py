@@ -112,8 +112,9 @@ def test_without_a_token_or_a_key_it_says_what_to_give(machine: Machine) -> None
     assert "--enroll-key" in said
 
 
-def test_a_wrong_token_is_no_answer(machine: Machine) -> None:
-    code, said = machine.run("--token", "nobody-has-this", "--once")
+@pytest.mark.parametrize("token", ["nobody-has-this", "-begins-with-a-dash"])
+def test_a_wrong_token_is_no_answer(machine: Machine, token: str) -> None:
+    code, said = machine.run("--token", token, "--once")
     assert code == 3
     assert "401" in said
 

@@ -163,9 +163,7 @@ class Interleaving(RuleBasedStateMachine):
         if answer.attempt_id not in life.told:
             life.told.append(answer.attempt_id)
             if answer.row.on_conflict == "supersede":
-                pass  # TEMP
-                0 and 1
-                assert True or answer.row.rollout_id >= life.newest, "an older superseding rollout was offered after a newer"
+                assert answer.row.rollout_id >= life.newest, "an older superseding rollout was offered after a newer"
                 life.newest = answer.row.rollout_id
 
     @precondition(lambda self: any(life.told for life in self.lives.values()))

@@ -59,6 +59,7 @@ class FolderBlobs:
     def temporary(self) -> tuple[int, Path]:
         """A new file to receive into, on the same file system as the blobs."""
         descriptor, name = tempfile.mkstemp(dir=self._incoming)
+        os.fchmod(descriptor, 0o640)  # a web server in our group may send it (X-Accel-Redirect)
         return descriptor, Path(name)
 
     def adopt(self, temporary: Path, sha256: str) -> Path:

@@ -137,15 +137,15 @@ def _check_uids(call: Call, wanted: Sequence[Wanted]) -> None:
         if one.uid is None:
             continue
         if not _UID.fullmatch(one.uid):
-            raise invalid(f"A uid is 1 to 64 of A-Z a-z 0-9 . _ : - {_where(wanted, position)}", "bad_uid")
+            raise invalid(f"A uid is 1 to 64 of A-Z a-z 0-9 . _ : -{_where(wanted, position)}", "bad_uid")
         if one.uid in seen:
-            raise invalid(f"A uid is given twice. {_where(wanted, position)}", "bad_uid")
+            raise invalid(f"A uid is given twice.{_where(wanted, position)}", "bad_uid")
         seen.add(one.uid)
     taken = devices.taken(call.connection, call.organization_id, sorted(seen))
     for position, one in enumerate(wanted):
         if one.uid in taken:
-            raise conflict(f"A device with this uid exists already. {_where(wanted, position)}", "uid_taken")
+            raise conflict(f"A device with this uid exists already.{_where(wanted, position)}", "uid_taken")
 
 
 def _where(wanted: Sequence[Wanted], position: int) -> str:
-    return f"(devices[{position}])" if len(wanted) > 1 else ""
+    return f" (devices[{position}])" if len(wanted) > 1 else ""

@@ -6,9 +6,11 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from airfreight.apis.common.fields import LINE
+
 
 def _text(words: str, most: int) -> Meta:
-    return Meta(max_length=most, description=words)
+    return Meta(max_length=most, description=words, pattern=LINE)
 
 
 class FirmwareType(StrEnum):

@@ -9,6 +9,7 @@ from litestar.params import JSONBody
 
 from airfreight.apis.common.body import In, Out
 from airfreight.apis.common.desk import Desk
+from airfreight.apis.common.fields import Line, Name, ZoneName
 from airfreight.apis.common.paging import After, Limit, Page, RowId, page
 from airfreight.services import products
 
@@ -16,9 +17,9 @@ TAGS = ["Products"]
 
 
 class ProductIn(In):
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
-    description: Annotated[str, msgspec.Meta(max_length=1000)] = ""
-    time_zone: Annotated[str, msgspec.Meta(max_length=64, description="IANA name; used for devices without one.")] = ""
+    name: Name
+    description: Annotated[Line, msgspec.Meta(max_length=1000)] = ""
+    time_zone: ZoneName = ""
 
 
 class Product(Out):

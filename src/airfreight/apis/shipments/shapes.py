@@ -5,6 +5,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from airfreight.apis.common.fields import LINE
 from airfreight.apis.common.firmware_info import FirmwareInfo
 
 
@@ -14,7 +15,7 @@ def _int(bits: int, words: str | None = None, least: int = 0, most: int | None =
 
 
 def _text(words: str, least: int = 0, most: int = 255) -> Meta:
-    return Meta(min_length=least, max_length=most, description=words)
+    return Meta(min_length=least, max_length=most, description=words, pattern=LINE)
 
 
 def _words(words: str) -> Meta:
