@@ -5,6 +5,7 @@ import gc
 import os
 import secrets
 import threading
+from collections.abc import Awaitable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -60,12 +61,12 @@ class App:
         plane = "device" if is_device else "operator"
         started = False
 
-        async def counted(message: Message) -> None:
+        def counted(message: Message) -> Awaitable[None]:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
                 self._answered[plane, message["status"]] += 1
-            await send(message)
+            return send(message)
 
         try:
             if is_device:

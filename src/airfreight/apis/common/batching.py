@@ -27,7 +27,8 @@ class Batcher(Generic[In, Out]):
 
     def __init__(self, name: str, work: Callable[[Sequence[In]], Sequence[Out | Exception]]) -> None:
         self._work = work
-        self._queue: queue.SimpleQueue[tuple[In, asyncio.Future[Out]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[tuple[In, asyncio.Future[Out]]] | None] = queue.SimpleQueue()
+        self._gathered: list[tuple[In, asyncio.Future[Out]]] = []
         self._loop = asyncio.get_running_loop()
         self._waiting = 0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -39,11 +40,20 @@ class Batcher(Generic[In, Out]):
             raise Refusal(Kind.LIMITED, "The server is busy. Try again in a moment.", "busy")
         self._waiting += 1
         future: asyncio.Future[Out] = self._loop.create_future()
-        self._queue.put((item, future))
+        if not self._gathered:
+            self._loop.call_soon(self._hand_over)
+        self._gathered.append((item, future))
         return future
+
+    def _hand_over(self) -> None:
+        """Once per turn of the loop: the thread is woken for all that came in it, not for the first of them."""
+        if self._gathered:
+            self._queue.put(self._gathered)
+            self._gathered = []
 
     async def close(self) -> None:
         """Work off what was submitted, then end the thread."""
+        self._hand_over()
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
 
@@ -58,10 +68,9 @@ class Batcher(Generic[In, Out]):
 
     def _next(self) -> list[tuple[In, "asyncio.Future[Out]"]] | None:
         """Everything that waits, at least one; None at the end."""
-        first = self._queue.get()
-        if first is None:
+        batch = self._queue.get()
+        if batch is None:
             return None
-        batch = [first]
         while len(batch) < _LARGEST:
             try:
                 more = self._queue.get_nowait()
@@ -70,7 +79,7 @@ class Batcher(Generic[In, Out]):
             if more is None:
                 self._queue.put(None)
                 break
-            batch.append(more)
+            batch += more
         return batch
 
     def _deliver(self, batch: list[tuple[In, "asyncio.Future[Out]"]], results: Sequence[Out | Exception]) -> None:
