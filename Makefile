@@ -14,11 +14,12 @@ PY = .venv/bin/python
 PIP = $(PY) -m pip --quiet --no-input
 RUN = .venv/.stamp-run
 DEV = .venv/.stamp-dev
-DATA = data
+DEMO_DATA = data
+DATA = data/own
 SAMPLE = micropython-esp32
 COMPILE = .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate
 
-# AIRFREIGHT_STRICT=1 turns a skipped test into a failed one. ARGS goes to the command, as in `make test ARGS=-x`.
+# AIRFREIGHT_STRICT=1 turns a skipped test into a failed one. ARGS goes to the command: make run ARGS="--devices 50".
 STRICT = $(if $(filter 1,$(AIRFREIGHT_STRICT)),-p tests.strict)
 PYTEST = $(PY) -m pytest --quiet $(STRICT)
 WORKERS = -n auto --maxprocesses 4 --dist loadfile
@@ -56,9 +57,9 @@ run: $(RUN) ## Run a server with simulated devices, and watch a real image land 
 	@$(PY) tools/fetch_samples.py --only $(SAMPLE) samples >/dev/null 2>&1 \
 		|| echo "The sample image could not be fetched; the demo makes one of its own." >&2
 	@set --; if [ -f samples/$(SAMPLE).bin ]; then set -- --image samples/$(SAMPLE).bin; fi; \
-		exec .venv/bin/airfreight demo --data $(DATA) "$$@" $(ARGS)
+		exec .venv/bin/airfreight demo --data $(DEMO_DATA) "$$@" $(ARGS)
 
-serve: $(RUN) ## Run a server on the folder `data` (http://127.0.0.1:8080)
+serve: $(RUN) ## Run an empty server of your own, its data in data/own (http://127.0.0.1:8080)
 	@exec .venv/bin/airfreight serve --data $(DATA) $(ARGS)
 
 test: $(DEV) ## Run the tests on SQLite and PostgreSQL, the fast ones first

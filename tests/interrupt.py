@@ -32,13 +32,14 @@ class Meanwhile(threading.Thread):
 
     def __init__(self, work: Callable[[], Any]) -> None:
         super().__init__(daemon=True)
-        self._work, self._result, self._error = work, None, None
+        self._work, self._result = work, None
+        self._error: Exception | None = None
         self.start()
 
     def run(self) -> None:
         try:
             self._result = self._work()
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - raised again by `outcome`
             self._error = error
 
     def outcome(self, seconds: float = 30) -> Any:

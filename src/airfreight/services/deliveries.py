@@ -25,7 +25,7 @@ from airfreight.services.rollout_state import finish_if_done
 from airfreight.settings import Settings
 from airfreight.store import counters, rollouts
 from airfreight.store import deliveries as store
-from airfreight.store.database import Database, is_contention
+from airfreight.store.database import Database, is_contention, is_duplicate
 from airfreight.store.deliveries import Row
 
 _TRIES = 5
@@ -233,7 +233,7 @@ def transact(database: Database, settings: Settings, now: Millis, work: Callable
                 ledger.flush()
                 return result
         except Exception as error:
-            lost = isinstance(error, LostRace) or is_contention(error)
+            lost = isinstance(error, LostRace) or is_contention(error) or is_duplicate(error)
             if not lost or attempt == _TRIES:
                 raise
     raise AssertionError
@@ -324,6 +324,18 @@ def expire_due(database: Database, settings: Settings, now: Millis) -> int:
         entries = ledger.entries(store.expired(ledger.connection, now, _CHUNK))
         for entry in entries:
             ledger.apply(entry, Expire(), Note("server"))
+        return len(entries)
+
+    return transact(database, settings, now, some)
+
+
+def close_removed(database: Database, settings: Settings, now: Millis) -> int:
+    """Close what is open of devices that were removed while a rollout of them was being made; how many."""
+
+    def some(ledger: Ledger) -> int:
+        entries = ledger.entries(store.open_of_removed(ledger.connection, _CHUNK))
+        for entry in entries:
+            ledger.apply(entry, Close(Reason.DEVICE_REMOVED), Note("server"))
         return len(entries)
 
     return transact(database, settings, now, some)

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 _PRAGMAS = (
@@ -60,11 +60,20 @@ class Database:
 
 def is_contention(error: Exception) -> bool:
     """Whether another transaction was in the way (deadlock, serialization, a busy file): trying again is right."""
-    if not isinstance(error, DBAPIError):
-        return False
-    state = getattr(error.orig, "sqlstate", None)
-    busy = isinstance(error, OperationalError) and "locked" in str(error.orig)
-    return state in {"40001", "40P01", "55P03"} or busy
+    original = _original(error)
+    busy = isinstance(original, sqlite3.OperationalError) and "locked" in str(original)
+    return getattr(original, "sqlstate", None) in {"40001", "40P01", "55P03"} or busy
+
+
+def is_duplicate(error: Exception) -> bool:
+    """Whether a unique index refused a row: somebody else was there first."""
+    original = _original(error)
+    return isinstance(original, sqlite3.IntegrityError) or getattr(original, "sqlstate", None) == "23505"
+
+
+def _original(error: Exception) -> BaseException | None:
+    """The driver's own error; hot statements raise it bare, SQLAlchemy wraps it."""
+    return error.orig if isinstance(error, DBAPIError) else error
 
 
 def _sqlite(url: str) -> Engine:

@@ -222,6 +222,12 @@ def open_ids(connection: Connection, rollout_id: int, after: int, limit: int) ->
     return list(connection.scalars(query.order_by(deliveries.c.id).limit(limit)))
 
 
+def open_of_removed(connection: Connection, limit: int) -> list[int]:
+    """Open deliveries of devices that are removed."""
+    query = select(deliveries.c.id).join(devices, devices.c.id == deliveries.c.device_id)
+    return list(connection.scalars(query.where(open_delivery, devices.c.deleted_at.is_not(None)).limit(limit)))
+
+
 def superseded_ids(connection: Connection, rollout_id: int, after: int, limit: int) -> list[int]:
     """Queued deliveries of older superseding rollouts whose devices this rollout is for, too."""
     newer = deliveries.alias("newer")

@@ -16,8 +16,9 @@ from airfreight.ports import Blobs
 from airfreight.services import access
 from airfreight.services.call import Call
 from airfreight.services.credentials import Keyring
+from airfreight.services.ledger import LostRace
 from airfreight.settings import Settings
-from airfreight.store.database import Database
+from airfreight.store.database import Database, is_contention, is_duplicate
 
 
 def clock() -> Millis:
@@ -46,7 +47,9 @@ class Desk:
         try:
             with self.database.write() as connection:
                 yield self._call(request, connection, organization_id)
-        except IntegrityError as error:
+        except Exception as error:
+            if not (isinstance(error, IntegrityError | LostRace) or is_contention(error) or is_duplicate(error)):
+                raise
             raise conflict("Somebody else changed the same thing just now. Look again, then retry.", "race") from error
 
     def _call(self, request: Request[Any, Any, Any], connection: Connection, organization_id: int | None) -> Call:

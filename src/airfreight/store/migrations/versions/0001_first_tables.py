@@ -283,10 +283,10 @@ def upgrade() -> None:
             ["device_id"],
             unique=False,
             sqlite_where=sa.text(
-                "state IN ('queued', 'offered', 'downloading', 'downloaded', 'installing', 'installed', 'activating')"
+                "(state = 'queued' OR state = 'offered' OR state = 'downloading' OR state = 'downloaded' OR state = 'installing' OR state = 'installed' OR state = 'activating')"
             ),
             postgresql_where=sa.text(
-                "state IN ('queued', 'offered', 'downloading', 'downloaded', 'installing', 'installed', 'activating')"
+                "(state = 'queued' OR state = 'offered' OR state = 'downloading' OR state = 'downloaded' OR state = 'installing' OR state = 'installed' OR state = 'activating')"
             ),
         )
         batch_op.create_index(
@@ -294,10 +294,10 @@ def upgrade() -> None:
             ["device_id"],
             unique=True,
             sqlite_where=sa.text(
-                "state IN ('offered', 'downloading', 'downloaded', 'installing', 'installed', 'activating')"
+                "(state = 'offered' OR state = 'downloading' OR state = 'downloaded' OR state = 'installing' OR state = 'installed' OR state = 'activating')"
             ),
             postgresql_where=sa.text(
-                "state IN ('offered', 'downloading', 'downloaded', 'installing', 'installed', 'activating')"
+                "(state = 'offered' OR state = 'downloading' OR state = 'downloaded' OR state = 'installing' OR state = 'installed' OR state = 'activating')"
             ),
         )
 
@@ -429,19 +429,19 @@ def downgrade() -> None:
         batch_op.drop_index(
             "uq_deliveries_active",
             sqlite_where=sa.text(
-                "state IN ('offered', 'downloading', 'downloaded', 'installing', 'installed', 'activating')"
+                "(state = 'offered' OR state = 'downloading' OR state = 'downloaded' OR state = 'installing' OR state = 'installed' OR state = 'activating')"
             ),
             postgresql_where=sa.text(
-                "state IN ('offered', 'downloading', 'downloaded', 'installing', 'installed', 'activating')"
+                "(state = 'offered' OR state = 'downloading' OR state = 'downloaded' OR state = 'installing' OR state = 'installed' OR state = 'activating')"
             ),
         )
         batch_op.drop_index(
             "ix_deliveries_open",
             sqlite_where=sa.text(
-                "state IN ('queued', 'offered', 'downloading', 'downloaded', 'installing', 'installed', 'activating')"
+                "(state = 'queued' OR state = 'offered' OR state = 'downloading' OR state = 'downloaded' OR state = 'installing' OR state = 'installed' OR state = 'activating')"
             ),
             postgresql_where=sa.text(
-                "state IN ('queued', 'offered', 'downloading', 'downloaded', 'installing', 'installed', 'activating')"
+                "(state = 'queued' OR state = 'offered' OR state = 'downloading' OR state = 'downloaded' OR state = 'installing' OR state = 'installed' OR state = 'activating')"
             ),
         )
         batch_op.drop_index("ix_deliveries_device")
