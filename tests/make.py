@@ -223,7 +223,7 @@ class Bench:
         assert isinstance(verdicts, Sequence)
         return verdicts[0]
 
-    def tell(self, board: Board, **attributes: object) -> Mapping[str, object]:
+    def tell(self, board: Board, /, **attributes: object) -> Mapping[str, object]:
         """The device reports its attributes, as at every boot."""
         [shown] = self.work(SetAttributes(board.digest, attributes))
         assert isinstance(shown, Mapping)

@@ -43,7 +43,8 @@ class _Connection:
             await self.writer.drain()
             head = await self.reader.readuntil(b"\r\n\r\n")
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
-            if self.is_used and not getattr(error, "partial", b""):
+            has_begun = isinstance(error, asyncio.LimitOverrunError) or bool(getattr(error, "partial", b""))
+            if self.is_used and not has_begun:
                 raise _StaleError from error
             raise UnavailableError(f"no answer: {type(error).__name__}") from error
         self.is_used = True

@@ -38,9 +38,6 @@ class FailingState(StateFile):
         self._world.point("before save")
         super().save(memory)
         self._world.point("after save")
-        if memory.activation_boot and self._world.is_rebooting:
-            self._world.is_rebooting = False
-            raise PowerCut
 
 
 class World:
@@ -85,6 +82,12 @@ class World:
             return Outcome(ok=True)
         raise PowerCut
 
+    def boot_id(self) -> str:
+        if self.is_rebooting:  # the reboot that an activation asked for has come
+            self.is_rebooting = False
+            raise PowerCut
+        return f"boot-{self._boot}"
+
     def run(self) -> Event | None:
         """Start the agent again after each power loss until its attempt is over."""
         while True:
@@ -103,7 +106,7 @@ class World:
             token=TOKEN,
             version=None,
             read_version=self._running.read_text,
-            boot_id=lambda: f"boot-{self._boot}",
+            boot_id=self.boot_id,
         ) as device:
             device._state = FailingState(state / "state.json", self)
             for _ in range(MAX_STEPS):

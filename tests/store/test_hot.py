@@ -82,7 +82,6 @@ def test_a_poll_looks_things_up_in_the_indexes_made_for_it(bench: Bench, boards:
             connection.execute(text("SET enable_seqscan = off"))
         found = plan(connection, getattr(deliveries, name), [board.digest for board in boards[:2]])
     token_index = "sqlite_autoindex_devices_1" if bench.database.is_sqlite else "uq_devices_token_hash"
-    print(found)
     assert token_index in found
     assert "ix_deliveries_open" in found
     assert "SCAN" not in found

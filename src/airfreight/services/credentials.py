@@ -32,16 +32,23 @@ def same(a: bytes, b: bytes) -> bool:
 
 def new_token() -> str:
     """An operator's token: 40 characters of [A-Za-z0-9_-], 240 random bits."""
-    return secrets.token_urlsafe(30)
+    return _random(30)
 
 
 def new_device_token() -> str:
     """A device's token: 32 characters (small clients have small buffers), 192 random bits."""
-    return secrets.token_urlsafe(24)
+    return _random(24)
 
 
 def new_client_id() -> str:
-    return "oa2-client-id_" + secrets.token_urlsafe(24)
+    return "oa2-client-id_" + _random(24)
+
+
+def _random(size: int) -> str:
+    """Random text that no command line takes for an option."""
+    while (text := secrets.token_urlsafe(size)).startswith("-"):
+        pass
+    return text
 
 
 def hash_password(password: str) -> str:
