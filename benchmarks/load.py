@@ -20,7 +20,7 @@ class Load:
 
 
 def wrk(base: str, script: str, *arguments: str, seconds: float, connections: int = 64) -> Load:
-    """Keep `connections` busy for so long. Raises Missing, and CheckError at any status above 399 or broken connection."""
+    """Keep `connections` busy for so long. Raises Missing; CheckError at a status above 399 or a broken connection."""
     command = [tool("wrk", "wrk"), "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "20s", "--latency"]
     done = subprocess.run(
         [*command, "-s", str(HERE / script), base, "--", *arguments], capture_output=True, text=True, check=False

@@ -6,7 +6,6 @@ from pathlib import Path
 from statistics import median
 
 import httpx
-
 from benchmarks.bench import Bench, Missing, Row, check
 from benchmarks.load import Load, wrk
 from benchmarks.peers import goosebit, nginx
@@ -35,7 +34,7 @@ def measure(bench: Bench) -> list[Row]:
             except Missing as missing:
                 notes.append(str(missing))
         rounds: dict[str, list[Load]] = {name: [] for name in targets}
-        for name, (base, requests) in targets.items():  # a warm-up for each
+        for base, requests in targets.values():  # a warm-up for each
             wrk(base, "requests.lua", str(requests), seconds=1)
         for _ in range(bench.rounds):
             for name, (base, requests) in targets.items():

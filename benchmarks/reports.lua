@@ -26,4 +26,5 @@ function request()
     "\r\nContent-Type: application/json\r\nContent-Length: " .. #body .. "\r\n\r\n" .. body
 end
 
+-- wrk itself takes the first request of a run to look at it and does not send it
 function done() print("issued " .. threads[1]:get("issued")) end

@@ -9,7 +9,6 @@ from pathlib import Path
 from statistics import median
 
 import httpx
-
 from benchmarks.bench import CORES, Bench, Row, check
 from benchmarks.load import Load, wrk
 from benchmarks.server import Server, airfreight
@@ -36,7 +35,7 @@ def measure(bench: Bench) -> list[Row]:
             issued = int(found[1]) if found else 0
             ours.append(load)
             limits.append(_limit(bench, bench.seconds))
-        _look(server, rollout_id, tokens[0], attempts[0], issued)
+        _look(server, rollout_id, tokens[-1], attempts[-1], issued)
         bench.end(server.process, signal.SIGKILL)
         taken = _durable(server.data)
         answered = sum(one.requests for one in ours)
@@ -85,10 +84,12 @@ file, devices, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 db = sqlite3.connect(file, isolation_level=None)
 for pragma in ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=4000"):
     db.execute("PRAGMA " + pragma)
-db.execute("CREATE TABLE IF NOT EXISTS deliveries (id INTEGER PRIMARY KEY, state TEXT, version INTEGER, updated_at INTEGER)")
 db.execute(
-    "CREATE TABLE IF NOT EXISTS history (id INTEGER PRIMARY KEY, delivery_id INTEGER, report INTEGER UNIQUE, at INTEGER,"
-    " event TEXT, verdict TEXT, progress INTEGER)"
+    "CREATE TABLE IF NOT EXISTS deliveries (id INTEGER PRIMARY KEY, state TEXT, version INTEGER, updated_at INTEGER)"
+)
+db.execute(
+    "CREATE TABLE IF NOT EXISTS history (id INTEGER PRIMARY KEY, delivery_id INTEGER, report INTEGER UNIQUE,"
+    " at INTEGER, event TEXT, verdict TEXT, progress INTEGER)"
 )
 db.execute("CREATE INDEX IF NOT EXISTS by_delivery ON history (delivery_id, id)")
 db.executemany("INSERT OR IGNORE INTO deliveries VALUES (?, 'offered', 1, 0)", ((i,) for i in range(devices)))
@@ -103,7 +104,8 @@ while time.monotonic() < start + seconds:
         [(now, device) for device, _ in some],
     )
     db.executemany(
-        "INSERT INTO history (delivery_id, report, at, event, verdict, progress) VALUES (?, ?, ?, 'installing', 'noted', 5)",
+        "INSERT INTO history (delivery_id, report, at, event, verdict, progress)"
+        " VALUES (?, ?, ?, 'installing', 'noted', 5)",
         [(device, report, now) for device, report in some],
     )
     db.execute("COMMIT")

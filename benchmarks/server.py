@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-
 from benchmarks.bench import Bench, check, free_port, wait_for
 
 _PROGRAM = str(Path(sys.executable).parent / "airfreight")

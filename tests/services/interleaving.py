@@ -18,7 +18,7 @@ from airfreight.apis.device.shapes import ReportEvent
 from airfreight.apis.device.translate import event_of
 from airfreight.domain.conditions import Condition
 from airfreight.domain.decide import Do
-from airfreight.domain.delivery import ENDS, RANK, THE_SIX, Reach, State, Verdict
+from airfreight.domain.delivery import ENDS, RANK, THE_SIX, State, Verdict
 from airfreight.domain.errors import Kind, Refusal
 from airfreight.domain.rollout import OVER
 from airfreight.domain.windows import DayPart
@@ -236,7 +236,7 @@ class Interleaving(RuleBasedStateMachine):
     def the_server_sees_bytes_go(self, number: int, state: State) -> None:
         life = self._living(number)
         if life is not None and life.told:
-            self.bench.work(Served(life.board.id, life.told[number % len(life.told)], Reach(state)))
+            self.bench.work(Served(life.board.id, life.told[number % len(life.told)], state))
 
     # time and the worker
 

@@ -219,11 +219,11 @@ def test_the_history_is_bounded_moves_are_always_kept(bench: Bench, limit: int) 
 def test_bytes_that_go_are_seen_but_never_take_a_device_back(bench: Bench) -> None:
     rollout, board = one(bench)
     attempt = bench.poll(board).attempt_id
-    bench.served(board, attempt, Reach(State.DOWNLOADING))
+    bench.served(board, attempt, State.DOWNLOADING)
     assert bench.stand(rollout, board) == ("downloading", "")
-    bench.served(board, attempt, Reach(State.DOWNLOADED))
+    bench.served(board, attempt, State.DOWNLOADED)
     bench.report(board, attempt, 1, "installing")
-    bench.served(board, attempt, Reach(State.DOWNLOADING))
+    bench.served(board, attempt, State.DOWNLOADING)
     assert bench.stand(rollout, board) == ("installing", "")
 
 
@@ -232,7 +232,7 @@ def test_a_download_in_many_pieces_leaves_room_in_the_history_for_the_device(ben
     rollout, board = one(bench)
     attempt = bench.poll(board).attempt_id
     for _ in range(300):
-        bench.served(board, attempt, Reach(State.DOWNLOADING))
+        bench.served(board, attempt, State.DOWNLOADING)
     assert bench.report(board, attempt, 1, "downloading", message="still here") is Verdict.NOTED
     assert "still here" in [row.message for row in bench.history(rollout, board)]
 
@@ -245,8 +245,8 @@ def test_bytes_of_somebody_elses_or_an_old_attempt_mean_nothing(bench: Bench) ->
     bench.later(seconds=60)
     second = bench.poll(board).attempt_id
     before = bench.history(rollout, board)
-    bench.served(board, first, Reach(State.DOWNLOADED))
-    bench.served(stranger, second, Reach(State.DOWNLOADED))
-    bench.served(board, 999_999, Reach(State.DOWNLOADED))
+    bench.served(board, first, State.DOWNLOADED)
+    bench.served(stranger, second, State.DOWNLOADED)
+    bench.served(board, 999_999, State.DOWNLOADED)
     assert bench.stand(rollout, board) == ("offered", "download_failed")
     assert bench.history(rollout, board) == before

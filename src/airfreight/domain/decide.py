@@ -167,7 +167,8 @@ class _Walk:
         if closed := self._closed_window():
             return closed
         since = self.snapshot.tries_since
-        fresh = since is not None and self.now - since >= self.plan.reset_period_ms
+        is_over = since is not None and self.now - since >= self.plan.reset_period_ms
+        fresh = is_over and self.delivery.reason is not Reason.NO_REPORT  # silence outlasts any period
         nth, limit = 1 if fresh else self.delivery.tries, self.delivery.attempts_limit
         self._pass("attempts left", f"try {nth} of {limit} in this period")
         return Decision(Do.DOWNLOAD, Offer(fresh=fresh), None, tuple(self.trace))

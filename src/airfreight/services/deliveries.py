@@ -14,7 +14,7 @@ from airfreight.domain import decide as deciding
 from airfreight.domain.access import Permission
 from airfreight.domain.conditions import Condition, Facts
 from airfreight.domain.decide import Decision, Do, Plan, Snapshot
-from airfreight.domain.delivery import Cancel, Close, Event, Expire, Offer, Reason, Skip, State, Verdict
+from airfreight.domain.delivery import RANK, Cancel, Close, Event, Expire, Offer, Reach, Reason, Skip, State, Verdict
 from airfreight.domain.errors import not_found
 from airfreight.domain.ids import Millis
 from airfreight.domain.rollout import RolloutState
@@ -205,14 +205,21 @@ def judge(ledger: Ledger, rows: Sequence[Row], running: Facts) -> None:
             ledger.judge(ledger.entry(row), running, "device")
 
 
-def served(ledger: Ledger, moments: Sequence[tuple[int, int, Event]]) -> None:
-    """The server saw bytes go: `(device id, attempt id, event)` each. For an attempt that is over: nothing."""
+def served(ledger: Ledger, moments: Sequence[tuple[int, int, Reach]]) -> None:
+    """The server saw bytes go: `(device id, attempt id, event)` each. For an attempt that is over: nothing.
+
+    Only what moves a delivery is kept: a file fetched in a thousand ranges leaves room for the device's own words.
+    """
     owners = store.deliveries_of_attempts(ledger.connection, sorted({attempt_id for _, attempt_id, _ in moments}))
     ledger.entries(sorted(set(owners.values())))
     for device_id, attempt_id, event in moments:
         for entry in ledger.entries([owners[attempt_id]] if attempt_id in owners else []):
-            if entry.row.device_id == device_id and entry.attempt_id == attempt_id:
+            if entry.row.device_id != device_id or entry.attempt_id != attempt_id:
+                continue
+            if RANK[event.state] > RANK.get(entry.delivery.state, len(RANK)):
                 ledger.claim(entry, event, Note("server"))
+            else:
+                ledger.heard(entry)
 
 
 def devices_by_token(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, list[Row]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airfreight.domain.conditions import Facts
-from airfreight.domain.delivery import Event, Verdict
+from airfreight.domain.delivery import Reach, Verdict
 from airfreight.domain.errors import Refusal
 from airfreight.domain.ids import Millis
 from airfreight.services import attributes, deliveries
@@ -46,7 +46,7 @@ class Served:
 
     device_id: int
     attempt_id: int
-    event: Event
+    event: Reach
 
 
 Job = Advance | Reports | SetAttributes | Served
@@ -112,7 +112,8 @@ def _attributes(ledger: Ledger, asked: list[tuple[int, SetAttributes]], results:
         row = rows[device_id]
         values = {name: row[name] for name in _Shown.__annotations__}
         devices.change(ledger.connection, row["organization_id"], device_id, {**values, "attributes_at": ledger.now})
-    digests = [job.digest for _, job in asked if ids.get(job.digest) in changed]
+    spoke = {job.digest for _, job in asked if {"version", "build"} & job.given.keys()}
+    digests = [job.digest for _, job in asked if ids.get(job.digest) in changed and job.digest in spoke]
     for open_rows in deliveries.devices_by_token(ledger.connection, digests).values():
         first = open_rows[0]
         deliveries.judge(ledger, open_rows, Facts(first.device_version, first.device_build))

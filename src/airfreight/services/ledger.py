@@ -133,7 +133,7 @@ class Ledger:
         if verdict is Verdict.MOVED:
             self._moved(entry, before)
         elif verdict is Verdict.NOTED:
-            self._heard(entry)
+            self.heard(entry)
         if verdict is Verdict.MOVED or entry.events < self.settings.history_limit:
             self._remember(entry, attempt_id, event, verdict, note, told or word(event))
         return verdict
@@ -165,6 +165,13 @@ class Ledger:
         for rollout_id in sorted(self._ended):
             finish_if_done(self.connection, rollout_id, self.now)
 
+    def heard(self, entry: Entry) -> None:
+        """A sign of life: the deadline moves on."""
+        period = entry.row.deadline_seconds * 1000
+        deadline = self.now + period
+        if entry.deadline_at is not None and deadline - entry.deadline_at > period * _NOTE_EVERY:
+            entry.deadline_at, entry.dirty = deadline, True
+
     def _moved(self, entry: Entry, before: Delivery) -> None:
         after, rollout_id = entry.delivery, entry.row.rollout_id
         self._deltas[_counter(rollout_id, before)] -= 1
@@ -178,13 +185,6 @@ class Ledger:
             self._ended.add(rollout_id)
         else:
             entry.deadline_at = self.now + entry.row.deadline_seconds * 1000
-
-    def _heard(self, entry: Entry) -> None:
-        """A sign of life: the deadline moves on."""
-        period = entry.row.deadline_seconds * 1000
-        deadline = self.now + period
-        if entry.deadline_at is not None and deadline - entry.deadline_at > period * _NOTE_EVERY:
-            entry.deadline_at, entry.dirty = deadline, True
 
     def _remember(
         self, entry: Entry, attempt_id: int | None, event: Event, verdict: Verdict, note: Note, told: str

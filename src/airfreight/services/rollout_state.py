@@ -32,12 +32,17 @@ def move_rollout(connection: Connection, rollout: Any, event: RolloutEvent, now:
     return verdict
 
 
+def stream_of(rollout_id: int) -> str:
+    """The outbox stream in which everything about a rollout is told in order."""
+    return f"rollout:{rollout_id}"
+
+
 def tell(connection: Connection, rollout: Any, kind: str, body: dict[str, object], now: Millis) -> None:  # noqa: ANN401
     """One outbox row in the rollout's stream."""
     outbox.add(
         connection,
         organization_id=rollout.organization_id,
-        stream=f"rollout:{rollout.id}",
+        stream=stream_of(rollout.id),
         kind=kind,
         body={"rolloutId": rollout.id} | body,
         now=now,

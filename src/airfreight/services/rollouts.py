@@ -16,7 +16,7 @@ from airfreight.domain.windows import DayPart
 from airfreight.services import deliveries
 from airfreight.services.artifacts import Confirmed
 from airfreight.services.call import Call
-from airfreight.services.rollout_state import move_rollout, tell
+from airfreight.services.rollout_state import move_rollout, stream_of, tell
 from airfreight.settings import Settings
 from airfreight.store import counters, outbox, products, rollouts
 from airfreight.store.database import Database
@@ -218,10 +218,11 @@ def _locked(call: Call, rollout_id: int, what: str, origin: str | None) -> Any: 
 
 
 def carry_out(database: Database, settings: Settings, kind: str, rollout_id: int, now: Millis) -> None:
-    """The part of a verb that takes many small transactions; the worker repeats it if a crash cuts it off."""
+    """The part of a verb that takes many small transactions, then its outbox row: the worker does it after a crash."""
     if kind == "rollout.wind_down":
         deliveries.wind_down(database, settings, rollout_id, now)
     elif kind == "rollout.supersede":
         deliveries.supersede(database, settings, rollout_id, now)
     with database.write() as connection:
+        outbox.remove(connection, stream_of(rollout_id), kind)
         outbox.ring(connection)

@@ -41,6 +41,11 @@ def done(connection: Connection, row_id: int) -> None:
     connection.execute(delete(outbox).where(outbox.c.id == row_id))
 
 
+def remove(connection: Connection, stream: str, kind: str) -> None:
+    """What was to be done under this name has been done otherwise."""
+    connection.execute(delete(outbox).where(outbox.c.stream == stream, outbox.c.kind == kind))
+
+
 def retry(connection: Connection, row_id: int, due_at: int) -> None:
     connection.execute(update(outbox).where(outbox.c.id == row_id).values(due_at=due_at, claimed_until=None))
 

@@ -32,7 +32,7 @@ from airfreight.apis.device import shapes, translate
 from airfreight.apis.device.bell import Bell
 from airfreight.apis.device.seen import Seen
 from airfreight.domain.decide import Do, spread
-from airfreight.domain.delivery import Event, Reach, State
+from airfreight.domain.delivery import Reach, State
 from airfreight.domain.errors import Refusal, invalid, not_found, unauthenticated
 from airfreight.services import artifacts, deliveries, device_work, enrollment, overview
 from airfreight.services.deliveries import Answer
@@ -228,8 +228,8 @@ class DevicePlane:
             accel=f"{accel}/{artifact.sha256[:2]}/{artifact.sha256}" if accel else "",
         )
 
-        def note(event: Event) -> None:
-            moment = device_work.Served(device_id, artifact.attempt_id, event)
+        def note(reached: State) -> None:
+            moment = device_work.Served(device_id, artifact.attempt_id, Reach(reached))
             self._writes.submit(moment).add_done_callback(_log_failure)
 
         try:
@@ -239,13 +239,13 @@ class DevicePlane:
                 send,
                 file,
                 seconds=self._settings.chunk_seconds,
-                started=lambda: note(Reach(State.DOWNLOADING)),
+                started=lambda: note(State.DOWNLOADING),
             )
         except FileNotFoundError:
             log.error("the bytes of an artifact are missing", artifact=artifact.id)  # noqa: TRY400 - no trace needed
             raise not_found("Artifact") from None
         if whole:
-            note(Reach(State.DOWNLOADED))
+            note(State.DOWNLOADED)
 
     def _carried(self, digest: bytes, artifact_id: int) -> tuple[int, Any]:
         """The device's id and the artifact's row. Raises Refusal."""

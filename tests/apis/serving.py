@@ -1,0 +1,95 @@
+"""The whole application on a free loopback port: uvicorn on a thread of this process, as `airfreight serve` runs it."""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from tests.make import KEY
+
+from airfreight.app import App
+from airfreight.settings import load
+
+
+@dataclass(slots=True)
+class Served:
+    """A running application."""
+
+    app: App
+    port: int
+    loop: asyncio.AbstractEventLoop
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def tasks(self) -> int:
+        """How many tasks its event loop has, after those that are ending have ended."""
+
+        async def count() -> int:
+            return len(asyncio.all_tasks()) - 1
+
+        return asyncio.run_coroutine_threadsafe(count(), self.loop).result(5)
+
+    def settles_at(self, tasks: int, seconds: float = 5) -> bool:
+        """Whether the number of tasks comes down to `tasks`."""
+        return eventually(lambda: self.tasks() <= tasks, seconds)
+
+    def connect(self) -> socket.socket:
+        """A bare connection, for what no HTTP client would send."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+
+
+def eventually(is_so: Any, seconds: float = 5) -> bool:
+    end = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+@contextmanager
+def serving(folder: Path, database_url: str = "", **settings: Any) -> Iterator[Served]:
+    """`folder` holds the data (and the SQLite database, already migrated, unless there is a `database_url`)."""
+    given = {"min_free_bytes": 0, **settings}
+    app = App(load({}, data=folder, database_url=database_url, secret_key=KEY.decode(), **given))
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def remember_loop(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            loops.append(asyncio.get_running_loop())
+        await app(scope, receive, send)
+
+    config = uvicorn.Config(
+        remember_loop,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=1,
+    )
+    server = uvicorn.Server(config)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(512)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="server", daemon=True)
+        thread.start()
+        assert eventually(lambda: server.started or not thread.is_alive(), 20)
+        assert thread.is_alive(), "the server did not start"
+        try:
+            yield Served(app, listener.getsockname()[1], loops[0])
+        finally:
+            server.should_exit = True
+            thread.join(20)
+            assert not thread.is_alive(), "the server does not stop"
