@@ -53,7 +53,7 @@ class Worker:
         if time.monotonic() - self._minute > 60 or not self._minute:
             self._minute = time.monotonic()
             self._safely("members", self.enlist_late)
-            self._safely("removed", lambda: deliveries.close_removed(self.database, self.settings, self.clock()))
+            self._safely("strays", lambda: deliveries.end_strays(self.database, self.settings, self.clock()))
             self._safely("finish", lambda: deliveries.finish_done(self.database, self.clock()))
         if time.monotonic() - self._hour > 3600 or not self._hour:
             self._hour = time.monotonic()

@@ -12,6 +12,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import select
+from structlog.testing import capture_logs
 from tests.make import Bench, Board, Stored
 
 from airfreight.apis.device.shapes import ReportEvent
@@ -23,7 +24,7 @@ from airfreight.domain.errors import Kind, Refusal
 from airfreight.domain.rollout import OVER
 from airfreight.domain.windows import DayPart
 from airfreight.services.deliveries import Answer, Report
-from airfreight.services.device_work import Advance, Job, Reports, Served, SetAttributes
+from airfreight.services.device_work import Advance, Job, Reports, SetAttributes
 from airfreight.store import tables
 
 NUMBERS = st.integers(0, 2**16)
@@ -34,6 +35,7 @@ WORDS: tuple[ReportEvent, ...] = (
     "downloading", "downloaded", "installing", "installed", "activating", "activating", "succeeded", "failed", "failed",
     "canceled", "cancel_refused",
 )  # fmt: skip
+ANSWERS = st.sampled_from([["canceled"], ["cancel_refused"], ["cancel_refused", "failed"], ["failed"], ["succeeded"]])
 REASONS = st.sampled_from([None, "download_failed", "rolled_back", "incompatible", "no such reason"])
 JUMPS = (0.5, 61.0, 3600.0, 5 * 3600.0, 25 * 3600.0)
 POLICIES = st.fixed_dictionaries(
@@ -71,6 +73,7 @@ class Life:
     told: list[int] = field(default_factory=list)
     sent: Counter[int] = field(default_factory=Counter)
     removed: bool = False
+    asked_to_cancel: bool = False
     newest: int = 0
 
 
@@ -79,7 +82,7 @@ class Interleaving(RuleBasedStateMachine):
 
     def __init__(self, bench: Bench, close: Callable[[], None]) -> None:
         super().__init__()
-        self.bench, self.close, self.worker = bench, close, bench.worker()
+        self.bench, self.close = bench, close
         self.lives: dict[int, Life] = {}
         self.rollouts: dict[int, bool] = {}
         self.mail: list[Word] = []
@@ -150,6 +153,7 @@ class Interleaving(RuleBasedStateMachine):
 
     def _told(self, life: Life, answer: Answer) -> None:
         """What an instruction promises: an open attempt of this very device, and the files for it."""
+        life.asked_to_cancel = answer.decision.do is Do.CANCEL
         if answer.decision.do is Do.NOTHING or answer.decision.event is not None:
             return
         assert answer.attempt_id is not None
@@ -173,16 +177,30 @@ class Interleaving(RuleBasedStateMachine):
         speakers = [life for life in self.lives.values() if life.told]
         life = speakers[number % len(speakers)]
         for word in words:
-            attempt = life.told[-1]
-            life.sent[attempt] += 1
-            why = reason if word == "failed" else None
-            self.mail.append(Word(life.board.id, attempt, life.sent[attempt], word, why))
+            self.mail.append(self._word(life, word, reason))
+
+    def _word(self, life: Life, word: ReportEvent, reason: str | None) -> Word:
+        attempt = life.told[-1]
+        life.sent[attempt] += 1
+        return Word(life.board.id, attempt, life.sent[attempt], word, reason if word == "failed" else None)
+
+    @precondition(lambda self: any(life.asked_to_cancel for life in self.lives.values()))
+    @rule(number=NUMBERS, words=ANSWERS, reason=REASONS)
+    def a_device_answers_a_cancel(self, number: int, words: list[ReportEvent], reason: str | None) -> None:
+        asked = [life for life in self.lives.values() if life.asked_to_cancel]
+        life = asked[number % len(asked)]
+        life.asked_to_cancel = False
+        for word in words:
+            self._deliver([self._word(life, word, reason)], [], boots=False)
 
     @precondition(lambda self: self.mail)
     @rule(numbers=st.lists(NUMBERS, min_size=1, max_size=6), polls=st.lists(NUMBERS, max_size=2), boots=st.booleans())
     def the_network_delivers(self, numbers: list[int], polls: list[int], boots: bool) -> None:
         """One batch at the door: words in any order, boots and polls of other devices among them."""
         words = [self.mail.pop(number % len(self.mail)) for number in numbers[: len(self.mail)]]
+        self._deliver(words, polls, boots=boots)
+
+    def _deliver(self, words: list[Word], polls: list[int], *, boots: bool) -> None:
         late = [word for word in words if not self._is_current(word)]
         jobs: list[Job] = [self._job(word) for word in words]
         askers = [life for number in polls if (life := self._living(number)) is not None]
@@ -236,7 +254,7 @@ class Interleaving(RuleBasedStateMachine):
     def the_server_sees_bytes_go(self, number: int, state: State) -> None:
         life = self._living(number)
         if life is not None and life.told:
-            self.bench.work(Served(life.board.id, life.told[number % len(life.told)], state))
+            self.bench.served(life.board, life.told[number % len(life.told)], state)
 
     # time and the worker
 
@@ -249,9 +267,10 @@ class Interleaving(RuleBasedStateMachine):
         self._tick()
 
     def _tick(self) -> None:
-        self.worker.drain_outbox()
-        self.worker.expire()
-        self.worker.enlist_late()
+        """Everything a worker does, the parts of the minute and of the hour too; nothing of it may fail."""
+        with capture_logs() as logs:
+            self.bench.worker().tick()
+        assert [log for log in logs if log["log_level"] != "info"] == []
         stopped = [row.id for row in self._rollout_rows() if row.state == "stopped"]
         for row in self._rows():
             assert not (row.rollout_id in stopped and row.state == State.QUEUED), "queued in a stopped rollout"

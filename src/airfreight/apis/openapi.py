@@ -5,6 +5,7 @@ Litestar's own schemas lose formats and limits; msgspec's are what the decoders 
 
 from collections.abc import Iterable
 from http import HTTPStatus
+from inspect import cleandoc
 from typing import Any, get_args, get_origin
 
 import msgspec
@@ -30,6 +31,9 @@ def document(app: Litestar) -> dict[str, Any]:
     by_type = dict(zip(ordered, schemas, strict=True))
     for handler, operation, _ in operations:
         _rewrite(handler, operation, by_type, made["components"]["schemas"])
+    for schema in components.values():
+        if all(isinstance(value, str) for value in schema.get("enum", [0])):
+            schema["type"] = "string"  # msgspec leaves it out
     made["components"]["schemas"] = components
     made["paths"] |= _device_paths(by_type)
     return made
@@ -63,8 +67,9 @@ def _rewrite(
 ) -> None:
     written = getattr(handler.fn, "func", handler.fn)  # a synchronous handler comes wrapped for its thread
     docs = (written.__doc__ or "").strip()
-    operation["summary"] = docs.partition("\n")[0].partition(". Needs")[0].rstrip(".")
-    operation["description"] = docs
+    first, _, rest = docs.partition("\n")
+    operation["summary"] = first.partition(". Needs")[0].rstrip(".")
+    operation["description"] = cleandoc(rest) + "\n" if rest.strip() else docs
     if "." in operation.get("operationId", "") or not handler.operation_id:
         operation["operationId"] = handler.handler_name
     if (kind := _taken(handler)) is not None:

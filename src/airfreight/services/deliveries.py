@@ -205,19 +205,19 @@ def judge(ledger: Ledger, rows: Sequence[Row], running: Facts) -> None:
             ledger.judge(ledger.entry(row), running, "device")
 
 
-def served(ledger: Ledger, moments: Sequence[tuple[int, int, Reach]]) -> None:
-    """The server saw bytes go: `(device id, attempt id, event)` each. For an attempt that is over: nothing.
+def served(ledger: Ledger, moments: Sequence[tuple[int, int, State]]) -> None:
+    """The server saw bytes go: `(device id, attempt id, state reached)` each. For an attempt that is over: nothing.
 
     Only what moves a delivery is kept: a file fetched in a thousand ranges leaves room for the device's own words.
     """
     owners = store.deliveries_of_attempts(ledger.connection, sorted({attempt_id for _, attempt_id, _ in moments}))
     ledger.entries(sorted(set(owners.values())))
-    for device_id, attempt_id, event in moments:
+    for device_id, attempt_id, state in moments:
         for entry in ledger.entries([owners[attempt_id]] if attempt_id in owners else []):
             if entry.row.device_id != device_id or entry.attempt_id != attempt_id:
                 continue
-            if RANK[event.state] > RANK.get(entry.delivery.state, len(RANK)):
-                ledger.claim(entry, event, Note("server"))
+            if RANK[state] > RANK.get(entry.delivery.state, len(RANK)):
+                ledger.claim(entry, Reach(state), Note("server"))
             else:
                 ledger.heard(entry)
 
@@ -336,14 +336,19 @@ def expire_due(database: Database, settings: Settings, now: Millis) -> int:
     return transact(database, settings, now, some)
 
 
-def close_removed(database: Database, settings: Settings, now: Millis) -> int:
-    """Close what is open of devices that were removed while a rollout of them was being made; how many."""
+def end_strays(database: Database, settings: Settings, now: Millis) -> int:
+    """End what slipped in at the wrong moment; how many: what is open of devices that are removed, and what is queued
+    in rollouts that are stopped (between two processes, a rollout can be made while its device goes, or the reverse).
+    """
 
     def some(ledger: Ledger) -> int:
-        entries = ledger.entries(store.open_of_removed(ledger.connection, _CHUNK))
-        for entry in entries:
+        removed = ledger.entries(store.open_of_removed(ledger.connection, _CHUNK))
+        for entry in removed:
             ledger.apply(entry, Close(Reason.DEVICE_REMOVED), Note("server"))
-        return len(entries)
+        stopped = ledger.entries(store.queued_in_stopped(ledger.connection, _CHUNK))
+        for entry in stopped:
+            ledger.apply(entry, Cancel(), Note("server"))
+        return len(removed) + len(stopped)
 
     return transact(database, settings, now, some)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airfreight.domain.conditions import Facts
-from airfreight.domain.delivery import Reach, Verdict
+from airfreight.domain.delivery import State, Verdict
 from airfreight.domain.errors import Refusal
 from airfreight.domain.ids import Millis
 from airfreight.services import attributes, deliveries
@@ -46,7 +46,7 @@ class Served:
 
     device_id: int
     attempt_id: int
-    event: Reach
+    reached: State
 
 
 Job = Advance | Reports | SetAttributes | Served
@@ -72,7 +72,7 @@ def _work(ledger: Ledger, jobs: Sequence[Job]) -> list[Result | Exception]:
     results: dict[int, Result | Exception] = {}
     _attributes(ledger, [(i, job) for i, job in enumerate(jobs) if isinstance(job, SetAttributes)], results)
     _reports(ledger, [(i, job) for i, job in enumerate(jobs) if isinstance(job, Reports)], results)
-    moments = [(job.device_id, job.attempt_id, job.event) for job in jobs if isinstance(job, Served)]
+    moments = [(job.device_id, job.attempt_id, job.reached) for job in jobs if isinstance(job, Served)]
     if moments:
         deliveries.served(ledger, moments)
     asking = [(i, job) for i, job in enumerate(jobs) if isinstance(job, Advance)]

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from airfreight.domain.conditions import Facts
-from airfreight.domain.delivery import ENDS, Delivery, Event, Offer, Reach, Reason, State, Verdict, step
+from airfreight.domain.delivery import ENDS, Cancel, Delivery, Event, Offer, Reach, Reason, State, Verdict, step
 from airfreight.domain.finish import FinishOn, judge, settle
 from airfreight.domain.ids import Millis
+from airfreight.domain.rollout import OVER
 from airfreight.services.rollout_state import finish_if_done
 from airfreight.settings import Settings
 from airfreight.store import counters
@@ -129,6 +130,8 @@ class Ledger:
         """Step one delivery and remember what to write; `told`: the event as it was told, for the history."""
         before = entry.delivery
         entry.delivery, verdict = step(before, event)
+        if verdict is Verdict.MOVED and entry.delivery.state is State.QUEUED and entry.row.rollout_state in OVER:
+            entry.delivery, _ = step(entry.delivery, Cancel())  # there is no next try in a rollout that is over
         attempt_id = entry.attempt_id
         if verdict is Verdict.MOVED:
             self._moved(entry, before)

@@ -228,6 +228,13 @@ def open_of_removed(connection: Connection, limit: int) -> list[int]:
     return list(connection.scalars(query.where(open_delivery, devices.c.deleted_at.is_not(None)).limit(limit)))
 
 
+def queued_in_stopped(connection: Connection, limit: int) -> list[int]:
+    """Queued deliveries of rollouts that are stopped."""
+    query = select(deliveries.c.id).join(rollouts, rollouts.c.id == deliveries.c.rollout_id)
+    found = query.where(open_delivery, deliveries.c.state == "queued", rollouts.c.state == "stopped")
+    return list(connection.scalars(found.limit(limit)))
+
+
 def superseded_ids(connection: Connection, rollout_id: int, after: int, limit: int) -> list[int]:
     """Queued deliveries of older superseding rollouts whose devices this rollout is for, too."""
     newer = deliveries.alias("newer")

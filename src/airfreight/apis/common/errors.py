@@ -5,6 +5,7 @@ Nothing a client sends ends as a 5xx, and nothing of it is repeated in the answe
 
 import re
 from http import HTTPStatus
+from typing import Annotated
 
 import msgspec
 import structlog
@@ -43,7 +44,7 @@ _WORDS = {
 class ErrorMessage(msgspec.Struct):
     """What happened and what to do."""
 
-    message: str
+    message: Annotated[str, msgspec.Meta(description="Error message")]
 
 
 class ErrorResponse(msgspec.Struct):

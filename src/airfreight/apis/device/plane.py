@@ -32,7 +32,7 @@ from airfreight.apis.device import shapes, translate
 from airfreight.apis.device.bell import Bell
 from airfreight.apis.device.seen import Seen
 from airfreight.domain.decide import Do, spread
-from airfreight.domain.delivery import Reach, State
+from airfreight.domain.delivery import State
 from airfreight.domain.errors import Refusal, invalid, not_found, unauthenticated
 from airfreight.services import artifacts, deliveries, device_work, enrollment, overview
 from airfreight.services.deliveries import Answer
@@ -229,7 +229,7 @@ class DevicePlane:
         )
 
         def note(reached: State) -> None:
-            moment = device_work.Served(device_id, artifact.attempt_id, Reach(reached))
+            moment = device_work.Served(device_id, artifact.attempt_id, reached)
             self._writes.submit(moment).add_done_callback(_log_failure)
 
         try:

@@ -28,37 +28,80 @@ ShipmentId = Annotated[
     QueryParameter(name="shipmentId", ge=1, le=2**63 - 1, description="Shipment ID", schema_extra={"format": "int64"}),
 ]
 
-_ERRORS = {
-    400: ResponseSpec(ErrorResponse, description="Bad request", generate_examples=False),
-    401: ResponseSpec(ErrorResponse, description="The bearer token is missing or expired", generate_examples=False),
-    403: ResponseSpec(ErrorResponse, description="Forbidden", generate_examples=False),
-    404: ResponseSpec(ErrorResponse, description="Shipment not found or access denied", generate_examples=False),
-    429: ResponseSpec(ErrorResponse, description="Too many requests", generate_examples=False),
-    500: ResponseSpec(ErrorResponse, description="Internal server error", generate_examples=False),
-}
+_NOT_FOUND = "Shipment not found or access denied"
+
+
+def _errors(not_found: str = _NOT_FOUND) -> dict[int, ResponseSpec]:
+    return {
+        400: ResponseSpec(ErrorResponse, description="Bad request", generate_examples=False),
+        401: ResponseSpec(ErrorResponse, description="The bearer token is missing or expired", generate_examples=False),
+        403: ResponseSpec(ErrorResponse, description="Forbidden", generate_examples=False),
+        404: ResponseSpec(ErrorResponse, description=not_found, generate_examples=False),
+        429: ResponseSpec(ErrorResponse, description="Too many requests", generate_examples=False),
+        500: ResponseSpec(ErrorResponse, description="Internal server error", generate_examples=False),
+    }
+
 
 Asked = Request[Any, Any, Any]
 
 
-@get("/shipments", operation_id="getShipments", tags=TAGS, responses=_ERRORS, sync_to_thread=True)
+@get(
+    "/shipments",
+    operation_id="getShipments",
+    tags=TAGS,
+    response_description="List of shipments",
+    responses=_errors("Organization not found or access denied"),
+    sync_to_thread=True,
+)
 def get_shipments(request: Asked, desk: NamedDependency[Desk], org_id: OrgId = None) -> list[Shipment]:
-    """Get shipments. Needs `OTA_VIEW`."""
+    """Get shipments.
+
+    Retrieve all OTA shipments in the organization.
+
+    Required permissions, when user-scoped authentication is used: `OTA_VIEW`.
+    """
     with desk.read(request, org_id) as call:
         return [translate.shipment(view) for view in rollouts.search(call, origin=ORIGIN)]
 
 
-@get("/shipment", operation_id="getShipment", tags=TAGS, responses=_ERRORS, sync_to_thread=True)
+@get(
+    "/shipment",
+    operation_id="getShipment",
+    tags=TAGS,
+    response_description="Shipment details",
+    responses=_errors(),
+    sync_to_thread=True,
+)
 def get_shipment(
     request: Asked, desk: NamedDependency[Desk], shipment_id: ShipmentId, org_id: OrgId = None
 ) -> Shipment:
-    """Get shipment. Needs `OTA_VIEW`."""
+    """Get shipment.
+
+    Retrieve a single shipment by ID.
+
+    Required permissions, when user-scoped authentication is used: `OTA_VIEW`.
+    """
     with desk.read(request, org_id) as call:
         return translate.shipment(rollouts.get(call, shipment_id, origin=ORIGIN, what=_WHAT))
 
 
-@post("/shipment/create", operation_id="createShipment", tags=TAGS, responses=_ERRORS, sync_to_thread=True)
+@post(
+    "/shipment/create",
+    operation_id="createShipment",
+    tags=TAGS,
+    response_description="Shipment created successfully",
+    responses=_errors("Organization or product not found"),
+    sync_to_thread=True,
+)
 def create_shipment(request: Asked, desk: NamedDependency[Desk], data: JSONBody[ShipmentCreate]) -> Shipment:
-    """Create shipment. Needs `OTA_START`."""
+    """Create shipment.
+
+    Create a new OTA firmware update shipment.
+
+    Required permissions, when user-scoped authentication is used: `OTA_START`.
+
+    Note: `sendPush` is not supported via the Platform API and is always set to `false`.
+    """
     with desk.write(request, data.orgId or None) as call:
         artifact = artifacts.by_path(call, data.pathToFirmware)
         cargo = Cargo(
@@ -78,11 +121,23 @@ def create_shipment(request: Asked, desk: NamedDependency[Desk], data: JSONBody[
         return translate.shipment(rollouts.get(call, shipment_id))
 
 
-@put("/shipment/stop", operation_id="stopShipment", tags=TAGS, responses=_ERRORS, sync_to_thread=True)
+@put(
+    "/shipment/stop",
+    operation_id="stopShipment",
+    tags=TAGS,
+    response_description="Shipment stopped successfully",
+    responses=_errors(),
+    sync_to_thread=True,
+)
 def stop_shipment(
     request: Asked, desk: NamedDependency[Desk], shipment_id: ShipmentId, org_id: OrgId = None
 ) -> Shipment:
-    """Stop shipment. Needs `OTA_CANCEL`."""
+    """Stop shipment.
+
+    Stop (cancel) a running or paused shipment. Only shipments with status `RUN` or `PAUSE` can be stopped.
+
+    Required permissions, when user-scoped authentication is used: `OTA_CANCEL`.
+    """
     with desk.write(request, org_id) as call:
         rollouts.stop(call, shipment_id, what=_WHAT, origin=ORIGIN)
     rollouts.carry_out(desk.database, desk.settings, "rollout.wind_down", shipment_id, clock())
@@ -90,9 +145,21 @@ def stop_shipment(
         return translate.shipment(rollouts.get(call, shipment_id, what=_WHAT))
 
 
-@delete("/shipment", operation_id="deleteShipment", tags=TAGS, responses=_ERRORS, sync_to_thread=True)
+@delete(
+    "/shipment",
+    operation_id="deleteShipment",
+    tags=TAGS,
+    response_description="Shipment deleted successfully",
+    responses=_errors(),
+    sync_to_thread=True,
+)
 def delete_shipment(request: Asked, desk: NamedDependency[Desk], shipment_id: ShipmentId, org_id: OrgId = None) -> None:
-    """Delete shipment. Needs `OTA_CANCEL`."""
+    """Delete shipment.
+
+    Delete a finished or cancelled shipment by ID. Only shipments with status `FINISH` or `CANCEL` can be deleted.
+
+    Required permissions, when user-scoped authentication is used: `OTA_CANCEL`.
+    """
     with desk.write(request, org_id) as call:
         rollouts.delete(call, shipment_id, what=_WHAT, origin=ORIGIN)
 
