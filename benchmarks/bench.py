@@ -44,6 +44,14 @@ class Row:
     note: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A running server: where it listens, and its process."""
+
+    base: str
+    process: subprocess.Popen[bytes]
+
+
 @dataclass(slots=True)
 class Bench:
     """One run: its scratch folder, how long it measures, and every process it has started."""
@@ -132,6 +140,15 @@ def memory_growth(pid: int) -> Iterator[Callable[[], float]]:
         Path(f"/proc/{one}/clear_refs").write_text("5")  # the peak counts from here
         before[one] = _kilobytes(one, "VmRSS")
     yield lambda: sum(max(0, _kilobytes(one, "VmHWM") - before.get(one, 0)) for one in _tree(pid)) / 1024
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process and its children have used so far."""
+    ticks = 0
+    for one in _tree(pid):
+        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _tree(pid: int) -> list[int]:

@@ -50,13 +50,13 @@ def measure_download(bench: Bench) -> list[Row]:
         try:
             peer = nginx(bench, "nginx-download", server.data)
             stored = next((server.data / "blobs").glob(f"*/{artifact['sha256']}")).relative_to(server.data)
-            with peer as base:
-                _fetch(f"{base}/{stored}", token)
+            with peer as other:
+                _fetch(f"{other.base}/{stored}", token)
                 for _ in range(2 * bench.rounds):
                     with memory_growth(server.process.pid) as growth:
                         speeds.append(size / _fetch(url, token)[0])
                         growths.append(growth())
-                    limits.append(size / _fetch(f"{base}/{stored}", token)[0])
+                    limits.append(size / _fetch(f"{other.base}/{stored}", token)[0])
         except Missing as missing:
             with memory_growth(server.process.pid) as growth:
                 speeds.append(size / _fetch(url, token)[0])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.bench import CACHE, Bench, CheckError, Missing, free_port, tool, wait_for
+from benchmarks.bench import CACHE, Bench, CheckError, Missing, Target, free_port, tool, wait_for
 
 _NGINX = """
 daemon off; {user} worker_processes 1; pid nginx.pid; error_log error.log;
@@ -42,8 +42,8 @@ asyncio.run(main())
 
 
 @contextmanager
-def nginx(bench: Bench, name: str, root: Path) -> Iterator[str]:
-    """nginx with one worker on the server's core, serving `root`; gives its address. Raises Missing."""
+def nginx(bench: Bench, name: str, root: Path) -> Iterator[Target]:
+    """nginx with one worker on the server's core, serving `root`. Raises Missing."""
     program = tool("nginx", "nginx-light")
     folder, port = bench.folder / name, free_port()
     folder.mkdir()
@@ -53,14 +53,14 @@ def nginx(bench: Bench, name: str, root: Path) -> Iterator[str]:
     process = bench.start([program, "-p", str(folder), "-c", str(folder / "nginx.conf")], log=log)
     try:
         wait_for(f"http://127.0.0.1:{port}/", process, log)
-        yield f"http://127.0.0.1:{port}"
+        yield Target(f"http://127.0.0.1:{port}", process)
     finally:
         bench.end(process)
 
 
 @contextmanager
-def goosebit(bench: Bench, devices: int) -> Iterator[str]:
-    """goosebit on SQLite with so many registered devices, on the server's core; gives its address. Raises Missing."""
+def goosebit(bench: Bench, devices: int) -> Iterator[Target]:
+    """goosebit on SQLite with so many registered devices, on the server's core. Raises Missing."""
     python = _goosebit_python(bench)
     folder, port = bench.folder / "goosebit", free_port()
     folder.mkdir()
@@ -83,7 +83,7 @@ def goosebit(bench: Bench, devices: int) -> Iterator[str]:
     process = bench.start([python, *serve], log=log, env=env)
     try:
         wait_for(f"http://127.0.0.1:{port}/login", process, log, seconds=60)
-        yield f"http://127.0.0.1:{port}"
+        yield Target(f"http://127.0.0.1:{port}", process)
     finally:
         bench.end(process)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import median
 
 import httpx
-from benchmarks.bench import Bench, Missing, Row, check
+from benchmarks.bench import Bench, Missing, Row, Target, check
 from benchmarks.load import Load, wrk
 from benchmarks.peers import goosebit, nginx
 from benchmarks.server import Server, airfreight
@@ -26,7 +26,7 @@ def measure(bench: Bench) -> list[Row]:
         _look(server, tokens)
         asked = bench.folder / "asked"
         asked.write_text("".join(f"{_NEXT} {token}\n" for token in tokens))
-        targets = {"ours": (server.base, asked)}
+        targets: dict[str, tuple[Target, Path]] = {"ours": (server, asked)}
         notes = []
         for name, start in (("nginx", _start_nginx), ("goosebit", _start_goosebit)):
             try:
@@ -34,11 +34,11 @@ def measure(bench: Bench) -> list[Row]:
             except Missing as missing:
                 notes.append(str(missing))
         rounds: dict[str, list[Load]] = {name: [] for name in targets}
-        for base, requests in targets.values():  # a warm-up for each
-            wrk(base, "requests.lua", str(requests), seconds=1)
+        for target, requests in targets.values():  # a warm-up for each
+            wrk(target, "requests.lua", str(requests), seconds=1)
         for _ in range(bench.rounds):
-            for name, (base, requests) in targets.items():
-                rounds[name].append(wrk(base, "requests.lua", str(requests), seconds=bench.seconds))
+            for name, (target, requests) in targets.items():
+                rounds[name].append(wrk(target, "requests.lua", str(requests), seconds=bench.seconds))
     return _rows(rounds, "; ".join(notes))
 
 
@@ -53,33 +53,33 @@ def _look(server: Server, tokens: Sequence[str]) -> None:
         check(answer.status_code == 401, f"a stranger's poll: {answer!r}")
 
 
-def _start_nginx(bench: Bench, stack: ExitStack, asked: Path) -> tuple[str, Path]:
+def _start_nginx(bench: Bench, stack: ExitStack, asked: Path) -> tuple[Target, Path]:
     """The very same requests, answered with a file."""
     file = bench.folder / "static" / _NEXT.strip("/")
     file.parent.mkdir(parents=True)
     file.write_bytes(_IDLE)
-    base = stack.enter_context(nginx(bench, "nginx-polls", bench.folder / "static"))
-    check(httpx.get(base + _NEXT).content == _IDLE, "nginx does not answer with the file")
-    return base, asked
+    peer = stack.enter_context(nginx(bench, "nginx-polls", bench.folder / "static"))
+    check(httpx.get(peer.base + _NEXT).content == _IDLE, "nginx does not answer with the file")
+    return peer, asked
 
 
-def _start_goosebit(bench: Bench, stack: ExitStack, _asked: Path) -> tuple[str, Path]:
+def _start_goosebit(bench: Bench, stack: ExitStack, _asked: Path) -> tuple[Target, Path]:
     """Its poll of registered devices that have nothing to do; few devices, so that its cache holds them all."""
-    base = stack.enter_context(goosebit(bench, _PEER_DEVICES))
+    peer = stack.enter_context(goosebit(bench, _PEER_DEVICES))
     paths = [f"/DEFAULT/controller/v1/device-{i}" for i in range(_PEER_DEVICES)]
-    told = httpx.get(base + paths[0], timeout=10).json()
+    told = httpx.get(peer.base + paths[0], timeout=10).json()
     check(told["config"]["polling"]["sleep"] == "00:01:00" and not told["_links"], f"an idle poll of goosebit: {told}")
     requests = bench.folder / "asked-goosebit"
     requests.write_text("".join(f"{path} -\n" for path in paths))
-    return base, requests
+    return peer, requests
 
 
 def _rows(rounds: dict[str, list[Load]], missing: str) -> list[Row]:
     ours = rounds["ours"]
-    text = f"{median(one.per_second for one in ours):,.0f}/s, p99 {median(one.p99_ms for one in ours):.1f} ms"
+    text = f"{_speed(ours)}, p99 {median(one.p99_ms for one in ours):.1f} ms"
     rows = []
     for name, aim, note in (
-        ("nginx", "0.4", f"{_DEVICES:,} devices; nginx: a file of {len(_IDLE)} bytes, same requests"),
+        ("nginx", "0.4", f"{_DEVICES:,} devices; nginx: the same requests, a file of {len(_IDLE)} bytes"),
         ("goosebit", "50", f"goosebit: {_PEER_DEVICES:,} devices, as pip installs it"),
     ):
         peer = rounds.get(name)
@@ -87,6 +87,10 @@ def _rows(rounds: dict[str, list[Load]], missing: str) -> list[Row]:
             rows.append(Row(f"idle polls / {name}", text, "-", "-", f">= {aim}", missing))
             continue
         ratio = median(one.per_second / other.per_second for one, other in zip(ours, peer, strict=True))
-        speed = f"{median(one.per_second for one in peer):,.0f}/s"
-        rows.append(Row(f"idle polls / {name}", text, speed, f"{ratio:.2f}", f">= {aim}", note))
+        rows.append(Row(f"idle polls / {name}", text, _speed(peer), f"{ratio:.2f}", f">= {aim}", note))
     return rows
+
+
+def _speed(loads: Sequence[Load]) -> str:
+    per_second, cpu = median(one.per_second for one in loads), median(one.cpu_us for one in loads)
+    return f"{per_second:,.0f}/s, {cpu:,.0f} us CPU"

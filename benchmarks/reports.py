@@ -30,7 +30,7 @@ def measure(bench: Bench) -> list[Row]:
         lines.write_text("".join(f"{token} {attempt}\n" for token, attempt in zip(tokens, attempts, strict=True)))
         issued = 0
         for _ in range(bench.rounds):
-            load = wrk(server.base, "reports.lua", str(lines), str(issued), seconds=bench.seconds, connections=_CALLERS)
+            load = wrk(server, "reports.lua", str(lines), str(issued), seconds=bench.seconds, connections=_CALLERS)
             found = re.search(r"issued (\d+)", load.output)
             issued = int(found[1]) if found else 0
             ours.append(load)
@@ -42,7 +42,8 @@ def measure(bench: Bench) -> list[Row]:
         check(answered <= taken <= issued, f"{answered} were answered, {taken} are stored of {issued} sent")
         server.doctor()
     ratio = median(one.per_second / limit for one, limit in zip(ours, limits, strict=True))
-    text = f"{median(one.per_second for one in ours):,.0f}/s, p99 {median(one.p99_ms for one in ours):.1f} ms"
+    speed, cpu = median(one.per_second for one in ours), median(one.cpu_us for one in ours)
+    text = f"{speed:,.0f}/s, {cpu:,.0f} us CPU, p99 {median(one.p99_ms for one in ours):.1f} ms"
     note = f"{_CALLERS} callers, {_DEVICES:,} deliveries; limit: raw sqlite3, {_CALLERS} per commit; doctor agrees"
     return [Row("durable reports", text, f"{median(limits):,.0f}/s", f"{ratio:.2f}", f">= {_AIM:,}/s", note)]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from benchmarks.bench import Bench, check, free_port, wait_for
+from benchmarks.bench import Bench, Target, check, free_port, wait_for
 
 _PROGRAM = str(Path(sys.executable).parent / "airfreight")
 _BULK = 10_000
@@ -19,12 +19,10 @@ _CLIENT, _SECRET = "bench", "a secret of the benchmark"
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
-    """A running server; `api` is signed in as its first client."""
+class Server(Target):
+    """Airfreight; `api` is signed in as its first client."""
 
-    base: str
     data: Path
-    process: subprocess.Popen[bytes]
     api: httpx.Client
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -113,6 +111,6 @@ def airfreight(bench: Bench, name: str, *, pinned: bool = True) -> Iterator[Serv
                 "/oauth2/token", params={"grant_type": "client_credentials"}, auth=(_CLIENT, _SECRET)
             ).json()
             api.headers["Authorization"] = f"Bearer {grant['access_token']}"
-            yield Server(base, data, process, api)
+            yield Server(base, process, data, api)
     finally:
         bench.end(process)

@@ -34,6 +34,8 @@ class Database:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = _sqlite(url) if self.is_sqlite else _postgresql(url)
+        # One connection for all of SQLite's writes: its page cache stays warm, where another one's would be stale.
+        self._writing = _sqlite(url) if self.is_sqlite else self.engine
         self._writer = threading.Lock()
 
     @contextmanager
@@ -49,13 +51,14 @@ class Database:
             with self.engine.begin() as connection:
                 yield connection
             return
-        with self._writer, self.engine.connect() as connection:
+        with self._writer, self._writing.connect() as connection:
             connection = connection.execution_options(airfreight_begin="BEGIN IMMEDIATE")  # noqa: PLW2901
             with connection.begin():
                 yield connection
 
     def close(self) -> None:
         self.engine.dispose()
+        self._writing.dispose()
 
 
 def is_contention(error: Exception) -> bool:

@@ -42,7 +42,10 @@ WRONG: dict[str, list[Any]] = {
     "firmwareInfo": [None, 1, EVIL, [], True],
 }
 WRONG_INFO: dict[str, list[Any]] = {
-    **dict.fromkeys(["version", "blynkVersion", "fwType", "boardType", "buildDate"], [*NOT_TEXT, "x" * 65, *CONTROL]),
+    **{
+        name: [*NOT_TEXT, "x" * 65, *CONTROL]
+        for name in ("version", "blynkVersion", "fwType", "boardType", "buildDate")
+    },
     "md5Hash": [*NOT_TEXT, EVIL, "x" * 32, "0" * 33, "0" * 31],
     "sha256Hash": [*NOT_TEXT, EVIL, "0" * 44, "A" * 43, "A" * 43 + "==", "é" * 44],
     "type": NOT_A_WORD,
@@ -146,14 +149,17 @@ WITH_ID = [("GET", PATH), ("DELETE", PATH), ("PUT", PATH + "/stop")]
 def test_a_wrong_shipment_id_is_refused_by_name(site: Site, method: str, path: str) -> None:
     assert "shipmentId" in refusal(site.ask(method, path))
     for number in NUMBERS:
-        assert "shipmentId" in refusal(site.ask(method, f"{path}?shipmentId={number}")), number
+        answer = site.ask(method, f"{path}?shipmentId={number}")
+        assert answer.status_code == 400, (number, answer.text)
+        assert "shipmentId" in refusal(answer), number
 
 
 @pytest.mark.parametrize(("method", "path"), [*WITH_ID, ("GET", PATH + "s")])
 def test_a_wrong_organization_id_is_refused_by_name(site: Site, method: str, path: str) -> None:
     for number in [*NUMBERS, str(2**31)]:
         answer = site.ask(method, f"{path}?shipmentId=1&orgId={number}")
-        assert "orgId" in refusal(answer), (number, answer.text)
+        assert answer.status_code == 400, (number, answer.text)
+        assert "orgId" in refusal(answer), number
 
 
 @pytest.mark.parametrize(("method", "path"), WITH_ID)

@@ -3,8 +3,12 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from tests.apis.shipments.test_bad_input import CREATE, PATH, refusal
 from tests.apis.site import Site
+
+from airfreight.services import products
+from airfreight.store.tables import organizations
 
 OVER = ["FINISH", "CANCEL"]
 
@@ -135,22 +139,17 @@ def test_nobody_without_a_good_token(site: Site, method: str, path: str, viewer:
     [board] = site.devices(site.product_id)
     key = site.ask("POST", "/api/v1/enrollment-keys", json={"name": "k"}).json()["key"]
     body = {"json": site.create_body(site.artifact())} if path == CREATE else {}
-    for header in ("", "Bearer", "Bearer ", "Bearer x", "Basic eDp5", f"Bearer {board.token}", f"Bearer {key}"):
+    for header in ("", "Bearer", "Bearer x", "Bearer x y", "Basic eDp5", f"Bearer {board.token}", f"Bearer {key}"):
         answer = site.ask(method, path + "?shipmentId=1", None, headers={"Authorization": header}, **body)
         refusal(answer, 401)
         assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
 def test_another_organization_does_not_exist(site: Site) -> None:
-    stranger = site.people(site.organization("root of another tree"))["client"]
+    elsewhere = site.organization("the root of another tree")
+    stranger = site.people(elsewhere)["client"]
     with site.database.write() as connection:
-        from sqlalchemy import update
-
-        from airfreight.store.tables import organizations
-
-        connection.execute(
-            update(organizations).where(organizations.c.name == "root of another tree").values(parent_id=None)
-        )
+        connection.execute(update(organizations).where(organizations.c.id == elsewhere).values(parent_id=None))
     shipment = site.create()["id"]
     body = {"json": site.create_body(site.artifact(), orgId=site.organization_id)}
     for method, path, _ in CALLS:
@@ -165,8 +164,6 @@ def test_another_organization_does_not_exist(site: Site) -> None:
 def test_an_organization_below_is_ones_own_when_it_is_named(site: Site) -> None:
     below = site.organization("below")
     with site.call(below) as call:
-        from airfreight.services import products
-
         product = products.create(call, name="below").id
     artifact = site.artifact()
     made = site.ask("POST", CREATE, json=site.create_body(artifact, orgId=below, productId=product))
