@@ -57,11 +57,11 @@ def too_large(limit: int) -> Refusal:
     return Refusal(Kind.TOO_LARGE, f"The file is larger than the limit of {limit} bytes.", "too_large")
 
 
-def check_filename(filename: str) -> str:
-    """The name as kept: a label for people, never a path. Raises INVALID."""
+def check_filename(filename: str, field: str = "filename") -> str:
+    """The name as kept: a label for people, never a path. Raises INVALID, naming the `field` it came in."""
     name = filename.replace("\\", "/").rpartition("/")[2].strip()
     if not name or name in {".", ".."} or len(name) > 255 or not name.isprintable():
-        raise invalid("filename must be 1 to 255 printable characters.", "bad_filename")
+        raise invalid(f"{field} must be 1 to 255 printable characters.", "bad_filename")
     return name
 
 
@@ -123,9 +123,14 @@ def get(call: Call, artifact_id: int) -> Any:  # noqa: ANN401 - a row
 
 
 def by_path(call: Call, path: str) -> Any:  # noqa: ANN401 - a row
-    """Raises INVALID: a path is part of a request, not the thing asked for."""
+    """An artifact of the organization acted on or, for one below the caller's, of the caller's own.
+
+    Raises INVALID: a path is part of a request, not the thing asked for.
+    """
     call.need(Permission.OTA_VIEW)
     artifact = artifacts.by_path(call.connection, call.organization_id, path)
+    if artifact is None:
+        artifact = artifacts.by_path(call.connection, call.principal.organization_id, path)
     if artifact is None:
         raise invalid(
             "pathToFirmware is not a path that an upload has answered with. Upload the file first.", "bad_path"

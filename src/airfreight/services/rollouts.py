@@ -143,7 +143,7 @@ def _product_of(call: Call, product_id: int | None, device_ids: list[int]) -> in
 def get(call: Call, rollout_id: int, *, origin: str | None = None, what: str = "Rollout") -> View:
     """Raises NOT_FOUND. `origin`: only rollouts made through that door."""
     call.need(Permission.OTA_VIEW)
-    rollout = rollouts.get(call.connection, call.organization_id, rollout_id, origin)
+    rollout = rollouts.get(call.connection, call.organization_id, rollout_id, origin) if _is_id(rollout_id) else None
     if rollout is None:
         raise not_found(what)
     return _views(call, [rollout])[0]
@@ -209,10 +209,14 @@ def delete(call: Call, rollout_id: int, *, what: str = "Rollout", origin: str | 
     outbox.ring(call.connection)
 
 
+def _is_id(number: int) -> bool:
+    """A wire may carry 64 bits where our ids have 31: such a number is nobody's, and PostgreSQL would not take it."""
+    return 0 < number < 2**31
+
+
 def _locked(call: Call, rollout_id: int, what: str, origin: str | None) -> Any:  # noqa: ANN401 - a row
-    rollout = rollouts.locked(call.connection, rollout_id)
-    strange = rollout is None or rollout.organization_id != call.organization_id
-    if strange or (origin is not None and rollout.origin != origin):
+    rollout = rollouts.locked(call.connection, rollout_id) if _is_id(rollout_id) else None
+    if rollout is None or rollout.organization_id != call.organization_id or origin not in {None, rollout.origin}:
         raise not_found(what)
     return rollout
 

@@ -141,7 +141,7 @@ def test_a_body_that_is_too_large_is_refused(site: Site, artifact: Stored) -> No
     refusal(site.ask("POST", CREATE, content=in_pieces()), 413)
 
 
-NUMBERS = ["", "abc", "1.5", "1e3", "0", "-1", "0x1", " ", "1 2", "None", "true", str(2**63), "9" * 5000, "%00"]
+NUMBERS = ["", "abc", "1.5", "0", "-1", "0x1", " ", "1 2", "None", "true", str(2**63), "9" * 5000, "%00"]
 WITH_ID = [("GET", PATH), ("DELETE", PATH), ("PUT", PATH + "/stop")]
 
 

@@ -17,9 +17,8 @@ from airfreight.apis.shipments.shapes import CompareField, ShipmentTime, Status
 from airfreight.domain.conditions import Condition
 from airfreight.domain.delivery import Reason, State
 from airfreight.domain.errors import Refusal
-from airfreight.domain.rollout import RolloutState
+from airfreight.domain.rollout import Count, RolloutState
 from airfreight.domain.windows import DayPart
-from airfreight.store.counters import Count
 
 BY_RANK = ["started", "requestSent", "firmwareRequested", *["firmwareUploaded"] * 4]
 """Where a device stands that came this far and was then left alone."""

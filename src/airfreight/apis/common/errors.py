@@ -103,7 +103,7 @@ def _validation_words(error: HTTPException, names: dict[str, str]) -> str:
 
 
 _ENUM_VALUE = re.compile(r"(Invalid enum value) .*?(?= - at |$)", re.DOTALL)
-_ODD_FIELD = re.compile(r"(unknown field) `(?![A-Za-z0-9_]{1,40}`)[^`]*`", re.DOTALL)
+_ODD_FIELD = re.compile(r"(unknown field) `(?![A-Za-z0-9_]{1,40}`(?: - at |$)).*", re.DOTALL)
 
 
 def safe_words(words: str) -> str:

@@ -9,7 +9,9 @@ from litestar.params import Parameter
 T = TypeVar("T")
 
 Limit = Annotated[int, Parameter(ge=1, le=500, description="How many at most.")]
-After = Annotated[int, Parameter(ge=0, le=2**53, description="Only those with an id above this one.")]
+After = Annotated[int, Parameter(ge=0, le=2**31 - 1, description="Only those with an id above this one.")]
+LongAfter = Annotated[int, Parameter(ge=0, le=2**53, description="Only those with an id above this one.")]
+"""For ids of 64 bits: deliveries."""
 RowId = Annotated[int, Parameter(ge=1, le=2**31 - 1)]
 """An id in a path or a query."""
 

@@ -9,7 +9,7 @@ from litestar.params import QueryParameter
 
 from airfreight.apis.common.body import Out
 from airfreight.apis.common.desk import Desk, clock
-from airfreight.apis.common.paging import After, Limit, Page, RowId, page
+from airfreight.apis.common.paging import After, Limit, LongAfter, Page, RowId, page
 from airfreight.domain.delivery import State
 from airfreight.services import deliveries, rollouts
 from airfreight.services.rollouts import View
@@ -178,7 +178,7 @@ def list_deliveries(
     rollout_id: RowId,
     state_: InState = None,
     limit: Limit = 50,
-    after: After = 0,
+    after: LongAfter = 0,
 ) -> Page[Delivery]:
     """List the devices of a rollout with where they stand. Needs `OTA_VIEW`."""
     with desk.read(request) as call:

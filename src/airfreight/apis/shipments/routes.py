@@ -106,7 +106,7 @@ def create_shipment(request: Asked, desk: NamedDependency[Desk], data: JSONBody[
         artifact = artifacts.by_path(call, data.pathToFirmware)
         cargo = Cargo(
             artifact.id,
-            artifacts.check_filename(data.firmwareOriginalFileName),
+            artifacts.check_filename(data.firmwareOriginalFileName, "firmwareOriginalFileName"),
             artifacts.confirm(artifact, translate.claims(data.firmwareInfo)),
         )
         shipment_id = rollouts.create(
