@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import httpx
+from sqlalchemy import select
 from tests.apis.serving import Served
 from tests.make import Bench, Board, Stored
 
@@ -13,6 +14,7 @@ from airfreight.domain.access import Role
 from airfreight.services import access, credentials
 from airfreight.services.access import Candidate
 from airfreight.store import access as people
+from airfreight.store import tables
 
 Json = dict[str, Any]
 NO_PASSWORD = credentials.hash_password("nobody signs in with a password here")
@@ -74,6 +76,12 @@ class Site(Bench):
 
     def as_device(self, board: Board) -> httpx.Client:
         return self.http(board.token)
+
+    def stand_of(self, board: Board) -> str:
+        """The state of the one delivery that the device has."""
+        table = tables.deliveries
+        [row] = self.rows(select(table.c.state).where(table.c.device_id == board.id))
+        return str(row.state)
 
     # the Shipments door
 

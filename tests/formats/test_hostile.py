@@ -159,11 +159,16 @@ def test_a_file_on_disk_reads_like_one_in_memory(tmp_path: Path) -> None:
         assert identify(source) == facts_of(GOOD_FILES[0])
 
 
-def test_a_tag_at_the_end_of_a_gibibyte_is_found_in_little_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("size", "place", "version"),
+    [(1 << 26, 1 << 25, "1.2.3"), (1 << 30, (1 << 30) - len(VECTOR), "1.2.3"), (1 << 30, 1 << 29, "")],
+    ids=["anywhere in 64 MiB", "at the end of 1 GiB", "in the middle of 1 GiB: not searched"],
+)
+def test_a_tag_is_found_in_little_memory(tmp_path: Path, size: int, place: int, version: str) -> None:
     path = tmp_path / "big.bin"
     with path.open("wb") as file:
-        file.truncate((1 << 30) - len(VECTOR))
-        file.seek(0, 2)
+        file.truncate(size)
+        file.seek(place)
         file.write(VECTOR)
     tracemalloc.start()
     begun = time.process_time()
@@ -172,6 +177,6 @@ def test_a_tag_at_the_end_of_a_gibibyte_is_found_in_little_memory(tmp_path: Path
     took = time.process_time() - begun
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert facts.version == "1.2.3"
+    assert facts.version == version
     assert peak < 8 << 20
     assert took < 10

@@ -6,7 +6,7 @@ from airfreight.formats import compose, esp, packed, tar_archive, zip_archive
 from airfreight.formats.blynk import Tag, find_tag
 from airfreight.formats.facts import Facts
 from airfreight.formats.reading import Reader, Reading
-from airfreight.formats.source import Refusal, Source, pieces
+from airfreight.formats.source import PIECE, Refusal, Source, pieces
 
 READERS: tuple[tuple[str, Reader], ...] = (
     ("a ZIP archive", zip_archive.read),
@@ -50,12 +50,20 @@ def _read(source: Source, filename: str) -> Reading:
     return Reading(Facts())
 
 
+_LARGEST_SEARCHED = 64 * 1024 * 1024
+
+
 def _find_tag(source: Source, reading: Reading) -> tuple[Tag | None, bool]:
-    """Search the app inside first, then the whole file, then take what was found in packed content."""
+    """Search the app inside first, then the whole file, then take what was found in packed content.
+
+    Of a file larger than any microcontroller's flash only the end is searched, where repackaging tools put a tag:
+    searching it all would cost as much as hashing it.
+    """
     gave_up = False
-    for stretch in (reading.first, source):
+    start = 0 if source.size <= _LARGEST_SEARCHED else source.size - PIECE
+    for stretch, begin in ((reading.first, 0), (source, start)):
         if stretch is not None:
-            search = find_tag(pieces(stretch))
+            search = find_tag(pieces(stretch, begin))
             if search.tag is not None:
                 return search.tag, False
             gave_up = gave_up or search.gave_up

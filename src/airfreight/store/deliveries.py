@@ -24,22 +24,14 @@ from airfreight.store.tables import (
 
 
 class Row(NamedTuple):
-    """A device and, when it has one, a delivery with what decides about it (all None otherwise)."""
+    """A device and, when it has one, a delivery with what decides about it (all None otherwise).
+
+    What has a default is only needed to decide what to tell the device, and only read for that.
+    """
 
     device_id: int
-    token_hash: bytes | None
-    organization_id: int
-    product_id: int
-    device_uid: str
-    enabled: bool
     device_version: str
     device_build: str
-    device_fw_type: str
-    device_library_version: str
-    device_time_zone: str
-    attributes_at: int | None
-    product_time_zone: str
-    organization_time_zone: str
     id: int | None
     rollout_id: int
     state: str
@@ -59,39 +51,39 @@ class Row(NamedTuple):
     deadline_at: int | None
     rollout_state: str
     finish_on: str
-    on_conflict: str
     deadline_seconds: int
-    reset_period_ms: int
-    condition: str
-    check_type: bool
-    critical: bool
-    day_part: str
-    host: str
-    secure: bool
     artifact_version: str
     artifact_build: str
-    artifact_fw_type: str
-    artifact_library_version: str
-    newest_rollout_id: int | None
+    token_hash: bytes | None = None
+    organization_id: int = 0
+    product_id: int = 0
+    device_uid: str = ""
+    enabled: bool = False
+    device_fw_type: str = ""
+    device_library_version: str = ""
+    device_time_zone: str = ""
+    attributes_at: int | None = None
+    product_time_zone: str = ""
+    organization_time_zone: str = ""
+    on_conflict: str = ""
+    reset_period_ms: int = 0
+    condition: str = ""
+    check_type: bool = False
+    critical: bool = False
+    day_part: str = ""
+    host: str = ""
+    secure: bool = False
+    artifact_fw_type: str = ""
+    artifact_library_version: str = ""
+    newest_rollout_id: int | None = None
 
 
 _other, _newer = deliveries.alias("other"), rollouts.alias("newer")
 
-_columns = (
+_moving = (
     devices.c.id,
-    devices.c.token_hash,
-    devices.c.organization_id,
-    devices.c.product_id,
-    devices.c.uid,
-    devices.c.enabled,
     devices.c.version,
     devices.c.build,
-    devices.c.fw_type,
-    devices.c.library_version,
-    devices.c.time_zone,
-    devices.c.attributes_at,
-    products.c.time_zone,
-    organizations.c.time_zone,
     deliveries.c.id,
     deliveries.c.rollout_id,
     deliveries.c.state,
@@ -111,8 +103,24 @@ _columns = (
     deliveries.c.deadline_at,
     rollouts.c.state,
     rollouts.c.finish_on,
-    rollouts.c.on_conflict,
     rollouts.c.deadline_seconds,
+    rollout_artifacts.c.version,
+    rollout_artifacts.c.build,
+)
+_deciding = (
+    *_moving,
+    devices.c.token_hash,
+    devices.c.organization_id,
+    devices.c.product_id,
+    devices.c.uid,
+    devices.c.enabled,
+    devices.c.fw_type,
+    devices.c.library_version,
+    devices.c.time_zone,
+    devices.c.attributes_at,
+    products.c.time_zone,
+    organizations.c.time_zone,
+    rollouts.c.on_conflict,
     rollouts.c.reset_period_ms,
     rollouts.c.condition,
     rollouts.c.check_type,
@@ -120,8 +128,6 @@ _columns = (
     rollouts.c.day_part,
     rollouts.c.host,
     rollouts.c.secure,
-    rollout_artifacts.c.version,
-    rollout_artifacts.c.build,
     rollout_artifacts.c.fw_type,
     rollout_artifacts.c.library_version,
     select(func.max(_other.c.rollout_id))
@@ -143,19 +149,17 @@ def _per_device() -> Select[Any]:
         .outerjoin(rollouts, rollouts.c.id == deliveries.c.rollout_id)
         .outerjoin(rollout_artifacts, _first)
     )
-    return select(*_columns).select_from(joined).where(devices.c.deleted_at.is_(None))
+    return select(*_deciding).select_from(joined).where(devices.c.deleted_at.is_(None))
 
 
 def _per_delivery() -> Select[Any]:
     """Deliveries, whatever their state and whether or not their device still exists."""
     joined = (
         deliveries.join(devices, devices.c.id == deliveries.c.device_id)
-        .join(products, products.c.id == devices.c.product_id)
-        .join(organizations, organizations.c.id == devices.c.organization_id)
         .join(rollouts, rollouts.c.id == deliveries.c.rollout_id)
         .join(rollout_artifacts, _first)
     )
-    return select(*_columns).select_from(joined)
+    return select(*_moving).select_from(joined)
 
 
 _asking = HotSelect(
