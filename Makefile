@@ -15,7 +15,7 @@ PIP = $(PY) -m pip --quiet --no-input
 RUN = .venv/.stamp-run
 DEV = .venv/.stamp-dev
 DEMO_DATA = data
-DATA = data/own
+DATA = data
 SAMPLE = micropython-esp32
 COMPILE = .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate
 
@@ -59,7 +59,7 @@ run: $(RUN) ## Run a server with simulated devices, and watch a real image land 
 	@set --; if [ -f samples/$(SAMPLE).bin ]; then set -- --image samples/$(SAMPLE).bin; fi; \
 		exec .venv/bin/airfreight demo --data $(DEMO_DATA) "$$@" $(ARGS)
 
-serve: $(RUN) ## Run an empty server of your own, its data in data/own (http://127.0.0.1:8080)
+serve: $(RUN) ## Run the server alone, without simulated devices (http://127.0.0.1:8080)
 	@exec .venv/bin/airfreight serve --data $(DATA) $(ARGS)
 
 test: $(DEV) ## Run the tests on SQLite and PostgreSQL, the fast ones first

@@ -6,6 +6,7 @@ AIRFREIGHT_TEST_POSTGRESQL names a server to use instead (CI runs the oldest sup
 
 import os
 import shutil
+import sys
 import tempfile
 import uuid
 import warnings
@@ -14,11 +15,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import structlog
 
 from airfreight.adapters.blobs import FolderBlobs
 from airfreight.services.credentials import Keyring
 from airfreight.store import migrate
 from airfreight.store.database import Database
+
+# An app that is served for the whole session logs while other tests look at their own output.
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
 
 
 @pytest.fixture(scope="session")

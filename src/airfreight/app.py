@@ -15,7 +15,7 @@ import structlog
 from airfreight.adapters.announcer import LogAnnouncer
 from airfreight.adapters.blobs import FolderBlobs
 from airfreight.apis import docs_page, health, openapi
-from airfreight.apis.common.asgi import Message, Receive, Scope, Send, answer, answer_error, answer_json
+from airfreight.apis.common.asgi import Message, Receive, Scope, Send, answer, answer_error, answer_json, patient
 from airfreight.apis.common.desk import Desk, clock
 from airfreight.apis.device.plane import PREFIX, DevicePlane
 from airfreight.apis.operators import operator_app
@@ -74,7 +74,7 @@ class App:
             elif (page := _PAGES.get(scope["path"])) is not None and scope["method"] in {"GET", "HEAD"}:
                 await page(self, counted)
             else:
-                await self.operators(scope, receive, counted)  # type: ignore[arg-type]
+                await self.operators(scope, patient(receive, self.settings.chunk_seconds), counted)  # type: ignore[arg-type]
         except Exception:
             log.exception("request failed", path=scope["path"], method=scope["method"])
             if started:

@@ -21,18 +21,19 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
 
 def test_what_comes_while_a_batch_is_worked_off_is_the_next_batch() -> None:
     gate = threading.Event()
+    begun = threading.Event()
     batches: list[list[int]] = []
 
     def work(items: Sequence[int]) -> list[int]:
         batches.append(list(items))
+        begun.set()
         gate.wait(10)
         return [item * 2 for item in items]
 
     async def main() -> None:
         batcher = Batcher("test", work)
         first = batcher.submit(0)
-        while not batches:
-            await asyncio.sleep(0.001)
+        await asyncio.to_thread(begun.wait, 10)
         others = [batcher.submit(number) for number in range(1, 101)]
         await asyncio.sleep(0.05)
         gate.set()
@@ -45,7 +46,7 @@ def test_what_comes_while_a_batch_is_worked_off_is_the_next_batch() -> None:
 
 def test_one_alone_does_not_wait_for_others() -> None:
     async def main() -> None:
-        batcher = Batcher("test", lambda items: list(items))
+        batcher: Batcher[int, int] = Batcher("test", list)
         began = time.perf_counter()
         for number in range(100):
             assert await batcher.submit(number) == number
@@ -56,22 +57,28 @@ def test_one_alone_does_not_wait_for_others() -> None:
 
 
 def test_a_batch_has_an_end() -> None:
+    """What comes in one turn of the loop stays together; no more turns are added to a batch that is large already."""
+    gate = threading.Event()
     sizes: list[int] = []
 
     def work(items: Sequence[int]) -> list[int]:
         sizes.append(len(items))
-        time.sleep(0.01)
+        gate.wait(10)
         return list(items)
 
     async def main() -> None:
         batcher = Batcher("test", work)
-        results = await asyncio.gather(*(batcher.submit(number) for number in range(2000)))
-        assert results == list(range(2000))
+        futures = []
+        for turn in range(30):
+            futures += [batcher.submit(turn * 100 + number) for number in range(100)]
+            await asyncio.sleep(0)
+        gate.set()
+        assert await asyncio.gather(*futures) == list(range(3000))
         await batcher.close()
 
     run(main)
-    assert max(sizes) <= 512
-    assert sum(sizes) == 2000
+    assert max(sizes) < 612
+    assert sum(sizes) == 3000
 
 
 def test_an_exception_in_the_results_is_for_one_an_escaped_one_for_all() -> None:

@@ -39,14 +39,33 @@ def token_of(scope: Scope) -> str | None:
     return value[7:].strip() or None
 
 
-async def chunks(receive: Receive, seconds: float) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises Disconnected, or Refusal when the next bytes take longer than `seconds`."""
-    while True:
+def patient(receive: Receive, seconds: float) -> Receive:
+    """`receive` that raises Refusal when the next bytes of the body take longer than `seconds`.
+
+    After the body there is no limit: what comes then is the client leaving.
+    """
+    is_over = False
+
+    async def next_message() -> Message:
+        nonlocal is_over
+        if is_over:
+            return await receive()
         try:
             async with asyncio.timeout(seconds):
                 message = await receive()
         except TimeoutError:
             raise invalid("The body stopped coming. Send it again.", "slow_body") from None
+        is_over = not message.get("more_body")
+        return message
+
+    return next_message
+
+
+async def chunks(receive: Receive, seconds: float) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises Disconnected, or Refusal when the next bytes take longer than `seconds`."""
+    receive = patient(receive, seconds)
+    while True:
+        message = await receive()
         if message["type"] == "http.disconnect":
             raise Disconnected
         if body := message.get("body"):

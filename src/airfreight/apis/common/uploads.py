@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from litestar import Request
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from airfreight.apis.common.asgi import Receive, chunks
@@ -65,8 +65,8 @@ async def receive_form(request: Asked, desk: Desk, limit: int, file_field: str) 
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
         raise Refusal(Kind.UNSUPPORTED, "The body must be sent as multipart/form-data with a boundary.")
-    writer = desk.blobs.receive()
     reader = _FormReader(options[b"boundary"], file_field)
+    writer = desk.blobs.receive()
     async with _kept(writer) as keep:
         total = 0
         async for chunk in chunks(_receive(request), desk.settings.chunk_seconds):
@@ -135,14 +135,14 @@ class _FormReader:
         }
         try:
             self._parser = MultipartParser(boundary, callbacks)  # type: ignore[arg-type]
-        except MultipartParseError:
+        except FormParserError:
             raise _broken() from None
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The file's bytes in this chunk. Raises Refusal."""
         try:
             self._parser.write(chunk)
-        except MultipartParseError:
+        except FormParserError:
             raise _broken() from None
         data, self._data = self._data, []
         return data

@@ -1,0 +1,179 @@
+"""The server is killed in the middle of things: what it has acknowledged is there, nothing is there twice or by half."""
+
+import hashlib
+import os
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+
+import httpx
+from sqlalchemy import select
+from tests.faults.process import Json, Process
+
+from airfreight.services import deliveries
+from airfreight.store import tables
+from airfreight.store.database import Database
+
+WORDS = ["downloading"] * 6 + ["downloaded", "installing", "installing", "installed", "activating", "succeeded"]
+DEVICES, SPEAKERS = 24, 4
+
+
+class Speaker(threading.Thread):
+    """Devices that tell their story word by word, each again and again until it is acknowledged."""
+
+    def __init__(self, url: str, devices: list[Json]) -> None:
+        super().__init__(daemon=True)
+        self._url, self._devices = url, devices
+        self.acknowledged: dict[tuple[int, int], str] = {}
+        self.retries = 0
+
+    def run(self) -> None:
+        with httpx.Client(base_url=self._url, timeout=5) as client:
+            attempts = [(device, self._attempt(client, device)) for device in self._devices]
+            for seq, word in enumerate(WORDS, start=1):
+                for device, attempt in attempts:
+                    report = {"attempt": attempt, "seq": seq, "event": word}
+                    answer = self._until_answered(client, "POST", "/device/v1/reports", device, {"reports": [report]})
+                    [result] = answer.json()["results"]
+                    self.acknowledged[attempt, seq] = result["verdict"]
+
+    def _attempt(self, client: httpx.Client, device: Json) -> int:
+        while True:
+            answer = self._until_answered(client, "GET", "/device/v1/next", device, None)
+            if answer.status_code == 200:
+                return int(answer.json()["attempt"])
+
+    def _until_answered(
+        self, client: httpx.Client, method: str, path: str, device: Json, body: Json | None
+    ) -> httpx.Response:
+        while True:
+            try:
+                headers = {"Authorization": f"Bearer {device['token']}"}
+                answer = client.request(method, path, json=body, headers=headers)
+            except httpx.TransportError:
+                self.retries += 1
+                time.sleep(0.02)
+                continue
+            assert answer.status_code in {200, 204}, answer.text
+            return answer
+
+
+def check_reports(process: Process, rollout: int, speakers: list[Speaker]) -> None:
+    """What the database has is what was acknowledged, once."""
+    database = Database(f"sqlite:///{process.folder / 'airfreight.db'}")
+    with database.read() as connection:
+        query = select(tables.history).where(tables.history.c.seq.is_not(None))
+        kept = [((row.attempt_id, row.seq), row.verdict) for row in connection.execute(query)]
+        moves = Counter(
+            connection.scalars(select(tables.history.c.delivery_id).where(tables.history.c.verdict == "moved"))
+        )
+        assert deliveries.drift(connection, rollout) == {}
+    database.close()
+    acknowledged = {key: verdict for speaker in speakers for key, verdict in speaker.acknowledged.items()}
+    assert len(acknowledged) == DEVICES * len(WORDS)
+    assert Counter(key for key, _ in kept) == Counter(acknowledged.keys())
+    assert dict(kept) == acknowledged
+    assert set(moves.values()) == {1 + 6}, "the offer, and the way through the six to the end"
+
+
+def test_three_times_in_the_middle_of_reports(process: Process) -> None:
+    with process.operator() as client:
+        rollout, devices = process.shipment(client, DEVICES)
+    speakers = [Speaker(process.url, devices[start::SPEAKERS]) for start in range(SPEAKERS)]
+    for speaker in speakers:
+        speaker.start()
+    for wait in (0.15, 0.1, 0.2):
+        time.sleep(wait)
+        assert any(speaker.is_alive() for speaker in speakers), "the kill must come in the middle"
+        process.kill()
+        process.start()
+    for speaker in speakers:
+        speaker.join(60)
+        assert not speaker.is_alive()
+    assert sum(speaker.retries for speaker in speakers) > 0
+    with process.operator() as client:
+        shown = client.get("/api/v1/organization/shipment", params={"shipmentId": rollout}).json()
+    assert (shown["status"], shown["shipmentProgress"]["success"]) == ("FINISH", DEVICES)
+    process.kill()
+    check_reports(process, rollout, speakers)
+    doctor = process.doctor()
+    assert doctor.returncode == 0, doctor.stdout
+    assert "Traceback" not in process.log
+
+
+def test_a_stop_in_good_order_loses_nothing_either(process: Process) -> None:
+    with process.operator() as client:
+        rollout, devices = process.shipment(client, DEVICES)
+    speakers = [Speaker(process.url, devices[start::SPEAKERS]) for start in range(SPEAKERS)]
+    for speaker in speakers:
+        speaker.start()
+    time.sleep(0.2)
+    assert process.stop() == 0 or not process.is_alive
+    process.start()
+    for speaker in speakers:
+        speaker.join(60)
+    process.kill()
+    check_reports(process, rollout, speakers)
+    assert process.doctor().returncode == 0
+    assert "Traceback" not in process.log
+
+
+def test_in_the_middle_of_uploads(process: Process) -> None:
+    """Half a file is never listed; what it left is gone when it is old enough to be nobody's."""
+    incoming = process.folder / "blobs" / "incoming"
+    with process.operator() as client:
+        whole = client.put("/api/v1/artifacts", params={"filename": "whole.bin"}, content=b"whole").json()
+        token = client.headers["Authorization"]
+
+    def pieces() -> Iterator[bytes]:
+        while True:
+            yield random.randbytes(100_000)
+            time.sleep(0.005)
+
+    def never_ending() -> None:
+        with suppress(httpx.TransportError):
+            url, headers = f"{process.url}/api/v1/artifacts?filename=half.bin", {"Authorization": token}
+            httpx.put(url, content=pieces(), headers=headers, timeout=20)
+
+    senders = [threading.Thread(target=never_ending) for _ in range(3)]
+    for sender in senders:
+        sender.start()
+    end = time.monotonic() + 10
+    while sum(path.stat().st_size > 2_000_000 for path in incoming.iterdir()) < 3:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    process.kill()
+    for sender in senders:
+        sender.join(20)
+    left = list(incoming.iterdir())
+    assert len(left) == 3
+    os.utime(left[0], (0, 0))
+    process.start()
+    end = time.monotonic() + 10
+    while left[0].exists():
+        assert time.monotonic() < end, "the next start removes old ones"
+        time.sleep(0.05)
+    assert all(path.exists() for path in left[1:]), "another process might still be receiving them"
+    with process.operator() as client:
+        [listed] = client.get("/api/v1/artifacts").json()["items"]
+        assert listed == whole
+        again = client.put("/api/v1/artifacts", params={"filename": "again.bin"}, content=b"again")
+        assert again.status_code == 201
+    for path in (process.folder / "blobs").glob("??/*"):
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
+    assert process.doctor().returncode == 0
+
+
+def test_a_server_that_was_killed_starts_with_nothing_but_its_data(process: Process) -> None:
+    """Tokens and credentials of before are good after: keys and hashes were durable."""
+    with process.operator() as client:
+        token = client.headers["Authorization"]
+        _, [made] = process.shipment(client, 1)
+    process.kill()
+    process.start()
+    assert httpx.get(f"{process.url}/api/v1/me", headers={"Authorization": token}).status_code == 200
+    headers = {"Authorization": f"Bearer {made['token']}"}
+    assert httpx.get(f"{process.url}/device/v1/next", headers=headers).status_code in {200, 204}
