@@ -14,7 +14,6 @@ PY = .venv/bin/python
 PIP = $(PY) -m pip --quiet --no-input
 RUN = .venv/.stamp-run
 DEV = .venv/.stamp-dev
-DEMO_DATA = data
 DATA = data
 SAMPLE = micropython-esp32
 COMPILE = .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate
@@ -57,7 +56,7 @@ run: $(RUN) ## Run a server with simulated devices, and watch a real image land 
 	@$(PY) tools/fetch_samples.py --only $(SAMPLE) samples >/dev/null 2>&1 \
 		|| echo "The sample image could not be fetched; the demo makes one of its own." >&2
 	@set --; if [ -f samples/$(SAMPLE).bin ]; then set -- --image samples/$(SAMPLE).bin; fi; \
-		exec .venv/bin/airfreight demo --data $(DEMO_DATA) "$$@" $(ARGS)
+		exec .venv/bin/airfreight demo --data $(DATA) "$$@" $(ARGS)
 
 serve: $(RUN) ## Run the server alone, without simulated devices (http://127.0.0.1:8080)
 	@exec .venv/bin/airfreight serve --data $(DATA) $(ARGS)

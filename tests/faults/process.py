@@ -91,10 +91,9 @@ class Process:
 
     def operator(self) -> httpx.Client:
         """A client with the API client's token."""
-        client = httpx.Client(base_url=self.url, timeout=30)
-        answer = client.post("/oauth2/token", params={"grant_type": "client_credentials"}, auth=CLIENT)
-        client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-        return client
+        answer = httpx.post(f"{self.url}/oauth2/token", params={"grant_type": "client_credentials"}, auth=CLIENT)
+        headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+        return httpx.Client(base_url=self.url, timeout=30, headers=headers)
 
     def shipment(self, client: httpx.Client, devices: int) -> tuple[int, list[Json]]:
         """A shipment of a file without a version for new devices of a new product; its id, and the devices."""
