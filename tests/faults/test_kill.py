@@ -26,13 +26,13 @@ class Speaker(threading.Thread):
 
     def __init__(self, url: str, devices: list[Json]) -> None:
         super().__init__(daemon=True)
-        self._url, self._devices = url, devices
+        self._url, self.devices = url, devices
         self.acknowledged: dict[tuple[int, int], str] = {}
         self.retries = 0
 
     def run(self) -> None:
         with httpx.Client(base_url=self._url, timeout=5) as client:
-            attempts = [(device, self._attempt(client, device)) for device in self._devices]
+            attempts = [(device, self._attempt(client, device)) for device in self.devices]
             for seq, word in enumerate(WORDS, start=1):
                 for device, attempt in attempts:
                     report = {"attempt": attempt, "seq": seq, "event": word}
@@ -61,6 +61,14 @@ class Speaker(threading.Thread):
             return answer
 
 
+def wait_for(share: float, speakers: list[Speaker]) -> None:
+    """Until this share of all words is acknowledged."""
+    end = time.monotonic() + 30
+    while sum(len(speaker.acknowledged) for speaker in speakers) < share * DEVICES * len(WORDS):
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
 def check_reports(process: Process, rollout: int, speakers: list[Speaker]) -> None:
     """What the database has is what was acknowledged, once."""
     database = Database(f"sqlite:///{process.folder / 'airfreight.db'}")
@@ -85,10 +93,10 @@ def test_three_times_in_the_middle_of_reports(process: Process) -> None:
     speakers = [Speaker(process.url, devices[start::SPEAKERS]) for start in range(SPEAKERS)]
     for speaker in speakers:
         speaker.start()
-    for wait in (0.15, 0.1, 0.2):
-        time.sleep(wait)
-        assert any(speaker.is_alive() for speaker in speakers), "the kill must come in the middle"
+    for share in (0.15, 0.4, 0.7):
+        wait_for(share, speakers)
         process.kill()
+        assert any(len(speaker.acknowledged) < len(WORDS) * len(speaker.devices) for speaker in speakers)
         process.start()
     for speaker in speakers:
         speaker.join(60)
@@ -110,8 +118,8 @@ def test_a_stop_in_good_order_loses_nothing_either(process: Process) -> None:
     speakers = [Speaker(process.url, devices[start::SPEAKERS]) for start in range(SPEAKERS)]
     for speaker in speakers:
         speaker.start()
-    time.sleep(0.2)
-    assert process.stop() == 0 or not process.is_alive
+    wait_for(0.5, speakers)
+    process.stop()
     process.start()
     for speaker in speakers:
         speaker.join(60)

@@ -168,11 +168,10 @@ def test_noise_is_answered_or_dropped_and_the_server_goes_on(process: Process) -
     assert statuses["400"] > 50
     assert statuses["200"] + statuses["204"] > 20, "some of it was good by chance: the noise is near the truth"
     log = process.log
-    assert "Traceback" not in log
-    assert "request failed" not in log
+    assert [line for line in log.splitlines() if "Traceback" in line or "request failed" in line] == []
     assert process.is_alive
     assert process.is_ready()
     with process.operator() as client:
         assert client.get(f"/api/v1/rollouts/{rollout}").status_code == 200
-    assert process.stop() == 0 or not process.is_alive
+    process.stop()
     assert process.doctor().returncode == 0
