@@ -1,18 +1,21 @@
-"""Print docs/settings.md from the one declaration of every setting.
+"""Prints docs/settings.md from the settings themselves: every variable, its default and its meaning.
 
-Usage: python tools/settings_doc.py > docs/settings.md
+Refresh: .venv/bin/python tools/settings_doc.py > docs/settings.md
 """
 
-from dataclasses import fields
+from collections.abc import Iterator
+from dataclasses import Field, fields
+from typing import Any
 
 from airfreight.settings import Settings, variable
 
 HEAD = """# Settings
 
-Each setting is an environment variable. `airfreight serve` takes some of them as options too (`--data`, `--host`,
-`--port`, `--workers`, `--database-url`); an option goes before the variable. A value that cannot be read stops the
-start with a sentence. Durations are in seconds, sizes in bytes. This page is printed from the code by
-`python tools/settings_doc.py`.
+This page is printed from `src/airfreight/settings.py`; do not edit it. Refresh it with
+`.venv/bin/python tools/settings_doc.py > docs/settings.md`.
+
+Every setting is an environment variable. `airfreight serve` takes the most common ones as options too, which win.
+Durations are in seconds, sizes in bytes.
 
 | variable | default | meaning |
 |---|---|---|
@@ -20,13 +23,32 @@ start with a sentence. Durations are in seconds, sizes in bytes. This page is pr
 
 
 def page() -> str:
-    """The whole page."""
-    rows = []
-    for item in fields(Settings):
-        default = f"`{item.default}`" if str(item.default) else "(empty)"
-        secret = " Secret: set it in the environment, not on a command line." if item.metadata["secret"] else ""
-        rows.append(f"| `{variable(item.name)}` | {default} | {item.metadata['words']}{secret} |")
-    return HEAD + "\n".join(rows) + "\n"
+    """The whole text of docs/settings.md, ending in one newline."""
+    return HEAD + "".join(f"| `{variable(one.name)}` | {_default(one)} | {_words(one)} |\n" for one in fields(Settings))
+
+
+def _words(one: Field[Any]) -> str:
+    """A bar would end the cell."""
+    words: str = one.metadata["words"]
+    secret = " Secret: keep it out of command lines and logs." if one.metadata["secret"] else ""
+    return (words + secret).replace("|", "\\|")
+
+
+def _default(one: Field[Any]) -> str:
+    if isinstance(one.default, int):
+        return " ".join(_readable(one.default, is_size=one.name.endswith("_bytes")))
+    return f"`{one.default}`" if str(one.default) else "(empty)"
+
+
+def _readable(number: int, *, is_size: bool) -> Iterator[str]:
+    """The number, and for a large one how people say it."""
+    yield f"`{number}`"
+    units = (("GiB", 1024**3), ("MiB", 1024**2)) if is_size else (("days", 86_400), ("hours", 3600), ("minutes", 60))
+    for unit, size in units:
+        if number >= size and number % size == 0 and (is_size or number >= 300):
+            count = number // size
+            yield f"({count} {unit if count > 1 or is_size else unit.removesuffix('s')})"
+            return
 
 
 if __name__ == "__main__":

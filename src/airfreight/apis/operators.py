@@ -11,9 +11,10 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme, Server
 
+from airfreight.apis.common.asgi import Disconnected
 from airfreight.apis.common.body import Body
 from airfreight.apis.common.desk import Desk
-from airfreight.apis.common.errors import on_crash, on_http, on_refusal
+from airfreight.apis.common.errors import on_crash, on_gone, on_http, on_refusal
 from airfreight.domain.errors import Refusal
 
 _DESCRIPTION = "Over-the-air updates: organizations, products, devices, artifacts, rollouts, and the Shipments API."
@@ -26,7 +27,7 @@ def operator_app(desk: Desk, routes: Sequence[Any], version: str) -> Litestar:
         dto=Body,
         return_dto=None,
         dependencies={"desk": Provide(lambda: desk, sync_to_thread=False, use_cache=True)},
-        exception_handlers={Refusal: on_refusal, HTTPException: on_http, Exception: on_crash},
+        exception_handlers={Refusal: on_refusal, Disconnected: on_gone, HTTPException: on_http, Exception: on_crash},
         request_max_body_size=desk.settings.max_body_bytes,
         response_headers=[ResponseHeader(name="Cache-Control", value="no-store")],
         openapi_config=OpenAPIConfig(

@@ -396,9 +396,9 @@ def history(call: Call, rollout_id: int, delivery_id: int) -> list[Any]:
     return store.history_of(call.connection, call.organization_id, delivery_id, call.settings.history_limit + 50)
 
 
-def targets(connection: Connection, rollout_ids: Sequence[int]) -> dict[int, list[int]]:
+def members(connection: Connection, rollout_ids: Sequence[int]) -> dict[int, list[int]]:
     """Rollout id -> the devices it was made for."""
-    return store.target_ids(connection, rollout_ids)
+    return store.member_ids(connection, rollout_ids)
 
 
 def _actor(call: Call) -> str:

@@ -160,7 +160,7 @@ def _views(call: Call, found: list[Any]) -> list[View]:
     ids = [rollout.id for rollout in found]
     carried = rollouts.artifacts_of(call.connection, ids)
     counts = counters.totals(call.connection, ids)
-    named = deliveries.targets(call.connection, [rollout.id for rollout in found if not rollout.whole_product])
+    named = deliveries.members(call.connection, [rollout.id for rollout in found if not rollout.whole_product])
     return [View(r, carried.get(r.id, []), counts.get(r.id, []), named.get(r.id, [])) for r in found]
 
 

@@ -386,7 +386,7 @@ def of_device(connection: Connection, organization_id: int, device_id: int, limi
     return list(connection.execute(query.order_by(deliveries.c.id.desc()).limit(limit)))
 
 
-def target_ids(connection: Connection, rollout_ids: Sequence[int]) -> dict[int, list[int]]:
+def member_ids(connection: Connection, rollout_ids: Sequence[int]) -> dict[int, list[int]]:
     """Rollout id -> the ids of the devices it was made for."""
     found: dict[int, list[int]] = {rollout_id: [] for rollout_id in rollout_ids}
     query = select(deliveries.c.rollout_id, deliveries.c.device_id).where(deliveries.c.rollout_id.in_(rollout_ids))

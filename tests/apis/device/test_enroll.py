@@ -59,7 +59,7 @@ WRONG: list[tuple[int, dict[str, Any]]] = [
     *((400, {"uid": uid}) for uid in (None, 1, "", "x" * 65, "a b", "a/b", "ü", EVIL + "\n", True)),
     *((400, {"product": product}) for product in (None, 1.5, True)),
     *((404, {"product": product}) for product in (0, -1, 2**31, 2**62, "no such product", "", "\x00", "9" * 100)),
-    *((400, {"attributes": attributes}) for attributes in (1, "x", {"a": 1e400}, {"version": 1}, {"timeZone": "x"})),
+    *((400, {"attributes": attributes}) for attributes in (1, "x", {"version": 1}, {"timeZone": "x"})),
     (400, {"token": "mine"}),
 ]
 

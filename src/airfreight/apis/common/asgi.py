@@ -40,9 +40,8 @@ def token_of(scope: Scope) -> str | None:
 
 
 def patient(receive: Receive, seconds: float) -> Receive:
-    """`receive` that raises Refusal when the next bytes of the body take longer than `seconds`.
-
-    After the body there is no limit: what comes then is the client leaving.
+    """`receive` that raises Refusal when the next bytes of the body take longer than `seconds`, Disconnected when the
+    client leaves before its end. After the body there is no limit: what comes then is the client leaving.
     """
     is_over = False
 
@@ -55,6 +54,8 @@ def patient(receive: Receive, seconds: float) -> Receive:
                 message = await receive()
         except TimeoutError:
             raise invalid("The body stopped coming. Send it again.", "slow_body") from None
+        if message["type"] == "http.disconnect":
+            raise Disconnected
         is_over = not message.get("more_body")
         return message
 
@@ -66,8 +67,6 @@ async def chunks(receive: Receive, seconds: float) -> AsyncIterator[bytes]:
     receive = patient(receive, seconds)
     while True:
         message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Disconnected
         if body := message.get("body"):
             yield body
         if not message.get("more_body"):

@@ -76,6 +76,11 @@ def on_http(request: Request, error: HTTPException) -> Response[ErrorResponse]: 
     return answer(status, message or HTTPStatus(status).phrase + ".", _CODES.get(status, "invalid"), error.headers)
 
 
+def on_gone(_request: Request, _error: Exception) -> Response[ErrorResponse]:  # type: ignore[type-arg]
+    """The client left in the middle of its body: an everyday event, and nobody is there to read the answer."""
+    return answer(400, "The body was cut off. Send it again.", "slow_body")
+
+
 def on_crash(request: Request, error: Exception) -> Response[ErrorResponse]:  # type: ignore[type-arg]
     """A bug of ours: the log gets everything, the client one sentence."""
     log.error("request failed", path=request.scope["path"], method=request.scope["method"], exc_info=error)
