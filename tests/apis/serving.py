@@ -1,6 +1,7 @@
 """The whole application on a free loopback port: uvicorn on a thread of this process, as `airfreight serve` runs it."""
 
 import asyncio
+import os
 import socket
 import threading
 import time
@@ -10,11 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
 import uvicorn
 from tests.make import KEY
 
 from airfreight.app import App
 from airfreight.settings import load
+
+_NOWHERE = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - the log of tests; open until the end
+"""`capture_logs` sees what is logged all the same."""
 
 
 @dataclass(slots=True)
@@ -58,6 +63,7 @@ def eventually(is_so: Any, seconds: float = 5) -> bool:
 @contextmanager
 def serving(folder: Path, database_url: str = "", **settings: Any) -> Iterator[Served]:
     """`folder` holds the data (and the SQLite database, already migrated, unless there is a `database_url`)."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(_NOWHERE))
     given = {"min_free_bytes": 0, **settings}
     app = App(load({}, data=folder, database_url=database_url, secret_key=KEY.decode(), **given))
     loops: list[asyncio.AbstractEventLoop] = []
