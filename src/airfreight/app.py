@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import secrets
+import tempfile
 import threading
 from collections.abc import Awaitable
 from importlib.metadata import version
@@ -17,21 +18,23 @@ from airfreight.adapters.blobs import FolderBlobs
 from airfreight.apis import docs_page, health, openapi
 from airfreight.apis.common.asgi import Message, Receive, Scope, Send, answer, answer_error, answer_json, patient
 from airfreight.apis.common.desk import Desk, clock
+from airfreight.apis.common.errors import UNAVAILABLE
 from airfreight.apis.device.plane import PREFIX, DevicePlane
-from airfreight.apis.operators import operator_app
+from airfreight.apis.operators import HIDDEN, operator_app
 from airfreight.apis.platform.routers import ROUTERS
 from airfreight.apis.shipments import routes as shipments
 from airfreight.apis.shipments.upload import upload
 from airfreight.logs import set_up
 from airfreight.services import overview
 from airfreight.services.credentials import Keyring
-from airfreight.settings import Settings, load
+from airfreight.settings import SettingError, Settings, load
 from airfreight.store.database import Database
 from airfreight.worker import Worker
 
 log = structlog.get_logger()
 
 VERSION = version("airfreight")
+_SHORTEST_KEY = 32
 
 
 class App:
@@ -73,9 +76,15 @@ class App:
                 await self.devices(scope, receive, counted)
             elif (page := _PAGES.get(scope["path"])) is not None and scope["method"] in {"GET", "HEAD"}:
                 await page(self, counted)
+            elif scope["path"].startswith(HIDDEN):
+                await answer_error(counted, 404, "There is nothing at this address. See /docs.", "not_found")
             else:
                 await self.operators(scope, patient(receive, self.settings.chunk_seconds), counted)  # type: ignore[arg-type]
-        except Exception:
+        except Exception as error:
+            if overview.is_outage(error) and not started:
+                log.error("the database cannot be used", path=scope["path"], error=str(error).splitlines()[0])  # noqa: TRY400
+                await answer_error(counted, 503, UNAVAILABLE, "unavailable", [(b"retry-after", b"5")])
+                return
             log.exception("request failed", path=scope["path"], method=scope["method"])
             if started:
                 raise
@@ -137,17 +146,25 @@ def keyring(settings: Settings) -> Keyring:
     """The server's key: from the settings, else from a file in the data folder, made at the first start."""
     if settings.secret_key:
         return Keyring(settings.secret_key.encode())
-    path = settings.data / "secret.key"
+    path = key_path(settings)
     if not path.exists():
         _make_key(path)
-    return Keyring(path.read_bytes().strip())
+    key = path.read_bytes().strip()
+    if len(key) < _SHORTEST_KEY:
+        raise SettingError(f"{path} is damaged: restore it from a backup; every token was hashed with it.")
+    return Keyring(key)
+
+
+def key_path(settings: Settings) -> Path:
+    """Where the key is kept when it is not in the settings."""
+    return settings.data / "secret.key"
 
 
 def _make_key(path: Path) -> None:
     """Written whole under another name first: of processes that start together, the first one's key stands."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".secret.")
+    temporary = Path(name)
     with os.fdopen(descriptor, "w") as file:
         file.write(secrets.token_hex(32) + "\n")
         file.flush()

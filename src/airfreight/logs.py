@@ -12,6 +12,7 @@ def set_up(level: str) -> None:
     logging.basicConfig(
         stream=sys.stderr, level=max(number, logging.WARNING), format="%(levelname)s %(name)s %(message)s"
     )
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # a broken form is the client's, and answered
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

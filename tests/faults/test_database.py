@@ -2,17 +2,17 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import Connection, select, text, update
 from structlog.testing import capture_logs
 from tests.apis.device.test_protocol import ATTRIBUTES, NEXT, REPORTS
 from tests.apis.serving import serving
 from tests.apis.site import Site
 from tests.interrupt import Meanwhile
-from tests.make import Bench, copy_of_postgresql, sqlalchemy_url
+from tests.make import Bench, copy_of_postgresql
 
 from airfreight.apis.common.desk import Desk
 from airfreight.apis.device.plane import DevicePlane
@@ -33,15 +33,30 @@ def site(tmp_path: Path, postgresql_server: str, postgresql_template: str) -> It
         yield Site(served, stack)
 
 
+@contextmanager
+def another_process(site: Site) -> Iterator[Database]:
+    """The same database as another process has it."""
+    database = Database(site.database.engine.url.render_as_string(hide_password=False))
+    yield database
+    database.close()
+
+
+@contextmanager
+def beside(site: Site) -> Iterator[Connection]:
+    """A connection that is not the server's."""
+    with another_process(site) as database, database.read() as connection:
+        yield connection
+
+
 def test_connections_that_were_cut_while_they_were_idle_are_made_anew(site: Site) -> None:
     [board, other] = site.devices(site.product_id, 2)
     site.create(site.artifact(""), [board])
     device = site.as_device(board)
     attempt = device.get(NEXT).json()["attempt"]
     for seq in range(1, 4):
-        with site.database.read() as connection:
-            cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            assert len(list(connection.execute(text(cut)))) > 0
+        with beside(site) as connection:
+            others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            assert len(list(connection.execute(text(f"SELECT pg_terminate_backend(pid) {others}")))) > 0
         report = {"attempt": attempt, "seq": seq, "event": "downloading"}
         assert device.post(REPORTS, json={"reports": [report]}).status_code == 200
         assert device.get(NEXT).json()["attempt"] == attempt
@@ -72,9 +87,8 @@ def test_an_operator_who_meets_a_last_report_is_told_of_a_conflict_at_most(site:
             operator[0].join(0.5)
         return verdicts
 
-    elsewhere = Database(site.database.engine.url.render_as_string(hide_password=False))
-    deliveries.transact(elsewhere, site.settings, site.now, report)
-    elsewhere.close()
+    with another_process(site) as database:
+        deliveries.transact(database, site.settings, site.now, report)
     answer = operator[0].outcome()
     if answer.status_code != 204:
         assert (answer.status_code, answer.headers["x-error-code"]) == (400, "race")
@@ -116,13 +130,11 @@ def test_last_seen_is_written_again_after_the_database_was_away(
 
 def test_a_server_that_lost_its_database_says_so_and_recovers(site: Site) -> None:
     [board] = site.devices(site.product_id)
-    url = site.database.engine.url
-    with Database(sqlalchemy_url(url.render_as_string(hide_password=False))).read() as connection:
+    with beside(site) as connection, capture_logs() as logs:
         connection.execute(text("ALTER TABLE devices RENAME TO away"))
         connection.commit()
-        with capture_logs() as logs:
-            assert site.as_device(board).get(NEXT).status_code == 500
-        assert [log["event"] for log in logs if log["log_level"] == "error"] == ["request failed"]
+        assert site.as_device(board).get(NEXT).status_code == 500
         connection.execute(text("ALTER TABLE away RENAME TO devices"))
         connection.commit()
+    assert [log["event"] for log in logs if log["log_level"] == "error"] == ["request failed"]
     assert site.as_device(board).get(NEXT).status_code == 204

@@ -24,18 +24,37 @@ from airfreight.domain.errors import Kind, Refusal
 from airfreight.domain.rollout import OVER
 from airfreight.domain.windows import DayPart
 from airfreight.services.deliveries import Answer, Report
-from airfreight.services.device_work import Advance, Job, Reports, SetAttributes
+from airfreight.services.device_work import Advance, Job, Reports
 from airfreight.store import tables
 
 NUMBERS = st.integers(0, 2**16)
 OLD, THIRD = "1.0.0", "9.9.9"
 NEW = ("2.0.0", "3.0.0", "")
 """What artifacts carry; the last one carries nothing that could be judged by."""
-WORDS: tuple[ReportEvent, ...] = (
-    "downloading", "downloaded", "installing", "installed", "activating", "activating", "succeeded", "failed", "failed",
-    "canceled", "cancel_refused",
-)  # fmt: skip
-ANSWERS = st.sampled_from([["canceled"], ["cancel_refused"], ["cancel_refused", "failed"], ["failed"], ["succeeded"]])
+WANTED = "the version it was sent"
+STORIES: list[list[ReportEvent]] = [
+    [],
+    ["downloading"],
+    ["downloading", "downloaded", "installing", "installed", "activating"],
+    ["downloaded", "activating"],
+    ["activating"],
+    ["activating", "succeeded"],
+    ["succeeded"],
+    ["failed"],
+    ["downloading", "failed"],
+    ["activating", "downloading"],
+    ["canceled"],
+    ["failed", "succeeded"],
+]
+ANSWERS: list[list[ReportEvent]] = [
+    ["canceled"],
+    ["cancel_refused"],
+    ["cancel_refused", "failed"],
+    ["failed"],
+    ["succeeded"],
+    [],
+]
+"""What a device says that was asked to cancel."""
 REASONS = st.sampled_from([None, "download_failed", "rolled_back", "incompatible", "no such reason"])
 JUMPS = (0.5, 61.0, 3600.0, 5 * 3600.0, 25 * 3600.0)
 POLICIES = st.fixed_dictionaries(
@@ -50,7 +69,32 @@ POLICIES = st.fixed_dictionaries(
         "on_conflict": st.sampled_from(["supersede", "supersede", "queue"]),
     }
 )
-MOST_ROLLOUTS, MOST_DEVICES = 7, 6
+MOST_ROLLOUTS, MOST_DEVICES = 6, 6
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A device asks, is told, and says something: at once, or in words that travel. It may boot afterwards."""
+
+    number: int
+    story: list[ReportEvent]
+    answer: list[ReportEvent]
+    reason: str | None
+    travels: bool
+    boots: str | None
+    bytes_seen: State | None
+
+
+VISITS = st.builds(
+    Visit,
+    NUMBERS,
+    st.sampled_from(STORIES),
+    st.sampled_from(ANSWERS),
+    REASONS,
+    st.sampled_from([False, False, True]),
+    st.sampled_from([None, None, OLD, WANTED, WANTED, NEW[0], NEW[1], THIRD]),
+    st.sampled_from([None, None, State.DOWNLOADING, State.DOWNLOADED]),
+)
 
 
 @dataclass(slots=True)
@@ -73,7 +117,6 @@ class Life:
     told: list[int] = field(default_factory=list)
     sent: Counter[int] = field(default_factory=Counter)
     removed: bool = False
-    asked_to_cancel: bool = False
     newest: int = 0
 
 
@@ -91,36 +134,38 @@ class Interleaving(RuleBasedStateMachine):
         self.product = 0
         self.artifacts: list[Stored] = []
 
-    @initialize(count=st.integers(1, 3))
-    def begin(self, count: int) -> None:
+    @initialize(count=st.integers(2, 4), which=st.integers(0, len(NEW) - 1), policy=POLICIES)
+    def begin(self, count: int, which: int, policy: dict[str, Any]) -> None:
         self.product = self.bench.product()
         self.artifacts = [
             self.bench.artifact(version, fw_type="T", content=f"the bytes of {version}".encode()) for version in NEW
         ]
         self._add_devices(count)
+        self.ship(number=2**16 - 1, which=which, whole=False, policy=policy)
 
     def _add_devices(self, count: int) -> None:
         for board in self.bench.devices(self.product, count):
             self.lives[board.id] = Life(board)
             self.bench.tell(board, version=OLD, fwType="T")
 
-    def _living(self, number: int) -> Life | None:
-        living = [life for life in self.lives.values() if not life.removed]
-        return living[number % len(living)] if living else None
+    def _living(self) -> list[Life]:
+        return [life for life in self.lives.values() if not life.removed]
+
+    def _one(self, number: int) -> Life:
+        living = self._living()
+        return living[number % len(living)]
 
     # operators
 
     @precondition(lambda self: len(self.rollouts) < MOST_ROLLOUTS)
     @rule(number=NUMBERS, which=st.integers(0, len(NEW) - 1), whole=st.booleans(), policy=POLICIES)
     def ship(self, number: int, which: int, whole: bool, policy: dict[str, Any]) -> None:
-        living = [life.board for life in self.lives.values() if not life.removed]
-        some = [board for bit, board in enumerate(living) if number >> bit & 1]
+        some = [life.board for bit, life in enumerate(self._living()) if number >> bit & 1]
         whole = whole or not some
         made = self.bench.ship(self.artifacts[which], self.product, () if whole else some, **policy)
         self.rollouts[made] = whole
 
-    @precondition(lambda self: self.rollouts)
-    @rule(number=NUMBERS, verb=st.sampled_from(["pause", "pause", "resume", "resume", "stop", "delete"]))
+    @rule(number=NUMBERS, verb=st.sampled_from(["pause", "resume", "resume", "stop", "delete"]))
     def steer(self, number: int, verb: str) -> None:
         rollout = sorted(self.rollouts)[number % len(self.rollouts)]
         try:
@@ -129,31 +174,39 @@ class Interleaving(RuleBasedStateMachine):
             if refusal.kind not in {Kind.CONFLICT, Kind.NOT_FOUND}:
                 raise
 
-    @precondition(lambda self: len(self.lives) < MOST_DEVICES)
-    @rule()
-    def a_device_appears(self) -> None:
-        self._add_devices(1)
-
-    @precondition(lambda self: self.lives)
-    @rule(number=NUMBERS)
-    def a_device_is_removed(self, number: int) -> None:
-        life = self._living(number)
-        if life is not None:
+    @rule(number=NUMBERS, comes=st.booleans())
+    def a_device_comes_or_goes(self, number: int, comes: bool) -> None:
+        if comes and len(self.lives) < MOST_DEVICES:
+            self._add_devices(1)
+        elif not comes and len(self._living()) > 2:
+            life = self._one(number)
             self.bench.remove_device(life.board)
             life.removed = True
 
     # devices
 
-    @rule(numbers=st.lists(NUMBERS, min_size=1, max_size=4))
-    def devices_poll(self, numbers: list[int]) -> None:
-        for number in numbers:
-            life = self._living(number)
-            if life is not None:
-                self._told(life, self.bench.poll(life.board))
+    @rule(visits=st.lists(VISITS, min_size=1, max_size=4))
+    def devices_visit(self, visits: list[Visit]) -> None:
+        for visit in visits:
+            life = self._one(visit.number)
+            answer = self.bench.poll(life.board)
+            self._told(life, answer)
+            if answer.decision.do is Do.NOTHING or answer.row is None:
+                continue
+            story = visit.answer if answer.decision.do is Do.CANCEL else visit.story
+            words = [self._word(life, word, visit.reason) for word in story]
+            if visit.bytes_seen:
+                self.bench.served(life.board, life.told[visit.number % len(life.told)], visit.bytes_seen)
+            if visit.travels:
+                self.mail += words
+            elif words:
+                self._deliver(words, [])
+            if visit.boots:
+                version = answer.row.artifact_version if visit.boots == WANTED else visit.boots
+                self.bench.tell(life.board, version=version or OLD, fwType="T")
 
     def _told(self, life: Life, answer: Answer) -> None:
         """What an instruction promises: an open attempt of this very device, and the files for it."""
-        life.asked_to_cancel = answer.decision.do is Do.CANCEL
         if answer.decision.do is Do.NOTHING or answer.decision.event is not None:
             return
         assert answer.attempt_id is not None
@@ -170,44 +223,22 @@ class Interleaving(RuleBasedStateMachine):
                 assert answer.row.rollout_id >= life.newest, "an older superseding rollout was offered after a newer"
                 life.newest = answer.row.rollout_id
 
-    @precondition(lambda self: any(life.told for life in self.lives.values()))
-    @rule(number=NUMBERS, words=st.lists(st.sampled_from(WORDS), min_size=1, max_size=4), reason=REASONS)
-    def a_device_speaks(self, number: int, words: list[ReportEvent], reason: str | None) -> None:
-        """Of the latest attempt it knows; the words leave now and arrive whenever the network pleases."""
-        speakers = [life for life in self.lives.values() if life.told]
-        life = speakers[number % len(speakers)]
-        for word in words:
-            self.mail.append(self._word(life, word, reason))
-
     def _word(self, life: Life, word: ReportEvent, reason: str | None) -> Word:
         attempt = life.told[-1]
         life.sent[attempt] += 1
         return Word(life.board.id, attempt, life.sent[attempt], word, reason if word == "failed" else None)
 
-    @precondition(lambda self: any(life.asked_to_cancel for life in self.lives.values()))
-    @rule(number=NUMBERS, words=ANSWERS, reason=REASONS)
-    def a_device_answers_a_cancel(self, number: int, words: list[ReportEvent], reason: str | None) -> None:
-        asked = [life for life in self.lives.values() if life.asked_to_cancel]
-        life = asked[number % len(asked)]
-        life.asked_to_cancel = False
-        for word in words:
-            self._deliver([self._word(life, word, reason)], [], boots=False)
-
     @precondition(lambda self: self.mail)
-    @rule(numbers=st.lists(NUMBERS, min_size=1, max_size=6), polls=st.lists(NUMBERS, max_size=2), boots=st.booleans())
-    def the_network_delivers(self, numbers: list[int], polls: list[int], boots: bool) -> None:
-        """One batch at the door: words in any order, boots and polls of other devices among them."""
+    @rule(numbers=st.lists(NUMBERS, min_size=1, max_size=6), polls=st.lists(NUMBERS, max_size=2))
+    def the_network_delivers(self, numbers: list[int], polls: list[int]) -> None:
+        """One batch at the door: words in any order, overtaking each other, and polls of other devices among them."""
         words = [self.mail.pop(number % len(self.mail)) for number in numbers[: len(self.mail)]]
-        self._deliver(words, polls, boots=boots)
+        self._deliver(words, [self._one(number) for number in polls])
 
-    def _deliver(self, words: list[Word], polls: list[int], *, boots: bool) -> None:
+    def _deliver(self, words: list[Word], askers: list[Life]) -> None:
         late = [word for word in words if not self._is_current(word)]
         jobs: list[Job] = [self._job(word) for word in words]
-        askers = [life for number in polls if (life := self._living(number)) is not None]
-        jobs += [Advance(life.board.digest) for life in askers]
-        if boots and askers:
-            jobs.insert(0, SetAttributes(askers[0].board.digest, {"version": NEW[0]}))
-        results = self.bench.work(*jobs)[boots and bool(askers) :]
+        results = self.bench.work(*jobs, *(Advance(life.board.digest) for life in askers))
         for word, result in zip(words, results, strict=False):
             if self.lives[word.device].removed:
                 assert result is None
@@ -226,45 +257,28 @@ class Interleaving(RuleBasedStateMachine):
         return Reports(self.lives[word.device].board.digest, [one])
 
     @precondition(lambda self: self.delivered)
-    @rule(number=NUMBERS)
-    def the_network_repeats(self, number: int) -> None:
+    @rule(number=NUMBERS, seq=st.integers(1, 6))
+    def the_network_repeats_and_a_stranger_guesses(self, number: int, seq: int) -> None:
         word = self.delivered[number % len(self.delivered)]
         before = self._everything()
         [verdicts] = self.bench.work(self._job(word))
         assert verdicts == (None if self.lives[word.device].removed else [word.verdict])
+        stranger = self._one(number)
+        if stranger.board.id != word.device:
+            assert self.bench.report(stranger.board, word.attempt, seq, word.event) is Verdict.REFUSED
         assert self._everything() == before
 
-    @precondition(lambda self: self.delivered and len(self.lives) > 1)
-    @rule(number=NUMBERS, seq=st.integers(1, 6))
-    def a_stranger_speaks_of_it(self, number: int, seq: int) -> None:
-        word = self.delivered[number % len(self.delivered)]
-        stranger = self._living(number)
-        if stranger is not None and stranger.board.id != word.device:
-            before = self._everything()
-            assert self.bench.report(stranger.board, word.attempt, seq, word.event) is Verdict.REFUSED
-            assert self._everything() == before
-
-    @rule(number=NUMBERS, version=st.sampled_from([OLD, *NEW[:2], *NEW[:2], THIRD]), fw_type=st.sampled_from("TTTX"))
+    @rule(number=NUMBERS, version=st.sampled_from([OLD, *NEW[:2], THIRD]), fw_type=st.sampled_from("TTTX"))
     def a_device_boots(self, number: int, version: str, fw_type: str) -> None:
-        life = self._living(number)
-        if life is not None:
-            self.bench.tell(life.board, version=version, fwType=fw_type)
-
-    @rule(number=NUMBERS, state=st.sampled_from([State.DOWNLOADING, State.DOWNLOADED]))
-    def the_server_sees_bytes_go(self, number: int, state: State) -> None:
-        life = self._living(number)
-        if life is not None and life.told:
-            self.bench.served(life.board, life.told[number % len(life.told)], state)
+        self.bench.tell(self._one(number).board, version=version, fwType=fw_type)
 
     # time and the worker
 
-    @rule(seconds=st.sampled_from(JUMPS))
-    def time_passes(self, seconds: float) -> None:
+    @rule(seconds=st.sampled_from(JUMPS), ticks=st.booleans())
+    def time_passes(self, seconds: float, ticks: bool) -> None:
         self.bench.later(seconds=seconds)
-
-    @rule()
-    def the_worker_ticks(self) -> None:
-        self._tick()
+        if ticks:
+            self._tick()
 
     def _tick(self) -> None:
         """Everything a worker does, the parts of the minute and of the hour too; nothing of it may fail."""

@@ -17,6 +17,9 @@ from airfreight.apis.common.desk import Desk
 from airfreight.apis.common.errors import on_crash, on_gone, on_http, on_refusal
 from airfreight.domain.errors import Refusal
 
+HIDDEN = "/schema"
+"""Where Litestar puts its own OpenAPI pages."""
+
 _DESCRIPTION = "Over-the-air updates: organizations, products, devices, artifacts, rollouts, and the Shipments API."
 
 
@@ -37,8 +40,8 @@ def operator_app(desk: Desk, routes: Sequence[Any], version: str) -> Litestar:
             servers=[Server(url="/")],
             components=Components(security_schemes={"bearerAuth": SecurityScheme(type="http", scheme="bearer")}),
             security=[{"bearerAuth": []}],
-            # app.py answers both of its addresses before Litestar does; without a plugin it would add seven more
-            path="/",
+            # hidden by app.py, which serves a better document; without a plugin there would be seven more to hide
+            path=HIDDEN,
             render_plugins=(JsonRenderPlugin(path="/openapi.json"),),
         ),
         logging_config=None,

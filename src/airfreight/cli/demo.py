@@ -3,10 +3,10 @@ what every device was declared to do.
 """
 
 import asyncio
+import ctypes
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -29,6 +29,7 @@ from airfreight_agent.fleet import Fleet
 from airfreight_agent.simulated import Member
 
 _PATIENCE = 300.0
+_PR_SET_PDEATHSIG = 1
 _STATES = ("queued", "offered", "downloading", "downloaded", "installing", "installed", "activating")
 
 
@@ -48,24 +49,26 @@ def run(
     *, data: Path, host: str | None, port: int | None, devices: int, image: Path | None, once: bool, as_json: bool
 ) -> int:
     """0 when every device ended as its behaviour declares, 1 when one did not, 2 when the demo could not start."""
-    console = Console(stderr=as_json)
+    console = Console(stderr=as_json, width=None if sys.stdout.isatty() else 140)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    server: subprocess.Popen[bytes] | None = None
     try:
         settings = _settings(data, host, port, image, once=once)
         stage = demo_stage.load_or_make(settings)
-        server = _start(settings)
-    except (SettingError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+        server = _spawn(settings)
+        _await_ready(settings, server)
         return asyncio.run(_play(settings, stage, devices, image, once=once, as_json=as_json, console=console))
     except KeyboardInterrupt:
         return 130 if once else 0
+    except (SettingError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
     except (httpx.HTTPError, RuntimeError) as error:
-        print(f"The demo broke off: {error}. The server's log is in {settings.data / 'server.log'}.", file=sys.stderr)
+        print(f"The demo broke off: {error}. The server's log is in {data / 'server.log'}.", file=sys.stderr)
         return 2
     finally:
-        _end(server)
+        if server is not None:
+            _end(server)
 
 
 def _settings(data: Path, host: str | None, port: int | None, image: Path | None, *, once: bool) -> Settings:
@@ -74,34 +77,39 @@ def _settings(data: Path, host: str | None, port: int | None, image: Path | None
     given = {name: value for name, value in lively.items() if f"AIRFREIGHT_{name.upper()}" not in os.environ}
     settings = load(data=data, host=host, port=port, **given)
     wanted = 0 if once and port is None else settings.port
-    return load(data=data, host=host, port=_free_port(settings.host, wanted), **given)
+    return load(data=data, host=host, port=local.free_port(settings.host, wanted), **given)
 
 
-def _free_port(host: str, port: int) -> int:
-    """`port` if it is free (0: any free one). Raises SettingError when something listens there."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise SettingError(f"Port {port} is taken ({error.strerror}). Choose another one with --port.") from None
-        return int(probe.getsockname()[1])
-
-
-def _start(settings: Settings) -> subprocess.Popen[bytes]:
-    """The server as a process of its own; its log goes into the data folder."""
+def _spawn(settings: Settings) -> subprocess.Popen[bytes]:
+    """The server as a process of its own, which ends with this one; its log goes into the data folder."""
     with (settings.data / "server.log").open("ab") as log:
         command = [sys.executable, "-m", "airfreight.cli.main", "serve"]
         environment = os.environ | local.environment(settings)
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)  # noqa: S603
+        return subprocess.Popen(  # noqa: S603
+            command,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 - no thread runs yet
+        )
+
+
+def _end_with_parent() -> None:
+    """Linux: the kernel ends this process when its parent dies, however that happens."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _await_ready(settings: Settings, server: subprocess.Popen[bytes]) -> None:
+    """Raises SettingError when the server does not come up."""
     for _ in range(200):
         with suppress(httpx.HTTPError):
             if httpx.get(f"{local.url(settings)}/readyz").is_success:
-                return server
+                return
         if server.poll() is not None:
             break
         time.sleep(0.1)
-    _end(server)
     raise SettingError(f"The server did not start; its log is in {settings.data / 'server.log'}.")
 
 
@@ -123,7 +131,9 @@ async def _play(
         shipment = _ship(api, stage, image, count)
         if not as_json:
             console.print(f"\nServer at [bold]{url}[/]  API {url}/docs")
-            console.print(f"{count} simulated devices; shipment {shipment['id']}: {shipment['title']}\n")
+            if not once:
+                _invite(settings, stage, console)
+            console.print(f"\n{count} simulated devices; shipment {shipment['id']}: {shipment['title']}\n")
         over = asyncio.Event()
         fleet = Fleet(url, members, time_scale=0.2 if image is None else 0.5, haste=10, wait_seconds=0)
         living = asyncio.create_task(fleet.run(over))
@@ -132,7 +142,7 @@ async def _play(
             outcomes = await asyncio.to_thread(_outcomes, api, shipment["id"], stage, members)
             good = _tell(outcomes, shipment["id"], console, as_json=as_json)
             if not once:
-                _invite(settings, stage, console)
+                console.print(f"\nThe server goes on at [bold]{url}[/], the devices keep polling. Ctrl-C ends both.")
                 await living
             return 0 if good else 1
         finally:
@@ -239,6 +249,7 @@ def _tell(outcomes: dict[str, Outcome], shipment_id: int, console: Console, *, a
         ended = ", ".join(f"{_words(end)} ×{n}" for end, n in outcome.seen.items())
         mark = "[green]yes[/]" if outcome.as_declared else "[red]NO[/]"
         table.add_row(name, BEHAVIOURS[name].description, str(outcome.seen.total()), ended, mark)
+    console.print()
     console.print(table)
     console.print("\nEvery device ended as declared." if good else "\n[red]Some devices did not end as declared.[/]")
     return good
@@ -249,20 +260,11 @@ def _words(end: End) -> str:
 
 
 def _invite(settings: Settings, stage: Stage, console: Console) -> None:
-    """Where the server is, how to log in, what to try next."""
-    url = local.url(settings)
-    console.print(
-        f"\n[bold]The server goes on at {url}[/], the devices keep polling. Ctrl-C ends both. Try, elsewhere:\n"
-    )
-    login = f"airfreight login --server {url} --client-id '{stage.client_id}' --client-secret '{stage.client_secret}'"
-    lines = [
-        f".venv/bin/{login}",
-        ".venv/bin/airfreight shipment list",
-        f".venv/bin/airfreight device list --product {stage.product_id}",
-        f".venv/bin/airfreight device explain {stage.devices[0]['id']}",
-        f"xdg-open {url}/docs",
-    ]
-    for line in lines:
-        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+    """How to log in and what to try next, from another terminal."""
+    url, command = local.url(settings), local.command()
+    login = f"login --server {url} --client-id '{stage.client_id}' --client-secret '{stage.client_secret}'"
+    console.print("Try, in another terminal:\n")
+    for line in (login, "shipment list", "shipment watch 1", f"device explain {stage.devices[0]['id']}"):
+        console.print(f"  {command} {line}", markup=False, highlight=False, soft_wrap=True)
     if stage.email:
         console.print(f"\n  user {stage.email}  password {stage.password}", markup=False, highlight=False)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -10,8 +12,9 @@ from pathlib import Path
 import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
 
+from airfreight.adapters.blobs import FolderBlobs
 from airfreight.apis.common.desk import clock
-from airfreight.app import keyring
+from airfreight.app import key_path, keyring
 from airfreight.cli.errors import CliError, ExitCode
 from airfreight.services import bootstrap, overview
 from airfreight.services.bootstrap import FirstStart
@@ -24,6 +27,7 @@ def serve(*, data: Path, host: str | None, port: int | None, database_url: str |
     """Migrate, make the first user if there is none, then serve until told to stop."""
     with _told():
         settings = load(data=data, host=host, port=port, database_url=database_url, workers=workers)
+        free_port(settings.host, settings.port)
         first = prepare(settings)
     if first:
         print(welcome(settings, first), flush=True)
@@ -33,15 +37,31 @@ def serve(*, data: Path, host: str | None, port: int | None, database_url: str |
 
 def prepare(settings: Settings) -> FirstStart | None:
     """Everything before the first request: the folder, the key, the schema, the first user (returned, once)."""
-    settings.data.mkdir(parents=True, exist_ok=True)
-    keys = keyring(settings)
+    settings.data.mkdir(mode=0o750, parents=True, exist_ok=True)
     database = Database(settings.url)
     try:
         migration.upgrade(database)
         with database.write() as connection:
-            return bootstrap.first_start(connection, keys, settings, clock())
+            if bootstrap.has_started(connection) and not (settings.secret_key or key_path(settings).exists()):
+                raise SettingError(f"{key_path(settings)} is missing, and every token was hashed with it: restore it.")
+            return bootstrap.first_start(connection, keyring(settings), settings, clock())
     finally:
         database.close()
+
+
+def free_port(host: str, port: int) -> int:
+    """`port` if it is free (0: any free one). Raises SettingError when it cannot be listened at."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        words = (
+            f"The server cannot listen at {host} port {port} ({error.strerror}). Choose another with --host or --port."
+        )
+        raise SettingError(words) from None
 
 
 def run(settings: Settings) -> None:
@@ -94,7 +114,15 @@ def welcome(settings: Settings, first: FirstStart) -> str:
 
 def _login(settings: Settings, first: FirstStart) -> str:
     credentials = f"--client-id '{first.client_id}' --client-secret '{first.client_secret}'"
-    return f"airfreight login --server {url(settings)} {credentials}"
+    return f"{command()} login --server {url(settings)} {credentials}"
+
+
+def command() -> str:
+    """This program as it was called, for lines that people paste."""
+    called = Path(sys.argv[0])
+    if called.name != "airfreight":
+        return "airfreight"
+    return str(called.relative_to(Path.cwd())) if called.is_relative_to(Path.cwd()) else str(called)
 
 
 def migrate(*, data: Path, database_url: str | None) -> None:
@@ -125,6 +153,16 @@ def doctor(*, data: Path, database_url: str | None, as_json: bool) -> int:
     return 0 if all(ok for _, ok, _ in checks) else 1
 
 
+def _key(settings: Settings) -> tuple[bool, str]:
+    if settings.secret_key:
+        return True, "from the environment"
+    there = key_path(settings).exists()
+    return (
+        there,
+        "in the data folder" if there else f"{key_path(settings)} is missing: restore it, or no token is known",
+    )
+
+
 def _as_dict(check: tuple[str, bool, str]) -> dict[str, object]:
     return dict(zip(("name", "ok", "detail"), check, strict=True))
 
@@ -138,7 +176,11 @@ def _look(settings: Settings) -> Iterator[tuple[str, bool, str]]:
         with database.read() as connection:
             current = overview.is_current(connection)
             yield "schema", current, "current" if current else "old; run `airfreight migrate`"
+            yield "key", *_key(settings)
             if current:
+                lost = overview.lost_files(connection, FolderBlobs(settings.data / "blobs"))
+                words = f"missing or damaged: {', '.join(lost[:10])}" if lost else "every artifact's bytes are there"
+                yield "files", not lost, words
                 wrong = overview.drift(connection)
                 words = f"{sum(wrong.values())} differ in rollouts {sorted(wrong)[:10]}" if wrong else "equal a recount"
                 yield "counters", not wrong, words

@@ -108,7 +108,7 @@ _WAITING = frozenset({State.OFFERED, State.DOWNLOADED, State.INSTALLED})
 
 _ENABLED = Check("device enabled", Mark.PASS, "the device is enabled")
 IDLE = Decision(
-    Do.NOTHING, None, None, (_ENABLED, Check("open delivery", Mark.FAIL, "no rollout waits for this device"))
+    Do.NOTHING, None, None, (_ENABLED, Check("open delivery", Mark.INFO, "no rollout waits for this device"))
 )
 DISABLED = Decision(Do.NOTHING, None, None, (Check("device enabled", Mark.FAIL, "the device is disabled"),))
 

@@ -45,12 +45,14 @@ class Confirmed:
     library_version: str
 
 
-def check_room(settings: Settings, free_bytes: int, announced: int | None, limit: int) -> None:
-    """Before the first byte of an upload: raises TOO_LARGE past the limit, CONFLICT when the disk is full."""
-    if announced is not None and announced > limit:
-        raise too_large(limit)
-    if free_bytes - (announced or 0) < settings.min_free_bytes:
-        raise Refusal(Kind.CONFLICT, "The server's disk is almost full. Delete artifacts or add space.", "disk_full")
+def check_room(settings: Settings, free_bytes: int, coming: int) -> None:
+    """Raises CONFLICT when `coming` more bytes would leave too little of the disk for the database."""
+    if free_bytes - coming < settings.min_free_bytes:
+        raise disk_full()
+
+
+def disk_full() -> Refusal:
+    return Refusal(Kind.CONFLICT, "The server's disk is almost full. Delete artifacts or add space.", "disk_full")
 
 
 def too_large(limit: int) -> Refusal:

@@ -28,6 +28,11 @@ class FirstStart:
     client_secret: str = field(repr=False)
 
 
+def has_started(connection: Connection) -> bool:
+    """Whether there has been a first start: then there are users."""
+    return access.any_user(connection)
+
+
 def first_start(connection: Connection, keyring: Keyring, settings: Settings, now: Millis) -> FirstStart | None:
     """Make what is missing when there is no user at all; None when there is one. Call it in a write transaction.
 

@@ -369,14 +369,36 @@ def drift(connection: Connection, rollout_id: int) -> dict[tuple[str, int, str],
     return {key: (counted.get(key, 0), true.get(key, 0)) for key in both if counted.get(key, 0) != true.get(key, 0)}
 
 
-def explain(call: Call, device_id: int) -> tuple[Decision, list[Any]]:
-    """Why a device is or is not updated now: the decision its next poll gets, and its latest deliveries."""
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The decision that a device's next poll gets, one sentence on it, and the device's latest deliveries."""
+
+    decision: Decision
+    summary: str
+    latest: list[Any]
+
+
+def explain(call: Call, device_id: int) -> Explanation:
+    """Why a device is or is not updated now. Raises NOT_FOUND."""
     call.need(Permission.DEVICE_VIEW)
     rows = [row for row in store.by_device(call.connection, [device_id]) if row.organization_id == call.organization_id]
     if not rows:
         raise not_found("Device")
     decision = _answer(choose(rows), call.now).decision
-    return decision, store.of_device(call.connection, call.organization_id, device_id, 20)
+    latest = store.of_device(call.connection, call.organization_id, device_id, 20)
+    return Explanation(decision, _summary(decision, rows[0], latest), latest)
+
+
+def _summary(decision: Decision, row: Row, latest: list[Any]) -> str:
+    """The check that decided; how the last rollout went when none waits; and whether the device was ever heard of."""
+    deciding_check = decision.trace[-1]
+    words = f"{deciding_check.name}: {deciding_check.detail}"
+    if row.id is None and latest:
+        last = latest[0]
+        words += f"; the last one, {last.title!r}, {last.state}" + (f" ({last.reason})" if last.reason else "")
+    if row.attributes_at is None:
+        words += "; the device has never sent its attributes"
+    return words
 
 
 def search(call: Call, rollout_id: int, *, state: State | None, after: int, limit: int) -> list[Any]:

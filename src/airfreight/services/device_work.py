@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
 from airfreight.domain.conditions import Facts
 from airfreight.domain.delivery import State, Verdict
 from airfreight.domain.errors import Refusal
@@ -15,6 +18,8 @@ from airfreight.services.ledger import Ledger
 from airfreight.settings import Settings
 from airfreight.store import devices, seen
 from airfreight.store.database import Database
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +146,12 @@ def _lay_over(row: dict[str, Any], merged: Merged) -> None:
     row["attributes"] = merged.json
 
 
-def remember_seen(database: Database, moments: Mapping[int, int]) -> None:
-    """Write when devices were last heard from, `device id -> milliseconds`."""
-    if moments:
+def remember_seen(database: Database, moments: Mapping[int, int]) -> bool:
+    """Write when devices were last heard from, `device id -> milliseconds`; False when the database refuses now."""
+    try:
         with database.write() as connection:
             seen.remember(connection, moments)
+    except SQLAlchemyError as error:
+        log.warning("last-seen times cannot be written now", error=type(error).__name__)
+        return False
+    return True

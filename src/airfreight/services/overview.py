@@ -3,8 +3,9 @@
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from airfreight.ports import Blobs
 from airfreight.services import deliveries
-from airfreight.store import migrate, outbox, overview
+from airfreight.store import database, migrate, outbox, overview
 from airfreight.store.database import Database
 
 Numbers = dict[str, tuple[str, str, dict[str, int]]]
@@ -25,19 +26,24 @@ def numbers(connection: Connection) -> Numbers:
     }
 
 
-def ready(database: Database) -> str:
+def ready(db: Database) -> str:
     """Empty when requests can be served, else what is missing."""
     try:
-        with database.read() as connection:
+        with db.read() as connection:
             return "" if is_current(connection) else "the database is not migrated; run `airfreight migrate`"
     except SQLAlchemyError:
         return "the database cannot be reached"
 
 
-def rung(database: Database) -> int | None:
+def is_outage(error: Exception) -> bool:
+    """Whether a failure is the database's being away or full."""
+    return database.is_outage(error)
+
+
+def rung(db: Database) -> int | None:
     """How often something happened that polls may care about; None when the database cannot be reached."""
     try:
-        with database.read() as connection:
+        with db.read() as connection:
             return outbox.rung(connection)
     except SQLAlchemyError:
         return None
@@ -46,6 +52,16 @@ def rung(database: Database) -> int | None:
 def is_current(connection: Connection) -> bool:
     """Whether the database has the shape that this code expects."""
     return migrate.current(connection) == migrate.head()
+
+
+def lost_files(connection: Connection, blobs: Blobs) -> list[str]:
+    """The names of artifacts whose bytes are missing or have another size."""
+    lost = []
+    for filename, sha256, size in overview.stored_files(connection):
+        path = blobs.path(sha256)
+        if not path.is_file() or path.stat().st_size != size:
+            lost.append(filename)
+    return lost
 
 
 def drift(connection: Connection) -> dict[int, int]:

@@ -76,7 +76,8 @@ def create(
     first = cargo[0].confirmed
     if policy.check_type and not first.fw_type:
         raise invalid(
-            "The file names no fwType, so the type check could never pass. Set skipFwTypeCheck, or send a tagged file.",
+            "The file names no fwType, so the type check could never pass. "
+            "Set skipFwTypeCheck (--skip-type-check), or send a tagged file.",
             "type_unknown",
         )
     values = {

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
@@ -72,6 +73,11 @@ def is_duplicate(error: Exception) -> bool:
     """Whether a unique index refused a row: somebody else was there first."""
     original = _original(error)
     return isinstance(original, sqlite3.IntegrityError) or getattr(original, "sqlstate", None) == "23505"
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether the database cannot be used now (away, its disk full): not this request's fault, nor this program's."""
+    return isinstance(_original(error), sqlite3.OperationalError | psycopg.OperationalError)
 
 
 def _original(error: Exception) -> BaseException | None:

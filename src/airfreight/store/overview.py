@@ -2,7 +2,8 @@
 
 from sqlalchemy import Connection, func, select
 
-from airfreight.store.tables import counters, devices, rollouts
+from airfreight.domain.delivery import State
+from airfreight.store.tables import artifacts, counters, devices, rollouts
 
 
 def device_count(connection: Connection) -> int:
@@ -17,7 +18,13 @@ def rollouts_by_state(connection: Connection) -> dict[str, int]:
 
 def deliveries_by_state(connection: Connection) -> dict[str, int]:
     query = select(counters.c.state, func.sum(counters.c.n)).group_by(counters.c.state)
-    return {row.state: int(row[1]) for row in connection.execute(query)}
+    return dict.fromkeys(State, 0) | {row.state: int(row[1]) for row in connection.execute(query)}
+
+
+def stored_files(connection: Connection) -> list[tuple[str, str, int]]:
+    """`(name, sha256, size)` of every artifact."""
+    query = select(artifacts.c.filename, artifacts.c.sha256, artifacts.c.size).order_by(artifacts.c.id)
+    return [(row.filename, row.sha256, row.size) for row in connection.execute(query)]
 
 
 def rollout_ids(connection: Connection) -> list[int]:

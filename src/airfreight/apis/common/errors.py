@@ -13,6 +13,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
 from airfreight.domain.errors import Kind, Refusal
+from airfreight.services import overview
 
 log = structlog.get_logger()
 
@@ -27,6 +28,8 @@ STATUS = {
     Kind.UNSUPPORTED: 415,
 }
 """What a kind is on the wire, where a door does not say otherwise."""
+
+UNAVAILABLE = "The database cannot be used now. Try again in a moment."
 
 _CODES = {400: "invalid", 401: "unauthenticated", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"} | {
     413: "too_large",
@@ -83,6 +86,9 @@ def on_gone(_request: Request, _error: Exception) -> Response[ErrorResponse]:  #
 
 def on_crash(request: Request, error: Exception) -> Response[ErrorResponse]:  # type: ignore[type-arg]
     """A bug of ours: the log gets everything, the client one sentence."""
+    if overview.is_outage(error):
+        log.error("the database cannot be used", path=request.scope["path"], error=str(error).splitlines()[0])
+        return answer(503, UNAVAILABLE, "unavailable", {"Retry-After": "5"})
     log.error("request failed", path=request.scope["path"], method=request.scope["method"], exc_info=error)
     return answer(500, "The server made a mistake; it is in its log. Try again later.", "internal")
 

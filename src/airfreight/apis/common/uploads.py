@@ -4,6 +4,7 @@ A refused or broken upload leaves nothing behind.
 """
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +19,9 @@ from airfreight.domain.errors import Kind, Refusal, invalid
 from airfreight.ports import Blob, BlobWriter
 from airfreight.services import artifacts
 
-_OVERHEAD = 64 * 1024
+OVERHEAD = 64 * 1024
+_LOOK_EVERY = 16 * 1024**2
+"""How often the room on the disk is looked at while a body comes: it may not be announced, or not alone."""
 _MOST_PARTS = 8
 _LONGEST_HEAD = 8 * 1024
 _LONGEST_FIELD = 256
@@ -26,13 +29,18 @@ _LONGEST_FIELD = 256
 Asked = Request[Any, Any, Any]
 
 
-def check(request: Asked, desk: Desk, limit: int) -> None:
-    """Before the body is read: may the caller upload, is it announced too large, is there room? Raises Refusal."""
+def check(request: Asked, desk: Desk, limit: int, overhead: int = 0) -> None:
+    """Before the body is read: may the caller upload, is it announced too large, is there room? Raises Refusal.
+
+    `overhead`: how much longer than the file its body may be.
+    """
     with desk.read(request) as call:
         artifacts.may_upload(call)
     length = request.headers.get("content-length", "")
     announced = int(length) if length.isascii() and length.isdigit() and len(length) < 19 else None
-    artifacts.check_room(desk.settings, desk.blobs.free_bytes(), announced, limit)
+    if announced is not None and announced > limit + overhead:
+        raise artifacts.too_large(limit)
+    artifacts.check_room(desk.settings, desk.blobs.free_bytes(), announced or 0)
 
 
 async def receive_raw(request: Asked, desk: Desk, limit: int) -> Blob:
@@ -40,7 +48,7 @@ async def receive_raw(request: Asked, desk: Desk, limit: int) -> Blob:
     writer = desk.blobs.receive()
     async with _kept(writer) as keep:
         async for chunk in chunks(_receive(request), desk.settings.chunk_seconds):
-            await _write(writer, chunk, limit)
+            await _write(desk, writer, chunk, limit)
         return await keep()
 
 
@@ -71,10 +79,10 @@ async def receive_form(request: Asked, desk: Desk, limit: int, file_field: str) 
         total = 0
         async for chunk in chunks(_receive(request), desk.settings.chunk_seconds):
             total += len(chunk)
-            if total > limit + _OVERHEAD:
+            if total > limit + OVERHEAD:
                 raise artifacts.too_large(limit)
             for data in reader.feed(chunk):
-                await _write(writer, data, limit)
+                await _write(desk, writer, data, limit)
         form = reader.finish()
         form.blob = await keep()
         return form
@@ -98,14 +106,18 @@ class _kept:  # noqa: N801 - reads as a verb where it is used
         self._is_kept = True
         return blob
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if not self._is_kept:
             await asyncio.shield(asyncio.to_thread(self._writer.abort))
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise artifacts.disk_full() from None
 
 
-async def _write(writer: BlobWriter, chunk: bytes, limit: int) -> None:
+async def _write(desk: Desk, writer: BlobWriter, chunk: bytes, limit: int) -> None:
     if writer.size + len(chunk) > limit:
         raise artifacts.too_large(limit)
+    if writer.size // _LOOK_EVERY != (writer.size + len(chunk)) // _LOOK_EVERY:
+        artifacts.check_room(desk.settings, desk.blobs.free_bytes(), 0)
     if writer.would_block:
         await asyncio.to_thread(writer.write, chunk)
     else:

@@ -284,11 +284,12 @@ class DevicePlane:
     async def _remember_seen(self) -> None:
         while True:
             await asyncio.sleep(5)
-            await asyncio.to_thread(self._flush_seen)
+            await asyncio.to_thread(self._flush_seen)  # never raises
 
     def _flush_seen(self) -> None:
         for moments in self._seen.take():
-            device_work.remember_seen(self._desk.database, moments)
+            if not device_work.remember_seen(self._desk.database, moments):
+                self._seen.put_back(moments)
 
 
 async def _until_gone(receive: Receive) -> None:

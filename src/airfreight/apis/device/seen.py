@@ -22,6 +22,10 @@ class Seen:
         if now - self._last.get(device_id, 0) >= _PRECISION_MS:
             self._last[device_id] = self._pending[device_id] = now
 
+    def put_back(self, moments: dict[int, int]) -> None:
+        """What could not be written: for the next time, unless something newer has come."""
+        self._pending = moments | self._pending
+
     def take(self) -> Iterator[dict[int, int]]:
         """What came since the last call, `device id -> milliseconds`, a few thousand at a time."""
         pending, self._pending = self._pending, {}

@@ -229,11 +229,11 @@ def stop_rollout(request: Asked, desk: NamedDependency[Desk], rollout_id: RowId)
 def explain_device(request: Asked, desk: NamedDependency[Desk], device_id: RowId) -> Explanation:
     """Why a device is or is not updated: what its next poll is told and every check behind it. Needs `DEVICE_VIEW`."""
     with desk.read(request) as call:
-        decision, latest = deliveries.explain(call, device_id)
-    last = decision.trace[-1]
+        why = deliveries.explain(call, device_id)
+    decision, latest = why.decision, why.latest
     return Explanation(
         do=decision.do,
-        summary=f"{last.name}: {last.detail}",
+        summary=why.summary,
         recheck_at=decision.recheck_at,
         checks=[ExplainCheck(name=c.name, verdict=c.mark, detail=c.detail) for c in decision.trace],
         deliveries=[

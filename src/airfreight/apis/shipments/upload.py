@@ -39,7 +39,7 @@ _FORM = {
 async def upload(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> Uploaded:
     """Upload a file (multipart: `upfile`, `type=FIRMWARE`). Needs `OTA_START`."""
     limit = desk.settings.max_form_bytes
-    await asyncio.to_thread(uploads.check, request, desk, limit + 64 * 1024)
+    await asyncio.to_thread(uploads.check, request, desk, limit, uploads.OVERHEAD)
     form = await uploads.receive_form(request, desk, limit, "upfile")
     if form.fields != {"type": "FIRMWARE"}:
         raise invalid("The form needs exactly the fields upfile and type; type must be FIRMWARE.", "bad_form")
