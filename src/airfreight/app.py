@@ -7,6 +7,7 @@ import secrets
 import tempfile
 import threading
 from collections.abc import Awaitable
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import structlog
 
 from airfreight.adapters.announcer import LogAnnouncer
 from airfreight.adapters.blobs import FolderBlobs
+from airfreight.adapters.process import end_with_parent
 from airfreight.apis import docs_page, health, openapi
 from airfreight.apis.common.asgi import Message, Receive, Scope, Send, answer, answer_error, answer_json, patient
 from airfreight.apis.common.desk import Desk, clock
@@ -76,7 +78,7 @@ class App:
                 await self.devices(scope, receive, counted)
             elif (page := _PAGES.get(scope["path"])) is not None and scope["method"] in {"GET", "HEAD"}:
                 await page(self, counted)
-            elif scope["path"].startswith(HIDDEN):
+            elif scope["path"].startswith(HIDDEN) or _has_odd_number(scope["path"]):
                 await answer_error(counted, 404, "There is nothing at this address. See /docs.", "not_found")
             else:
                 await self.operators(scope, patient(receive, self.settings.chunk_seconds), counted)  # type: ignore[arg-type]
@@ -132,6 +134,16 @@ class App:
         await answer(send, 200, page.encode(), docs_page.HEADERS)
 
 
+def _has_odd_number(path: str) -> bool:
+    """Whether a part of the path is a number to Python but not to anybody else: +1, 0_1, a digit of another script."""
+    for part in path.split("/"):
+        if part and len(part) < 20 and part[-1].isdigit():
+            with suppress(ValueError):
+                if str(int(part)) != part:
+                    return True
+    return False
+
+
 _PAGES = {
     "/": App._front,  # noqa: SLF001 - the table of this class
     "/healthz": App._healthz,  # noqa: SLF001
@@ -181,6 +193,8 @@ def create() -> App:
     """The application of one server process, from the environment (uvicorn's factory)."""
     settings = load()
     set_up(settings.log_level)
+    if settings.workers > 1:
+        end_with_parent()
     app = App(settings)
     # What is alive now lives for ever: leave it out of every later collection, and collect less often.
     gc.collect()

@@ -62,9 +62,9 @@ def refused(file: str, name: str, arguments: list[ast.expr]) -> Iterator[Found]:
             yield code, STATUS[kind]
     elif name == "answer_error" and (code := code_of(file, arguments[3])):
         yield code, int(ast.unparse(arguments[1]))
-    elif name == "_refuse" and file == "http_protocol.py" and (code := code_of(file, arguments[2])):
-        yield code, int(ast.unparse(arguments[0]))
-    elif name == "answer" and file == "errors.py" and (code := code_of(file, arguments[2])):
+    elif (name == "_refuse" and file == "http_protocol.py" and (code := code_of(file, arguments[2]))) or (
+        name == "answer" and file == "errors.py" and (code := code_of(file, arguments[2]))
+    ):
         yield code, int(ast.unparse(arguments[0]))
 
 

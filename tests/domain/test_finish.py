@@ -111,6 +111,14 @@ class TestJudge:
         running, wanted = Facts(build="Jan 9 2024 12:25:30"), Facts(build="Jan  9 2024 12:25:30")
         assert judge(Delivery(State.ACTIVATING), running=running, wanted=wanted, before=NO_FACTS) == Succeed()
 
+    @pytest.mark.parametrize(("ran", "sent"), [("1.0.0+a", "1.0.0+b"), ("v1", "1.0.0"), ("1.0", "1.0.0")])
+    def test_a_device_that_stays_what_it_was_to_the_letter_has_rolled_back(self, ran: str, sent: str) -> None:
+        """Versions that compare equal are not the same build."""
+        old, new = Facts(ran), Facts(sent)
+        assert judge(Delivery(State.ACTIVATING), running=old, wanted=new, before=old) == Fail(Reason.ROLLED_BACK)
+        assert judge(Delivery(State.INSTALLING), running=old, wanted=new, before=old) is None
+        assert judge(Delivery(State.ACTIVATING), running=new, wanted=new, before=old) == Succeed()
+
     def test_a_device_of_which_nothing_was_known_before_cannot_have_rolled_back(self) -> None:
         assert judge(Delivery(State.ACTIVATING), running=OLD, wanted=NEW, before=NO_FACTS) == WRONG
 

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import strategies as st
@@ -46,6 +47,7 @@ STORIES: list[list[ReportEvent]] = [
     ["canceled"],
     ["failed", "succeeded"],
 ]
+STEERING = [["pause"], ["resume"], ["pause", "resume"], ["stop"], ["stop", "delete"], ["delete"], ["pause", "stop"]]
 ANSWERS: list[list[ReportEvent]] = [
     ["canceled"],
     ["cancel_refused"],
@@ -131,6 +133,8 @@ class Interleaving(RuleBasedStateMachine):
         self.mail: list[Word] = []
         self.delivered: list[Word] = []
         self.ended: dict[int, tuple[str, str]] = {}
+        self.over: set[int] = set()
+        self.insisted: set[int] = set()
         self.product = 0
         self.artifacts: list[Stored] = []
 
@@ -147,6 +151,11 @@ class Interleaving(RuleBasedStateMachine):
         for board in self.bench.devices(self.product, count):
             self.lives[board.id] = Life(board)
             self.bench.tell(board, version=OLD, fwType="T")
+            has = {row.rollout_id for row in self._rows() if row.device_id == board.id}
+            following = {
+                row.id for row in self._rollout_rows() if row.whole_product and row.state in {"running", "paused"}
+            }
+            assert has == following
 
     def _living(self) -> list[Life]:
         return [life for life in self.lives.values() if not life.removed]
@@ -165,14 +174,15 @@ class Interleaving(RuleBasedStateMachine):
         made = self.bench.ship(self.artifacts[which], self.product, () if whole else some, **policy)
         self.rollouts[made] = whole
 
-    @rule(number=NUMBERS, verb=st.sampled_from(["pause", "resume", "resume", "stop", "delete"]))
-    def steer(self, number: int, verb: str) -> None:
+    @rule(number=NUMBERS, verbs=st.sampled_from(STEERING))
+    def steer(self, number: int, verbs: list[str]) -> None:
         rollout = sorted(self.rollouts)[number % len(self.rollouts)]
-        try:
-            getattr(self.bench, verb)(rollout)
-        except Refusal as refusal:
-            if refusal.kind not in {Kind.CONFLICT, Kind.NOT_FOUND}:
-                raise
+        for verb in verbs:
+            try:
+                getattr(self.bench, verb)(rollout)
+            except Refusal as refusal:
+                if refusal.kind not in {Kind.CONFLICT, Kind.NOT_FOUND}:
+                    raise
 
     @rule(number=NUMBERS, comes=st.booleans())
     def a_device_comes_or_goes(self, number: int, comes: bool) -> None:
@@ -199,8 +209,9 @@ class Interleaving(RuleBasedStateMachine):
                 self.bench.served(life.board, life.told[visit.number % len(life.told)], visit.bytes_seen)
             if visit.travels:
                 self.mail += words
-            elif words:
-                self._deliver(words, [])
+            for word in words if not visit.travels else ():
+                self._deliver([word], [])
+                self.everything_is_right()
             if visit.boots:
                 version = answer.row.artifact_version if visit.boots == WANTED else visit.boots
                 self.bench.tell(life.board, version=version or OLD, fwType="T")
@@ -236,7 +247,7 @@ class Interleaving(RuleBasedStateMachine):
         self._deliver(words, [self._one(number) for number in polls])
 
     def _deliver(self, words: list[Word], askers: list[Life]) -> None:
-        late = [word for word in words if not self._is_current(word)]
+        self.over |= {word.attempt for word in words if not self._is_current(word)}
         jobs: list[Job] = [self._job(word) for word in words]
         results = self.bench.work(*jobs, *(Advance(life.board.digest) for life in askers))
         for word, result in zip(words, results, strict=False):
@@ -246,7 +257,12 @@ class Interleaving(RuleBasedStateMachine):
             assert isinstance(result, Sequence)
             [word.verdict] = result
             self.delivered.append(word)
-            assert word not in late or word.verdict is Verdict.LATE
+            if word.attempt in self.over:
+                assert word.verdict is Verdict.LATE
+            elif word.verdict is Verdict.MOVED and word.event in {"failed", "canceled"}:
+                self.over.add(word.attempt)
+            elif word.verdict is Verdict.MOVED and word.event == "cancel_refused":
+                self.insisted.add(word.attempt)
         assert [type(answer) for answer in results[len(words) :]] == [Answer] * len(askers)
 
     def _is_current(self, word: Word) -> bool:
@@ -311,9 +327,12 @@ class Interleaving(RuleBasedStateMachine):
         rows = self._rows()
         active = Counter(row.device_id for row in rows if row.state in THE_SIX)
         assert all(count == 1 for count in active.values())
+        stopped = {row.id for row in self._rollout_rows() if row.state == "stopped"}
         for row in rows:
             self._is_legal(row)
             self._stays_ended(row)
+            asked = row.cancel_requested or row.attempt_id in self.insisted
+            assert asked or row.rollout_id not in stopped or row.state not in THE_SIX
         self._history_tells_how_it_came_to_this(rows)
         self._rollouts_run_only_while_something_is_open(rows)
 
@@ -347,6 +366,8 @@ class Interleaving(RuleBasedStateMachine):
             mine = moves.get(row.id, [])
             assert row.state == (mine[-1].state if mine else State.QUEUED)
             assert row.attempt == 1 + sum(move.state == State.QUEUED for move in mine)
+            ranks = [RANK.get(State(move.state), len(RANK)) for move in mine]
+            assert all(after == 0 or before <= after for before, after in pairwise(ranks))
             assert offered[row.id] == sum(move.event == "offer" for move in mine)
 
     def _rollouts_run_only_while_something_is_open(self, rows: list[Any]) -> None:

@@ -83,7 +83,8 @@ def _rewrite(
             answer["content"] = {_JSON: {"schema": by_type[kind]}}
         elif status.startswith(("4", "5")):
             answer["content"] = {_JSON: {"schema": _ERROR}}
-    for status, words in _ALWAYS.items():
+    always = _ALWAYS | (_WITH_BODY if "requestBody" in operation else {})
+    for status, words in always.items():
         operation["responses"].setdefault(status, {"description": words, "content": {_JSON: {"schema": _ERROR}}})
     for parameter in operation.get("parameters", []):
         for noise in ("deprecated", "allowEmptyValue", "allowReserved"):
@@ -110,6 +111,12 @@ _ALWAYS = {
     "403": "The caller lacks a permission",
     "404": "Not found, or not yours",
     "429": "Too many requests",
+}
+
+_WITH_BODY = {
+    "409": "It clashes with what is there",
+    "413": "The body is larger than the server accepts",
+    "415": "The body has another content type than the one documented",
 }
 
 _DEVICE_TYPES = [

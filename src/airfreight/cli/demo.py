@@ -3,7 +3,6 @@ what every device was declared to do.
 """
 
 import asyncio
-import ctypes
 import json
 import os
 import signal
@@ -21,6 +20,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from airfreight.adapters.process import end_with_parent
 from airfreight.cli import demo_stage, local
 from airfreight.cli.demo_stage import ATTEMPTS_LIMIT, Stage
 from airfreight.settings import SettingError, Settings, load
@@ -29,7 +29,6 @@ from airfreight_agent.fleet import Fleet
 from airfreight_agent.simulated import Member
 
 _PATIENCE = 300.0
-_PR_SET_PDEATHSIG = 1
 _STATES = ("queued", "offered", "downloading", "downloaded", "installing", "installed", "activating")
 
 
@@ -91,14 +90,8 @@ def _spawn(settings: Settings) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            preexec_fn=_end_with_parent,  # noqa: PLW1509 - no thread runs yet
+            preexec_fn=end_with_parent,  # noqa: PLW1509 - no thread runs yet
         )
-
-
-def _end_with_parent() -> None:
-    """Linux: the kernel ends this process when its parent dies, however that happens."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _await_ready(settings: Settings, server: subprocess.Popen[bytes]) -> None:

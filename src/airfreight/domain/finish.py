@@ -41,6 +41,10 @@ def judge(delivery: Delivery, *, running: Facts, wanted: Facts, before: Facts) -
     if delivery.state not in THE_SIX:
         return None
     activating = delivery.state is State.ACTIVATING
+    unchanged = (running.version, running.build) == (before.version, before.build)
+    if unchanged and running.version != wanted.version:
+        # to the letter what it ran before, and not what it was sent: 1.0.0+a does not become 1.0.0+b by staying
+        return Fail(Reason.ROLLED_BACK) if activating and same(running, wanted) is not None else None
     arrived = same(running, wanted)
     if arrived:
         return Succeed() if activating or not same(before, wanted) else None

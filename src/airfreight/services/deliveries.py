@@ -246,17 +246,15 @@ def transact(database: Database, settings: Settings, now: Millis, work: Callable
     raise AssertionError
 
 
-def enlist(call: Call, product_id: int) -> None:
-    """Queue the running rollouts of a whole product for devices of it that do not have them yet."""
-    enlist_late(call.connection, call.now, product_id)
+def enlist(call: Call, product_id: int, device_ids: Sequence[int]) -> None:
+    """Queue the running rollouts of a whole product for new devices of it."""
+    for rollout in rollouts.following(call.connection, product_id):
+        enqueue(call.connection, rollout, device_ids, call.now)
 
 
-def enlist_late(connection: Connection, now: Millis, product_id: int | None = None) -> int:
-    """The same for one product or all; how many deliveries were added."""
-    added = 0
-    for rollout in rollouts.following(connection, product_id):
-        added += enqueue(connection, rollout, None, now)
-    return added
+def enlist_late(connection: Connection, now: Millis) -> int:
+    """Queue them for devices that slipped in while such a rollout was being made; how many deliveries were added."""
+    return sum(enqueue(connection, rollout, None, now) for rollout in rollouts.following(connection))
 
 
 def enqueue(connection: Connection, rollout: Any, device_ids: Sequence[int] | None, now: Millis) -> int:  # noqa: ANN401

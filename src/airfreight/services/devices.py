@@ -77,7 +77,7 @@ def add(
         raise conflict(
             "Somebody else added a device with this uid, or removed the product, just now.", "race"
         ) from None
-    deliveries.enlist(call, product_id)
+    deliveries.enlist(call, product_id, sorted(ids.values()))
     return [Made(ids[one.uid], one.uid, one.name, one.token) for one in made]
 
 

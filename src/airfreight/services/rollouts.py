@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 from airfreight.domain.access import Permission
 from airfreight.domain.conditions import Condition
 from airfreight.domain.delivery import Verdict
@@ -16,10 +18,14 @@ from airfreight.domain.windows import DayPart
 from airfreight.services import deliveries
 from airfreight.services.artifacts import Confirmed
 from airfreight.services.call import Call
+from airfreight.services.ledger import LostRace
 from airfreight.services.rollout_state import move_rollout, stream_of, tell
 from airfreight.settings import Settings
 from airfreight.store import counters, outbox, products, rollouts
-from airfreight.store.database import Database
+from airfreight.store.database import Database, is_contention
+
+log = structlog.get_logger()
+_AT_ONCE = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +164,14 @@ def search(call: Call, *, after: int = 0, limit: int | None = None, origin: str 
 
 
 def _views(call: Call, found: list[Any]) -> list[View]:
+    """Everything that belongs to the rollouts, a few thousand at a time: drivers take only so many parameters."""
+    views = []
+    for start in range(0, len(found), _AT_ONCE):
+        views += _some_views(call, found[start : start + _AT_ONCE])
+    return views
+
+
+def _some_views(call: Call, found: list[Any]) -> list[View]:
     ids = [rollout.id for rollout in found]
     carried = rollouts.artifacts_of(call.connection, ids)
     counts = counters.totals(call.connection, ids)
@@ -220,6 +234,16 @@ def _locked(call: Call, rollout_id: int, what: str, origin: str | None) -> Any: 
     if rollout is None or rollout.organization_id != call.organization_id or origin not in {None, rollout.origin}:
         raise not_found(what)
     return rollout
+
+
+def carry_out_now(database: Database, settings: Settings, kind: str, rollout_id: int, now: Millis) -> None:
+    """`carry_out` at once, for whoever waits for the answer; when devices are in the way, the worker goes on."""
+    try:
+        carry_out(database, settings, kind, rollout_id, now)
+    except Exception as error:
+        if not (isinstance(error, LostRace) or is_contention(error)):
+            raise
+        log.info("left to the worker", kind=kind, rollout=rollout_id)
 
 
 def carry_out(database: Database, settings: Settings, kind: str, rollout_id: int, now: Millis) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, bindparam, func, insert, literal, literal_column, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from airfreight.store.hot import HotSelect, HotWrite, keys
 from airfreight.store.tables import (
@@ -288,7 +289,10 @@ def enqueue(
     for some in [None] if device_ids is None else _chunks(device_ids, 10_000):
         query = source if some is None else source.where(devices.c.id.in_(some))
         # without the option, SQLAlchemy does not look at the count of an INSERT on every driver
-        statement = insert(deliveries).from_select(names, query).execution_options(preserve_rowcount=True)
+        upsert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+        # another process may be queueing the same device for the same rollout right now: one of the two does it
+        statement = upsert(deliveries).from_select(names, query).on_conflict_do_nothing()
+        statement = statement.execution_options(preserve_rowcount=True)
         queued += connection.execute(statement).rowcount
     return queued
 
@@ -396,13 +400,13 @@ def member_ids(connection: Connection, rollout_ids: Sequence[int]) -> dict[int, 
 
 
 def history_of(connection: Connection, organization_id: int, delivery_id: int, limit: int) -> list[Any]:
-    """The history of a delivery, oldest first."""
+    """The latest of a delivery's history, oldest first."""
     query = (
         select(history)
         .join(deliveries, deliveries.c.id == history.c.delivery_id)
         .where(deliveries.c.organization_id == organization_id, history.c.delivery_id == delivery_id)
     )
-    return list(connection.execute(query.order_by(history.c.id).limit(limit)))
+    return list(connection.execute(query.order_by(history.c.id.desc()).limit(limit)))[::-1]
 
 
 def _chunks(values: Sequence[int], size: int) -> list[Sequence[int]]:

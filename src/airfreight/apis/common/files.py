@@ -61,7 +61,8 @@ async def serve(
             await send({"type": "http.response.body", "body": b""})
             return False
         sent = await _send_span(receive, send, descriptor, start, end, seconds)
-        return sent and end == file.size
+        # the last byte says that it has all only after all the others: from the first on, or as a proper resumption
+        return sent and end == file.size and (start == 0 or header(scope, b"if-range") == file.etag)
     finally:
         os.close(descriptor)
 

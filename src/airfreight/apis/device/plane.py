@@ -196,10 +196,13 @@ class DevicePlane:
         await answer_json(send, 201, shapes.Enrolled(made.id, made.uid, made.token))
 
     def _enroll_one(self, key: str, wire: shapes.EnrollIn) -> Made:
-        desk = self._desk
-        with desk.database.write() as connection:
-            return enrollment.enroll(
-                connection,
+        desk, now = self._desk, clock()
+        return deliveries.transact(
+            desk.database,
+            desk.settings,
+            now,
+            lambda ledger: enrollment.enroll(
+                ledger.connection,
                 desk.keyring,
                 desk.settings,
                 desk.blobs,
@@ -207,8 +210,9 @@ class DevicePlane:
                 uid=wire.uid,
                 product=wire.product,
                 given=wire.attributes or {},
-                now=clock(),
-            )
+                now=now,
+            ),
+        )
 
     # files
 

@@ -221,7 +221,7 @@ def stop_rollout(request: Asked, desk: NamedDependency[Desk], rollout_id: RowId)
     """Stop for good: nothing new is offered, devices under way are asked to cancel. Needs `OTA_CANCEL`."""
     with desk.write(request) as call:
         rollouts.stop(call, rollout_id)
-    rollouts.carry_out(desk.database, desk.settings, "rollout.wind_down", rollout_id, clock())
+    rollouts.carry_out_now(desk.database, desk.settings, "rollout.wind_down", rollout_id, clock())
     return _steered(request, desk, rollout_id)
 
 

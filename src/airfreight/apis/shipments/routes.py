@@ -140,7 +140,7 @@ def stop_shipment(
     """
     with desk.write(request, org_id) as call:
         rollouts.stop(call, shipment_id, what=_WHAT, origin=ORIGIN)
-    rollouts.carry_out(desk.database, desk.settings, "rollout.wind_down", shipment_id, clock())
+    rollouts.carry_out_now(desk.database, desk.settings, "rollout.wind_down", shipment_id, clock())
     with desk.read(request, org_id) as call:
         return translate.shipment(rollouts.get(call, shipment_id, what=_WHAT))
 
