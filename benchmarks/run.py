@@ -27,6 +27,8 @@ _BENCHMARKS: dict[str, Callable[[Bench], list[Row]]] = {
     "download": files.measure_download,
     "rollouts": rollouts.measure,
 }
+_PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+_BEGIN, _END = "<!-- table -->", "<!-- end of table -->"
 _HEAD = Row("name", "ours", "peer/limit", "ratio", "aim", "note")
 
 
@@ -34,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Measure the server beside its peers and limits.")
     parser.add_argument("--only", choices=_BENCHMARKS, action="append", help="only this one (may be repeated)")
     parser.add_argument("--quick", action="store_true", help="short rounds, small files: is it in order at all?")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md, too")
     asked = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     CACHE.mkdir(exist_ok=True)
@@ -56,9 +59,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         bench.end_all()
         shutil.rmtree(bench.folder, ignore_errors=True)
-    print(_table([_HEAD, *rows]))
-    print(f"\n{_machine()}; load {before:.1f} before; {bench.rounds} rounds, {time.monotonic() - start:.0f} s in all.")
+    told = (
+        f"{_table([_HEAD, *rows])}\n\n{_machine()}; load {before:.1f} before; {time.monotonic() - start:.0f} s in all."
+    )
+    print(told)
+    if asked.write and not wrong:
+        _write(told)
     return wrong
+
+
+def _write(told: str) -> None:
+    head, _, rest = _PAGE.read_text().partition(_BEGIN)
+    _PAGE.write_text(f"{head}{_BEGIN}\n{told}\n{_END}{rest.partition(_END)[2]}")
 
 
 def _say(words: str) -> None:

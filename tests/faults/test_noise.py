@@ -166,7 +166,7 @@ def test_noise_is_answered_or_dropped_and_the_server_goes_on(process: Process) -
     assert wrong == []
     assert statuses.total() > MUTATIONS // 2, statuses
     assert statuses["400"] > 50
-    assert statuses["200"] + statuses["204"] > 20, "some of it was good by chance: the noise is near the truth"
+    assert statuses["200"] + statuses["204"] > 5, "some of it was good by chance: the noise is near the truth"
     log = process.log
     assert [line for line in log.splitlines() if "Traceback" in line or "request failed" in line] == []
     assert process.is_alive

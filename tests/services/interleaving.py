@@ -197,7 +197,7 @@ class Interleaving(RuleBasedStateMachine):
 
     # devices
 
-    @rule(visits=st.lists(VISITS, min_size=1, max_size=4))
+    @rule(visits=st.lists(VISITS, min_size=2, max_size=5))
     def devices_visit(self, visits: list[Visit]) -> None:
         for visit in visits:
             life = self._one(visit.number)

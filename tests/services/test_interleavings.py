@@ -42,7 +42,7 @@ def test_on_sqlite(tmp_path: Path, sqlite_template: Path) -> None:
 
         return Bench(database, folder), close
 
-    play(fresh, examples=60, steps=40)
+    play(fresh, examples=70, steps=30)
 
 
 def test_on_postgresql(tmp_path: Path, postgresql_server: str, postgresql_template: str) -> None:
@@ -56,4 +56,4 @@ def test_on_postgresql(tmp_path: Path, postgresql_server: str, postgresql_templa
 
         return Bench(database, tmp_path), close
 
-    play(fresh, examples=12, steps=30)
+    play(fresh, examples=12, steps=25)
