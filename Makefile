@@ -75,7 +75,7 @@ fmt: $(DEV) ## Format, and mend what can be mended by itself
 	.venv/bin/ruff check --quiet --fix-only .
 	.venv/bin/ruff format --quiet .
 
-bench: $(DEV) ## Measure, and write docs/benchmarks.md's numbers
+bench: $(DEV) ## Measure the server beside nginx, goosebit and plain hashing (docs/benchmarks.md; keep it with ARGS=--write)
 	$(PY) benchmarks/run.py $(ARGS)
 
 lock: $(DEV) ## Write the three locks again; one package: make lock ARGS="--upgrade-package NAME"

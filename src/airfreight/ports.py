@@ -50,8 +50,8 @@ class Blobs(Protocol):
         """Where the bytes are; the file may be missing (then opening it raises FileNotFoundError)."""
         ...
 
-    def remove(self, sha256: str) -> None:
-        """Delete the bytes; a missing file is fine."""
+    def remove_old(self, sha256: str, seconds: float, now_seconds: float) -> bool:
+        """Delete the bytes if they arrived more than `seconds` ago; False when they have just come again."""
         ...
 
     def free_bytes(self) -> int: ...

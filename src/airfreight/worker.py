@@ -114,7 +114,7 @@ class Worker:
             with self.database.read() as connection:
                 kept = artifacts.is_stored(connection, sha256)
             if not kept:
-                self.blobs.remove(sha256)
+                self.blobs.remove_old(sha256, _OLD_SECONDS, now)
 
     def _safely(self, name: str, work: Callable[[], object]) -> None:
         try:

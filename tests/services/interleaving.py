@@ -24,6 +24,7 @@ from airfreight.domain.delivery import ENDS, RANK, THE_SIX, State, Verdict
 from airfreight.domain.errors import Kind, Refusal
 from airfreight.domain.rollout import OVER
 from airfreight.domain.windows import DayPart
+from airfreight.services import deliveries
 from airfreight.services.deliveries import Answer, Report
 from airfreight.services.device_work import Advance, Job, Reports
 from airfreight.store import tables
@@ -201,6 +202,7 @@ class Interleaving(RuleBasedStateMachine):
     def devices_visit(self, visits: list[Visit]) -> None:
         for visit in visits:
             life = self._one(visit.number)
+            self._explanation_is_what_a_poll_says(life.board)
             answer = self.bench.poll(life.board)
             self._told(life, answer)
             if answer.decision.do is Do.NOTHING or answer.row is None:
@@ -217,6 +219,12 @@ class Interleaving(RuleBasedStateMachine):
             if visit.boots:
                 version = answer.row.artifact_version if visit.boots == WANTED else visit.boots
                 self.bench.tell(life.board, version=version or OLD, fwType="T")
+
+    def _explanation_is_what_a_poll_says(self, board: Board) -> None:
+        with self.bench.call() as call:
+            decision = deliveries.explain(call, board.id).decision
+        polled = self.bench.look(board).decision
+        assert (decision.do, decision.event) == (polled.do, polled.event)
 
     def _told(self, life: Life, answer: Answer) -> None:
         """What an instruction promises: an open attempt of this very device, and the files for it."""

@@ -1,11 +1,15 @@
-"""Any order of what operators, devices, network, clock and worker do leaves a database that is right."""
+"""Any order of what operators, devices, network, clock and worker do leaves a database that is right.
+
+A failure is shrunk for at most five minutes (hypothesis sees to that); a run that finds none takes some seconds.
+"""
 
 import itertools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings
+import pytest
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from tests.make import Bench, copy_of_postgresql, copy_of_sqlite, sqlalchemy_url
 from tests.services.interleaving import Interleaving
@@ -13,6 +17,7 @@ from tests.services.interleaving import Interleaving
 from airfreight.store.database import Database
 
 Opened = tuple[Bench, Callable[[], None]]
+pytestmark = pytest.mark.timeout(420)
 
 
 def play(fresh: Callable[[], Opened], examples: int, steps: int) -> None:
@@ -24,6 +29,7 @@ def play(fresh: Callable[[], Opened], examples: int, steps: int) -> None:
         deadline=None,
         max_examples=examples,
         stateful_step_count=steps,
+        phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     run_state_machine_as_test(OnThisDatabase, settings=how)

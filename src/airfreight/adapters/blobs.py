@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,8 +51,22 @@ class FolderBlobs:
     def path(self, sha256: str) -> Path:
         return self._root / sha256[:2] / sha256
 
-    def remove(self, sha256: str) -> None:
-        self.path(sha256).unlink(missing_ok=True)
+    def remove_old(self, sha256: str, seconds: float, now_seconds: float) -> bool:
+        """Delete the bytes if they arrived more than `seconds` ago; False when they have just come again.
+
+        They are taken aside first: whether they are old is asked of what nobody can replace any more.
+        """
+        path, aside = self.path(sha256), self._incoming / f"{sha256}.old"
+        try:
+            path.rename(aside)
+        except FileNotFoundError:
+            return True
+        is_old = now_seconds - aside.stat().st_mtime > seconds
+        if not is_old:
+            with suppress(FileExistsError):
+                os.link(aside, path)
+        aside.unlink()
+        return is_old
 
     def free_bytes(self) -> int:
         return shutil.disk_usage(self._root).free

@@ -3,6 +3,8 @@
 The verbs of the device plane take many requests at once: one statement reads for all, one transaction writes for all.
 """
 
+import random
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,7 +30,7 @@ from airfreight.store import deliveries as store
 from airfreight.store.database import Database, is_contention, is_duplicate
 from airfreight.store.deliveries import Row
 
-_TRIES = 5
+_TRIES = 10
 _CHUNK = 1000
 
 T = TypeVar("T")
@@ -243,6 +245,7 @@ def transact(database: Database, settings: Settings, now: Millis, work: Callable
             lost = isinstance(error, LostRace) or is_contention(error) or is_duplicate(error)
             if not lost or attempt == _TRIES:
                 raise
+            time.sleep(random.uniform(0, 0.01) * attempt)  # noqa: S311 - out of step with whoever was in the way
     raise AssertionError
 
 
