@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import httpx
 from sqlalchemy import select
@@ -124,6 +125,26 @@ def test_a_stop_in_good_order_loses_nothing_either(process: Process) -> None:
     for speaker in speakers:
         speaker.join(60)
     process.kill()
+    check_reports(process, rollout, speakers)
+    assert process.doctor().returncode == 0
+    assert "Traceback" not in process.log
+
+
+def test_two_processes_share_the_port_and_the_database(tmp_path: Path) -> None:
+    process = Process(tmp_path / "data", workers="2").start()
+    try:
+        with process.operator() as client:
+            rollout, devices = process.shipment(client, DEVICES)
+        speakers = [Speaker(process.url, devices[start::SPEAKERS]) for start in range(SPEAKERS)]
+        for speaker in speakers:
+            speaker.start()
+        for speaker in speakers:
+            speaker.join(60)
+            assert not speaker.is_alive()
+        with process.operator() as client:
+            assert client.get(f"/api/v1/rollouts/{rollout}").json()["state"] == "finished"
+    finally:
+        process.stop()
     check_reports(process, rollout, speakers)
     assert process.doctor().returncode == 0
     assert "Traceback" not in process.log

@@ -5,6 +5,7 @@ from tests.make import DAY_MS, Bench, Board
 
 from airfreight.domain.decide import Do
 from airfreight.domain.delivery import Event, Fail, Reach, Reason, State, Succeed, Verdict
+from airfreight.services import deliveries
 from airfreight.services.deliveries import Report
 from airfreight.services.device_work import Advance, Reports
 
@@ -214,6 +215,20 @@ def test_the_history_is_bounded_moves_are_always_kept(bench: Bench, limit: int) 
     assert len(rows) == limit + 2
     assert [row.event for row in rows[-2:]] == ["downloaded", "succeed"]
     assert small.drift() == {}
+
+
+def test_a_history_that_is_long_is_shown_with_its_end(bench: Bench) -> None:
+    """Moves are kept without a limit: what is left out of the answer must not be what happened last."""
+    small = Bench(bench.database, bench.settings.data / "small", history_limit=1)
+    rollout, board = one(small, attempts_limit=60)
+    for _ in range(40):
+        fail(small, board)
+        small.later(days=1)
+    small.report(board, small.poll(board).attempt_id, 1, "succeeded")
+    with small.call() as call:
+        shown = deliveries.history(call, rollout, small.delivery(rollout, board).id)
+    assert shown[-1].state == "succeeded"
+    assert [row.id for row in shown] == sorted(row.id for row in shown)
 
 
 def test_bytes_that_go_are_seen_but_never_take_a_device_back(bench: Bench) -> None:

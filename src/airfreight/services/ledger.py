@@ -6,12 +6,12 @@ The first half of services.deliveries; nothing else writes deliveries.
 
 from collections import Counter as Tally
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
 from airfreight.domain.conditions import Facts
-from airfreight.domain.delivery import ENDS, Cancel, Delivery, Event, Offer, Reach, Reason, State, Verdict, step
+from airfreight.domain.delivery import ENDS, Delivery, Event, Offer, Reach, Reason, State, Verdict, step
 from airfreight.domain.finish import FinishOn, judge, settle
 from airfreight.domain.ids import Millis
 from airfreight.domain.rollout import OVER
@@ -129,9 +129,11 @@ class Ledger:
     def apply(self, entry: Entry, event: Event, note: Note, *, told: str = "") -> Verdict:
         """Step one delivery and remember what to write; `told`: the event as it was told, for the history."""
         before = entry.delivery
-        entry.delivery, verdict = step(before, event)
-        if verdict is Verdict.MOVED and entry.delivery.state is State.QUEUED and entry.row.rollout_state in OVER:
-            entry.delivery, _ = step(entry.delivery, Cancel())  # there is no next try in a rollout that is over
+        if entry.row.rollout_state in OVER:  # there is no next try in a rollout that is over
+            after, verdict = step(replace(before, attempts_limit=before.tries), event)
+            entry.delivery = replace(after, attempts_limit=before.attempts_limit)
+        else:
+            entry.delivery, verdict = step(before, event)
         attempt_id = entry.attempt_id
         if verdict is Verdict.MOVED:
             self._moved(entry, before)

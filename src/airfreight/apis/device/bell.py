@@ -20,8 +20,17 @@ class Bell:
         self._look = look
         self._waiters: set[asyncio.Future[None]] = set()
         self._last = -1
+        self._rung = 0
 
-    async def wait(self, seconds: float) -> None:
+    @property
+    def rung(self) -> int:
+        """How often it has rung in this process: what `wait` is told to wait past."""
+        return self._rung
+
+    async def wait(self, seconds: float, rung: int) -> None:
+        """Wait for it to ring once more than `rung` times; a ring since then is not missed."""
+        if self._rung != rung:
+            return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.add(future)
         try:
@@ -37,7 +46,7 @@ class Bell:
         while True:
             await asyncio.sleep(_EVERY)
             if not self._waiters:
-                self._last = -1
+                self._last = -1  # so that whoever comes next is rung for at once
                 continue
             now = await asyncio.to_thread(self._look)
             if now is None:
@@ -47,6 +56,7 @@ class Bell:
                 self._ring()
 
     def _ring(self) -> None:
+        self._rung += 1
         for future in self._waiters:
             if not future.done():
                 future.set_result(None)

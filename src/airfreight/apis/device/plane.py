@@ -106,9 +106,10 @@ class DevicePlane:
         """`GET /device/v1/next?wait=`: an instruction, or 204 when there is none (after waiting for one)."""
         digest = self._digest(scope)
         wait = _wait_of(scope["query_string"]) if scope["query_string"] else 0
+        rung = self._bell.rung
         told = await self._told(digest)
         if wait and told.decision.do is Do.NOTHING:
-            told = await self._long_poll(digest, told, wait, receive)
+            told = await self._long_poll(digest, told, wait, rung, receive)
         self._seen.heard(told.device_id)
         if told.decision.do is Do.NOTHING:
             await answer(send, 204, headers=[(b"retry-after", str(self._poll_after(told, waited=bool(wait))).encode())])
@@ -130,7 +131,7 @@ class DevicePlane:
             )
         return told
 
-    async def _long_poll(self, digest: bytes, told: Answer, wait: int, receive: Receive) -> Answer:
+    async def _long_poll(self, digest: bytes, told: Answer, wait: int, rung: int, receive: Receive) -> Answer:
         """Wait for an instruction up to `wait` seconds. Raises Disconnected when the device leaves."""
         loop = asyncio.get_running_loop()
         end = loop.time() + wait
@@ -139,11 +140,12 @@ class DevicePlane:
             while told.decision.do is Do.NOTHING and (left := end - loop.time()) > 0:
                 if told.decision.recheck_at is not None:
                     left = min(left, max(0.1, (told.decision.recheck_at - clock()) / 1000))
-                rung = asyncio.ensure_future(self._bell.wait(left))
-                await asyncio.wait({rung, gone}, return_when=asyncio.FIRST_COMPLETED)
-                rung.cancel()
+                ringing = asyncio.ensure_future(self._bell.wait(left, rung))
+                await asyncio.wait({ringing, gone}, return_when=asyncio.FIRST_COMPLETED)
+                ringing.cancel()
                 if gone.done():
                     raise Disconnected
+                rung = self._bell.rung
                 told = await self._told(digest)
         finally:
             gone.cancel()
