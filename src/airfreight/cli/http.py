@@ -25,7 +25,7 @@ ANSWER_SECONDS = 60.0
 BAD_INPUT, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, CONFLICT, TOO_LARGE, LIMITED = 400, 401, 403, 404, 409, 413, 429
 GONE_FOR_NOW = frozenset({502, 503, 504})
 
-TODO: Mapping[int, str] = {
+WHAT_NEXT: Mapping[int, str] = {
     BAD_INPUT: "Correct the command and try again; `--help` explains every option.",
     NOT_FOUND: "Check the id with the `list` command; what belongs to another organization is not shown.",
     CONFLICT: "Look at its present state with the `show` or `list` command.",
@@ -173,7 +173,7 @@ def refusal(response: "httpx.Response") -> CliError:
     if ". " in what or ("; " in what and status == BAD_INPUT):
         # The server's second half says what to do, and knows better.
         return CliError(what, "")
-    return CliError(what, TODO.get(status, f"Check that {server} is an Airfreight server of this version."))
+    return CliError(what, WHAT_NEXT.get(status, f"Check that {server} is an Airfreight server of this version."))
 
 
 def error_message(response: "httpx.Response") -> str:
