@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.faults.process import Process
 
 SEED = 20_260_101
-MUTATIONS = 700
+MUTATIONS = 1400
 ODD_VALUES = [
     "", "0", "-1", "1e3", "NaN", "null", "true", "9" * 25, "9" * 5000, "\x00", "%00", "%ff", "../..", "ü", "\u202e", "a" * 10_000,
     "' OR 1=1 --", "{{7*7}}", "${jndi:x}", "2147483648", "9223372036854775807", "9223372036854775808", "٣", "1_000", " 1", "+1",
@@ -166,7 +166,7 @@ def test_noise_is_answered_or_dropped_and_the_server_goes_on(process: Process) -
     assert wrong == []
     assert statuses.total() > MUTATIONS // 2, statuses
     assert statuses["400"] > 50
-    assert statuses["200"] + statuses["204"] > 5, "some of it was good by chance: the noise is near the truth"
+    assert statuses["200"] + statuses["204"] > 20, "some of it was good by chance: the noise is near the truth"
     log = process.log
     assert [line for line in log.splitlines() if "Traceback" in line or "request failed" in line] == []
     assert process.is_alive
