@@ -3,6 +3,7 @@ docs/settings.md is generated from here.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -55,6 +56,14 @@ class Settings:
     deadline_seconds: int = _setting(
         86_400, "How long a device may be silent in the middle of an attempt before the attempt counts as failed."
     )
+    in_flight: str = _setting(
+        "finish",
+        "What a newer rollout does to an update that a device has begun: `finish` lets it end, `cancel` asks the device "
+        "to cancel it.",
+    )
+    requests_per_minute: int = _setting(
+        10_000, "Operator requests an organization may make in a minute; each server process counts its share."
+    )
     online_seconds: int = _setting(900, "A device heard from within this time is shown as online.")
     max_upload_bytes: int = _setting(2 * 1024**3, "Largest artifact accepted by `PUT /api/v1/artifacts`.")
     max_form_bytes: int = _setting(10 * 1024**2, "Largest file accepted by the multipart `POST /api/upload`.")
@@ -65,6 +74,19 @@ class Settings:
     accel_prefix: str = _setting(
         "", "nginx's internal location of the blob folder; when set, downloads leave by `X-Accel-Redirect`."
     )
+    download_seconds: int = _setting(86_400, "How long the URL of a file with a token in it can be used.")
+    mqtt_url: str = _setting(
+        "",
+        "Broker for devices that listen over MQTT, `mqtts://user:password@host:8883` or `mqtt://...`; empty: none.",
+        secret=True,
+    )
+    mqtt_ca_file: str = _setting("", "Certificate authority of the broker; empty means those of the system.")
+    mqtt_prefix: str = _setting("airfreight", "First level of all topics at the broker.")
+    mqtt_password_file: str = _setting(
+        "", "mosquitto's password file, which the server writes when devices come and go; empty: it does not."
+    )
+    mqtt_pid_file: str = _setting("", "mosquitto's pid file: it is told (SIGHUP) when its password file has changed.")
+    push_per_second: int = _setting(200, "How many devices at the broker are offered an update in a second.")
     log_level: str = _setting("info", "debug, info, warning or error.")
 
     @property
@@ -120,6 +142,9 @@ def _check(settings: Settings) -> None:
         "online_seconds",
         "chunk_seconds",
         "history_limit",
+        "requests_per_minute",
+        "download_seconds",
+        "push_per_second",
     ):
         if getattr(settings, name) < 1:
             raise SettingError(f"{variable(name)} must be at least 1.")
@@ -127,5 +152,13 @@ def _check(settings: Settings) -> None:
         raise SettingError("AIRFREIGHT_SECRET_KEY must have 32 characters or more.")
     if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
         raise SettingError("AIRFREIGHT_PUBLIC_URL must begin with http:// or https://.")
+    if settings.in_flight not in {"finish", "cancel"}:
+        raise SettingError("AIRFREIGHT_IN_FLIGHT must be finish or cancel.")
+    if settings.mqtt_url and not settings.mqtt_url.startswith(("mqtt://", "mqtts://")):
+        raise SettingError("AIRFREIGHT_MQTT_URL must begin with mqtt:// or mqtts://.")
+    if settings.mqtt_url and not settings.public_url:
+        raise SettingError("AIRFREIGHT_PUBLIC_URL is needed with AIRFREIGHT_MQTT_URL: devices are sent whole URLs.")
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", settings.mqtt_prefix):
+        raise SettingError("AIRFREIGHT_MQTT_PREFIX must have 1 to 32 letters, digits, _ or -.")
     if settings.log_level not in {"debug", "info", "warning", "error"}:
         raise SettingError("AIRFREIGHT_LOG_LEVEL must be debug, info, warning or error.")

@@ -3,12 +3,15 @@
 Tokens are random and stored as HMAC-SHA-256 under the server's key; passwords are argon2id.
 """
 
+import base64
+import hashlib
 import hmac
 import secrets
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
+_BROKER_ROUNDS = 101
 _hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 _NOBODY = _hasher.hash(secrets.token_hex(16))
 """Checked when there is no such user, so that a stranger learns nothing from the time it takes."""
@@ -40,6 +43,21 @@ def new_token() -> str:
 def new_device_token() -> str:
     """A device's token: 32 characters (small clients have small buffers), 192 random bits."""
     return _random(24)
+
+
+def broker_hash(token: str) -> str:
+    """A device's token as mosquitto's password file wants it (PBKDF2 with SHA-512).
+
+    Few rounds are enough: a token is random, so there is nothing to guess faster.
+    """
+    salt = secrets.token_bytes(12)
+    digest = hashlib.pbkdf2_hmac("sha512", token.encode(), salt, _BROKER_ROUNDS)
+    return f"$7${_BROKER_ROUNDS}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
+
+
+def new_product_key() -> str:
+    """A product's key, the form that firmware carries as its type: TMPL and 12 random digits."""
+    return "TMPL" + secrets.token_hex(6)
 
 
 def new_client_id() -> str:

@@ -13,7 +13,7 @@ from airfreight.domain.errors import conflict, invalid, not_found
 from airfreight.services import credentials, deliveries
 from airfreight.services.call import Call
 from airfreight.services.ledger import LostRace
-from airfreight.store import devices, products
+from airfreight.store import devices, outbox, products
 
 MOST_AT_ONCE = 10_000
 
@@ -70,7 +70,16 @@ def add(
         "created_at": call.now,
         **(columns or {}),
     }
-    rows = [common | {"uid": one.uid, "name": one.name, "token_hash": call.keyring.digest(one.token)} for one in made]
+    rows = [
+        common
+        | {
+            "uid": one.uid,
+            "name": one.name,
+            "token_hash": call.keyring.digest(one.token),
+            "broker_hash": credentials.broker_hash(one.token),
+        }
+        for one in made
+    ]
     try:
         ids = devices.add(call.connection, rows)
     except IntegrityError:
@@ -78,6 +87,7 @@ def add(
             "Somebody else added a device with this uid, or removed the product, just now.", "race"
         ) from None
     deliveries.enlist(call, product_id, sorted(ids.values()))
+    outbox.ring(call.connection, "devices")
     return [Made(ids[one.uid], one.uid, one.name, one.token) for one in made]
 
 
@@ -100,7 +110,9 @@ def rotate_token(call: Call, device_id: int) -> Made:
     call.need(Permission.DEVICE_EDIT)
     device = _find(call, device_id)
     token = credentials.new_device_token()
-    devices.change(call.connection, call.organization_id, device_id, {"token_hash": call.keyring.digest(token)})
+    hashes = {"token_hash": call.keyring.digest(token), "broker_hash": credentials.broker_hash(token)}
+    devices.change(call.connection, call.organization_id, device_id, hashes)
+    outbox.ring(call.connection, "devices")
     return Made(device.id, device.uid, device.name, token)
 
 
@@ -115,7 +127,13 @@ def delete(call: Call, device_id: int) -> None:
         deliveries.release(call, device_id)
     except LostRace:
         raise conflict("The device reported something just now. Look again, then retry.", "race") from None
-    devices.change(call.connection, call.organization_id, device_id, {"token_hash": None, "deleted_at": call.now})
+    devices.change(
+        call.connection,
+        call.organization_id,
+        device_id,
+        {"token_hash": None, "broker_hash": "", "deleted_at": call.now},
+    )
+    outbox.ring(call.connection, "devices")
 
 
 def is_online(call: Call, row: Any) -> bool:  # noqa: ANN401 - a row

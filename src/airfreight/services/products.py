@@ -5,6 +5,7 @@ from typing import Any
 from airfreight.domain import windows
 from airfreight.domain.access import Permission
 from airfreight.domain.errors import conflict, invalid, not_found
+from airfreight.services import credentials
 from airfreight.services.call import Call
 from airfreight.store import products
 
@@ -15,9 +16,15 @@ def create(call: Call, *, name: str, description: str = "", time_zone: str = "")
     check_time_zone(time_zone)
     if products.named(call.connection, call.organization_id, name):
         raise conflict("A product with this name exists already. Choose another name.", "name_taken")
-    product_id = products.add(
-        call.connection, call.organization_id, name=name, description=description, time_zone=time_zone, now=call.now
-    )
+    values: dict[str, object] = {
+        "name": name,
+        "description": description,
+        "time_zone": time_zone,
+        "key": credentials.new_product_key(),
+        "created_at": call.now,
+        "changed_at": call.now,
+    }
+    product_id = products.add(call.connection, call.organization_id, values)
     return get(call, product_id)
 
 

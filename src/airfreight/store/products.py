@@ -7,14 +7,8 @@ from sqlalchemy import Connection, delete, insert, select
 from airfreight.store.tables import devices, products, rollouts
 
 
-def add(connection: Connection, organization_id: int, *, name: str, description: str, time_zone: str, now: int) -> int:
-    values = {
-        "organization_id": organization_id,
-        "name": name,
-        "description": description,
-        "time_zone": time_zone,
-        "created_at": now,
-    }
+def add(connection: Connection, organization_id: int, values: dict[str, object]) -> int:
+    values = {"organization_id": organization_id, **values}
     return int(connection.execute(insert(products).values(values).returning(products.c.id)).scalar_one())
 
 

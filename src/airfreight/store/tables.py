@@ -57,6 +57,19 @@ def _text(name: str, length: int, default: str | None = "") -> Column[str]:
     return Column(name, String(length), nullable=False, server_default=default)
 
 
+def _details() -> Column[str]:
+    """What doors show and nothing decides on: one JSON object."""
+    return Column("details", Text, nullable=False, server_default="{}")
+
+
+def _changed_at() -> Column[int]:
+    return Column("changed_at", BigInteger, nullable=False, server_default="0")
+
+
+ALL_SCOPES = "*"
+"""In a column of scopes: every permission there is."""
+
+
 def _any_of(column: str, states: tuple[State, ...]) -> str:
     """Literal, so that both databases see that a query's condition is a partial index's condition.
 
@@ -76,7 +89,9 @@ organizations = Table(
     Column("parent_id", ForeignKey("organizations.id"), index=True),
     _text("name", 100),
     _text("time_zone", 64),
+    _details(),
     _at("created_at"),
+    _changed_at(),
 )
 
 users = Table(
@@ -88,7 +103,13 @@ users = Table(
     _text("name", 100),
     _text("role", 16, None),
     _text("password_hash", 200, None),
+    Column("status", String(16), nullable=False, server_default="active"),
+    Column("invitation_hash", LargeBinary(32)),
+    _at("invitation_expires_at", nullable=True),
+    _details(),
     _at("created_at"),
+    _changed_at(),
+    Index("uq_users_invitation", "invitation_hash", unique=True),
 )
 
 clients = Table(
@@ -100,6 +121,8 @@ clients = Table(
     Column("client_id", String(64), nullable=False, unique=True),
     Column("secret_hash", LargeBinary(32), nullable=False),
     Column("owner_user_id", ForeignKey("users.id", ondelete="SET NULL")),
+    Column("scopes", String(500), nullable=False, server_default=ALL_SCOPES),
+    _details(),
     _at("created_at"),
 )
 
@@ -112,6 +135,7 @@ tokens = Table(
     Column("hash", LargeBinary(32), nullable=False, unique=True),
     Column("client_id", ForeignKey("clients.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), index=True),
+    Column("scopes", String(500), nullable=False, server_default=ALL_SCOPES),
     Column("expires_at", BigInteger, nullable=False, index=True),
 )
 
@@ -133,8 +157,13 @@ products = Table(
     _text("name", 100, None),
     _text("description", 1000),
     _text("time_zone", 64),
+    _text("key", 32),
+    Column("auto_update", Boolean, nullable=False, server_default=text("true")),
+    _details(),
     _at("created_at"),
+    _changed_at(),
     UniqueConstraint("organization_id", "name"),
+    Index("uq_products_key", "key", unique=True),
 )
 
 devices = Table(
@@ -147,13 +176,17 @@ devices = Table(
     _text("uid", 64, None),
     _text("name", 100),
     Column("token_hash", LargeBinary(32), unique=True),
+    _text("broker_hash", 160),
+    Column("owner_user_id", Integer, index=True),
     Column("enabled", Boolean, nullable=False, server_default=text("true")),
     _text("version", 64),
     _text("build", 64),
     _text("board", 64),
     _text("fw_type", 64),
     _text("library_version", 64),
+    _text("component", 8),
     _text("time_zone", 64),
+    Column("auto_update", Boolean),
     Column("attributes", Text, nullable=False, server_default="{}"),
     _at("attributes_at", nullable=True),
     _at("created_at"),
@@ -169,6 +202,21 @@ devices = Table(
     Index("ix_devices_product", "product_id", "id"),
     Index("ix_devices_organization", "organization_id", "id"),
 )
+
+connections = Table(
+    "connections",
+    metadata,
+    Column("device_id", ForeignKey("devices.id"), primary_key=True, autoincrement=False),
+    _at("since_at"),
+    _at("due_at", nullable=True),
+    Index(
+        "ix_connections_due",
+        "due_at",
+        sqlite_where=text("due_at IS NOT NULL"),
+        postgresql_where=text("due_at IS NOT NULL"),
+    ),
+)
+"""Devices that are believed to listen at the broker; `due_at`: when to decide for them again, null for when it rings."""
 
 device_seen = Table(
     "device_seen",
@@ -245,6 +293,7 @@ rollout_artifacts = Table(
     _text("fw_type", 64),
     _text("board", 64),
     _text("library_version", 64),
+    _text("component", 8),
 )
 
 deliveries = Table(
@@ -261,6 +310,7 @@ deliveries = Table(
     Column("tries", Integer, nullable=False, server_default="1"),
     Column("attempt_id", Integer),
     Column("cancel_requested", Boolean, nullable=False, server_default=text("false")),
+    Column("consented", Boolean, nullable=False, server_default=text("false")),
     Column("reached", Integer, nullable=False, server_default="0"),
     Column("reason", String(32), nullable=False, server_default=""),
     _text("from_version", 64),
@@ -352,6 +402,15 @@ outbox = Table(
     Index("ix_outbox_stream", "stream", "id"),
     Index("ix_outbox_due", "due_at", "id"),
 )
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("holder", String(64), nullable=False),
+    _at("until_at"),
+)
+"""What one process at a time does, and until when it is that one's."""
 
 signals = Table(
     "signals",
