@@ -58,8 +58,8 @@ class Settings:
     )
     in_flight: str = _setting(
         "finish",
-        "What a newer rollout does to an update that a device has begun: `finish` lets it end, `cancel` asks the device "
-        "to cancel it.",
+        "What a newer rollout does to an update that a device has begun: "
+        "`finish` lets it end, `cancel` asks the device to cancel it.",
     )
     requests_per_minute: int = _setting(
         10_000, "Operator requests an organization may make in a minute; each server process counts its share."

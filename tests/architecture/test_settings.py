@@ -27,7 +27,7 @@ def test_every_setting_says_what_it_is(name: str) -> None:
 
 def test_what_is_a_secret_says_so() -> None:
     secret = {one.name for one in fields(Settings) if one.metadata["secret"]}
-    assert secret == {"database_url", "admin_password", "client_secret", "secret_key"}
+    assert secret == {"database_url", "admin_password", "client_secret", "secret_key", "mqtt_url"}
 
 
 @pytest.mark.parametrize(

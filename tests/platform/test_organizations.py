@@ -69,7 +69,7 @@ def test_an_empty_one_can_be_deleted_and_a_used_one_cannot(world: World) -> None
     with desk.database.write() as connection:
         people.add_user(connection, used[0], email="x@y.z", name="", role="user", password_hash="", now=1)
         people.add_client(connection, used[1], name="", client_id="x", secret_hash=b"0" * 32, owner_user_id=None, now=1)
-        products.add(connection, used[2], name="p", description="", time_zone="", now=1)
+        products.add(connection, used[2], {"name": "p", "key": "k", "created_at": 1})
         enrollment.add(connection, used[3], name="k", digest=b"1" * 32, now=1)
         organizations.add(connection, name="below", parent_id=used[4], time_zone="", now=1)
     assert [delete(number) for number in used] == [409] * 5

@@ -216,7 +216,7 @@ connections = Table(
         postgresql_where=text("due_at IS NOT NULL"),
     ),
 )
-"""Devices that are believed to listen at the broker; `due_at`: when to decide for them again, null for when it rings."""
+"""Devices that are believed to listen at the broker; `due_at`: when to decide for them again, null: when it rings."""
 
 device_seen = Table(
     "device_seen",

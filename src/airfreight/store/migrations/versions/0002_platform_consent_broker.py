@@ -4,6 +4,8 @@ Columns are added in place, never by copying a table: on SQLite a copy would dro
 """
 
 import secrets
+from collections.abc import Callable
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -26,7 +28,7 @@ def _changed_at() -> sa.Column[int]:
     return sa.Column("changed_at", sa.BigInteger(), server_default="0", nullable=False)
 
 
-_ADDED = {
+_ADDED: dict[str, Callable[[], list[sa.Column[Any]]]] = {
     "organizations": lambda: [_details(), _changed_at()],
     "users": lambda: [
         _text("status", 16, "active"),
