@@ -1,12 +1,13 @@
 """Prints docs/delivery.md from the tables that run: what people read is what the server does.
 
-Every cell is the answer of `step`, `settle`, `judge` or `decide`; only the sentences around them are written here.
+Every cell is the answer of `step`, `decide` or a function of `finish`; only the sentences around them are written here.
 Refresh: .venv/bin/python tools/delivery_doc.py > docs/delivery.md
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cmp_to_key
+from itertools import groupby
 
 from airfreight.domain import delivery as machine
 from airfreight.domain import rollout
@@ -20,6 +21,7 @@ from airfreight.domain.delivery import (
     THE_SIX,
     Cancel,
     Close,
+    Consent,
     Delivery,
     Event,
     Expire,
@@ -28,13 +30,14 @@ from airfreight.domain.delivery import (
     Offer,
     Reach,
     Reason,
+    Revert,
     Skip,
     State,
     Succeed,
     Verdict,
     Yield,
 )
-from airfreight.domain.finish import FinishOn, judge, settle
+from airfreight.domain.finish import FinishOn, has_reverted, judge, judge_returned, settle
 from airfreight.domain.ids import Millis
 from airfreight.domain.rollout import RolloutEvent, RolloutState
 from airfreight.domain.windows import DayPart
@@ -68,10 +71,11 @@ def _in_order(states: Iterable[State]) -> list[State]:
     return [state for state in State if state in set(states)]
 
 
-def standing(state: State, *, last_try: bool = False, wished: bool = False) -> Delivery:
+def standing(state: State, *, last_try: bool = False, wished: bool = False, consented: bool = False) -> Delivery:
     """A delivery in `state`, with one of two tries used, or both."""
     tries = 2 if last_try else 1
-    return Delivery(state, 2, tries, tries, cancel_requested=wished, reached=RANK[state])
+    reached = RANK.get(state, RANK[THE_SIX[-1]])
+    return Delivery(state, 2, tries, tries, cancel_requested=wished, consented=consented, reached=reached)
 
 
 # States and events
@@ -79,8 +83,8 @@ def standing(state: State, *, last_try: bool = False, wished: bool = False) -> D
 
 STATES = """## States
 
-A delivery is queued, then in one of *the six*, then at an end that nothing leaves. The rank says how far along the way
-a state is; a delivery remembers the highest it ever reached.
+A delivery is queued, then in one of *the six*, then at an end. Nothing leaves an end, but for a success that is taken
+back. The rank says how far along the way a state is; a delivery remembers the highest it ever reached.
 """
 
 
@@ -90,7 +94,7 @@ def _part(state: State) -> str:
     if state is State.QUEUED:
         return "before the offer"
     paused = replace(unhindered(standing(state)), plan=Plan(RolloutState.PAUSED))
-    waits = decide(paused, NOON).do is Do.WAIT
+    waits = decide(paused, NOW).do is Do.WAIT
     return "wait: a pause of the rollout holds the device here" if waits else "do: a pause lets it go on"
 
 
@@ -107,7 +111,7 @@ def _froms(states: frozenset[State]) -> str:
 
 def _events() -> str:
     rows = [(row.event, row.who, _froms(row.froms), row.words) for row in TABLE.values()]
-    rows.append(("anything", "anyone", "an end", "unchanged; the verdict is late"))
+    rows.append(("anything else", "anyone", "an end", "unchanged; the verdict is late"))
     return "## Events\n\n" + _table(("event", "who may send it", "from", "effect"), rows)
 
 
@@ -123,6 +127,8 @@ SAMPLES: dict[str, Event] = {
     "yield": Yield(),
     "insist": Insist(),
     "close": Close(),
+    "consent": Consent(),
+    "revert": Revert(),
 }
 
 
@@ -132,26 +138,31 @@ def _outcome(before: Delivery, event: Event) -> str:
         return verdict.value
     if after.state is not before.state:
         return f"**{after.state}**"
+    if after.consented is not before.consented:
+        return "**consent set**"
     return "**wish set**" if after.cancel_requested else "**wish cleared**"
 
 
 OUTCOMES = """## Every event from every state
 
 Bold is a move, with the state or the change it makes; *noted* changes nothing, because it is so already or the way only
-goes forward; *refused* is not allowed from there. From the ends everything is *late*.
+goes forward; *refused* is not allowed from there.
 
 With a try left and no wish to cancel:
 """
 
 
 def _outcomes() -> str:
-    def row(event: Event, *, last_try: bool = False, wished: bool = False) -> list[str]:
-        return [_outcome(standing(state, last_try=last_try, wished=wished), event) for state in THE_SIX]
+    def row(event: Event, states: Iterable[State], **how: bool) -> list[str]:
+        return [_outcome(standing(state, **how), event) for state in states]
 
     def unlike(**how: bool) -> Iterator[list[str]]:
-        return ([name, *row(event, **how)] for name, event in SAMPLES.items() if row(event, **how) != row(event))
+        rows = ((name, row(event, THE_SIX, **how), row(event, THE_SIX)) for name, event in SAMPLES.items())
+        return ([name, *cells] for name, cells, plain in rows if cells != plain)
 
-    every = ([name, _outcome(standing(State.QUEUED), event), *row(event)] for name, event in SAMPLES.items())
+    every = ([name, *row(event, (State.QUEUED, *THE_SIX))] for name, event in SAMPLES.items())
+    ends, late = _in_order(ENDS), Verdict.LATE.value
+    not_late = ([name, *row(event, ends)] for name, event in SAMPLES.items() if set(row(event, ends)) != {late})
     return "\n".join(
         (
             OUTCOMES,
@@ -160,6 +171,10 @@ def _outcomes() -> str:
             _table(("event", *THE_SIX), unlike(last_try=True)),
             "Once an operator has asked to cancel these differ:\n",
             _table(("event", *THE_SIX), unlike(wished=True)),
+            "Once the device's user has consented these differ:\n",
+            _table(("event", *THE_SIX), unlike(consented=True)),
+            "From the ends everything is *late*, but for:\n",
+            _table(("event", *ends), not_late),
         )
     )
 
@@ -192,6 +207,12 @@ def _say(event: Event | None) -> str:
             return type(event).__name__.lower()
 
 
+RETURNED = """\
+What it says that a device has come back, when it is one that never reports (all that the server sees of it is what
+bytes go, and what it runs whenever it connects):
+"""
+
+
 def _finish() -> str:
     words: list[Event] = [*(Reach(state) for state in THE_SIX[1:]), Succeed(), Fail(Reason.INSTALL_FAILED)]
 
@@ -208,16 +229,28 @@ def _finish() -> str:
         "anything else": (other, old),
         "unknown": (NO_FACTS, old),
     }
-    judged = (
-        [state, *(_say(judge(standing(state), running=now, wanted=new, before=was)) for now, was in runs.values())]
-        for state in _in_order(OPEN)
-    )
+
+    def judged(judge: Callable[..., Event | None]) -> Iterator[list[str]]:
+        for state in _in_order(OPEN):
+            cells = (judge(standing(state), running=now, wanted=new, before=was) for now, was in runs.values())
+            unnamed = judge(standing(state), running=new, wanted=NO_FACTS, before=old)
+            yield [state, *map(_say, (*cells, unnamed))]
+
+    def taken_back(now: Facts, was: Facts) -> str:
+        return _say(Revert() if has_reverted(running=now, wanted=new, before=was) else None)
+
+    columns = ("state", *runs, "something, and the file names nothing")
     return "\n".join(
         (
             "## What ends a delivery well\n\nWhat a report of the device counts for, by the rollout's `finish_on`:\n",
             _table(("report", *(f"`{finish_on}`" for finish_on in FinishOn)), settled),
             "What the version and the build that a device runs now say of its open delivery:\n",
-            _table(("state", *runs), judged),
+            _table(columns, judged(judge)),
+            RETURNED,
+            _table(columns, judged(judge_returned)),
+            "Had an operator asked to cancel, all but success would be a yield.\n",
+            "What they say later of a delivery that has succeeded, when they change:\n",
+            _table(runs, [[taken_back(now, was) for now, was in runs.values()]]),
         )
     )
 
@@ -233,16 +266,18 @@ def _rollout() -> str:
 
 # Deciding
 
-NOON = Millis(1_773_144_000_000)  # a noon in UTC
+NOW = Millis(1_773_151_200_000)  # 14:00 in UTC: an afternoon that has let everybody in
 
 
 def unhindered(delivery: Delivery) -> Snapshot:
     """A delivery of a device that nothing holds back."""
-    device = Device(1, reported=True, facts=Facts("1"), fw_type="a")
+    device = Device(1, reported=True, facts=Facts("1"), fw_type="a", board="a", component="a")
     plan = Plan(
         RolloutState.RUNNING,
         artifact=Facts("2"),
         fw_type="a",
+        board="a",
+        component="a",
         check_type=True,
         condition=Condition.VERSION_NEWER,
         window=DayPart.AFTERNOON,
@@ -275,18 +310,27 @@ FAULTS = (
     ),
     Fault("a newer rollout has come for the device", lambda s: _plan(s, lambda p: replace(p, superseded=True))),
     Fault("the rollout is paused", lambda s: _plan(s, lambda p: replace(p, state=RolloutState.PAUSED))),
-    Fault("the pause after a failed try is not over", lambda s: replace(s, not_before=Millis(NOON + 1))),
+    Fault("the pause after a failed try is not over", lambda s: replace(s, not_before=Millis(NOW + 1))),
     Fault(
         "type or condition matter and the device has reported nothing yet",
         lambda s: _device(s, lambda d: replace(d, reported=False)),
     ),
     Fault("the device's type is not the artifact's", lambda s: _device(s, lambda d: replace(d, fw_type="b"))),
+    Fault("both boards are known and differ", lambda s: _device(s, lambda d: replace(d, board="b"))),
+    Fault("both components are known and differ", lambda s: _device(s, lambda d: replace(d, component="b"))),
     Fault("the condition is not met", lambda s: _device(s, lambda d: replace(d, facts=Facts("3")))),
+    Fault("automatic updates are off", lambda s: _device(s, lambda d: replace(d, auto_update=False))),
+    Fault("the window is closed", lambda s: _plan(s, lambda p: replace(p, window=DayPart.NIGHT))),
     Fault(
-        "the window is closed and the rollout not critical",
-        lambda s: _plan(s, lambda p: replace(p, window=DayPart.NIGHT)),
+        "it is open and the device's turn in it has not come",
+        lambda s: _plan(s, lambda p: replace(p, started_at=NOW)),
     ),
 )
+
+
+def _check(decision: Decision) -> str:
+    """The check that decided."""
+    return decision.trace[-1].name
 
 
 def _holding(base: Snapshot) -> list[tuple[Fault, Decision]]:
@@ -294,26 +338,41 @@ def _holding(base: Snapshot) -> list[tuple[Fault, Decision]]:
 
     Of two faults at once the one that is looked at first decides: that is how the order is found out.
     """
-    told = {fault.words: decide(fault.spoil(base), NOON) for fault in FAULTS}
+    told = {fault.words: decide(fault.spoil(base), NOW) for fault in FAULTS}
 
     def earlier(a: Fault, b: Fault) -> int:
-        return -1 if decide(b.spoil(a.spoil(base)), NOON) == told[a.words] else 1
+        checks = _check(told[a.words]), _check(told[b.words])
+        both = _check(decide(b.spoil(a.spoil(base)), NOW))
+        return 0 if checks[0] == checks[1] else -1 if both == checks[0] else 1
 
-    holding = [fault for fault in FAULTS if told[fault.words].do is not decide(base, NOON).do]
+    holding = [fault for fault in FAULTS if told[fault.words].do is not decide(base, NOW).do]
     return [(fault, told[fault.words]) for fault in sorted(holding, key=cmp_to_key(earlier))]
 
 
 def _chain(base: Snapshot) -> str:
-    def line(number: int, fault: Fault, decision: Decision) -> str:
-        told = f"{number}. **{decision.trace[-1].name}**: if {fault.words}: *{decision.do}*"
+    def line(faults: list[tuple[Fault, Decision]]) -> str:
+        decision = faults[0][1]
+        words = ", or ".join(fault.words for fault, _ in faults)
+        told = f"**{_check(decision)}**: if {words}: *{decision.do}*"
         if decision.event:
             told += f", after {_say(decision.event)}"
         return told + (", until a known moment" if decision.recheck_at else "")
 
-    lines = [line(number, *held) for number, held in enumerate(_holding(base), start=1)]
-    fit = decide(base, NOON)
-    after = f", after {_say(fit.event)}" if fit.event else ""
-    return "\n".join([*lines, f"{len(lines) + 1}. otherwise: *{fit.do}*{after}"]) + "\n"
+    fit = decide(base, NOW)
+    lines = [line(list(faults)) for _, faults in groupby(_holding(base), lambda held: _check(held[1]))]
+    lines.append(f"otherwise: *{fit.do}*" + (f", after {_say(fit.event)}" if fit.event else ""))
+    return "\n".join(f"{number}. {words}" for number, words in enumerate(lines, start=1)) + "\n"
+
+
+def _stops(base: Snapshot) -> list[str]:
+    """The checks that can stop `base`, in their order."""
+    return list(dict.fromkeys(_check(decision) for _, decision in _holding(base)))
+
+
+def _lifted(by: Callable[[Snapshot], Snapshot]) -> str:
+    """The checks that stop a queued delivery no more once `by` has changed it."""
+    queued = unhindered(standing(State.QUEUED))
+    return ", ".join(check for check in _stops(queued) if check not in _stops(by(queued)))
 
 
 CHECKS = """## What a device is told
@@ -328,16 +387,18 @@ A queued delivery:
 def _checks() -> str:
     def row(state: State) -> tuple[str, str, str]:
         snapshot = unhindered(standing(state))
-        stops = (decision.trace[-1].name for _, decision in _holding(snapshot))
-        return f"`{state}`", f"*{decide(snapshot, NOON).do}*", ", ".join(stops)
+        return f"`{state}`", f"*{decide(snapshot, NOW).do}*", ", ".join(_stops(snapshot))
 
+    critical = _lifted(lambda s: _plan(s, lambda p: replace(p, critical=True)))
+    consented = _lifted(lambda s: replace(s, delivery=standing(State.QUEUED, consented=True)))
     queued = unhindered(standing(State.QUEUED))
-    after_reset = _say(decide(replace(queued, tries_since=Millis(0)), NOON).event)
+    after_reset = _say(decide(replace(queued, tries_since=Millis(0)), NOW).event)
     return "\n".join(
         (
             CHECKS,
             _chain(queued),
             f"Once the reset period of the tries is over the last line is a {after_reset}.\n",
+            f"Passed over where the rollout is critical: {critical}; if the device's user wants it now: {consented}.\n",
             "An offered delivery:\n",
             _chain(unhindered(standing(State.OFFERED))),
             "Each of the six when nothing stops it, and which checks can:\n",

@@ -16,6 +16,7 @@ import structlog
 
 from airfreight.adapters.announcer import LogAnnouncer
 from airfreight.adapters.blobs import FolderBlobs
+from airfreight.adapters.broker import PahoBroker
 from airfreight.adapters.process import end_with_parent
 from airfreight.apis import docs_page, health, openapi
 from airfreight.apis.common.asgi import Message, Receive, Scope, Send, answer, answer_error, answer_json, patient
@@ -25,6 +26,10 @@ from airfreight.apis.device.plane import PREFIX, DevicePlane
 from airfreight.apis.operators import HIDDEN, operator_app
 from airfreight.apis.platform.routers import ROUTERS
 from airfreight.apis.shipments import routes as shipments
+from airfreight.apis.shipments.download import PREFIX as STATIC
+from airfreight.apis.shipments.download import StaticFiles
+from airfreight.apis.shipments.mqtt import MqttDoor
+from airfreight.apis.shipments.platform.routers import ROUTERS as NEIGHBOURS
 from airfreight.apis.shipments.upload import upload
 from airfreight.logs import set_up
 from airfreight.services import overview
@@ -48,9 +53,13 @@ class App:
         self.blobs = FolderBlobs(settings.data / "blobs")
         self.desk = Desk(self.database, settings, keyring(settings), self.blobs)
         self.devices = DevicePlane(self.desk)
-        self.operators = operator_app(self.desk, [*ROUTERS, shipments.router, upload], VERSION)
+        self.operators = operator_app(self.desk, [*ROUTERS, shipments.router, upload, *NEIGHBOURS], VERSION)
+        self.files = StaticFiles(self.desk, self.devices.tell, self.devices.heard)
+        self.mqtt = MqttDoor(self.desk, PahoBroker(settings), clock) if settings.mqtt_url else None
         self.worker = Worker(self.database, settings, self.blobs, LogAnnouncer(), clock)
-        self._worker_thread = threading.Thread(target=self.worker.run, name="worker", daemon=True)
+        self._threads = [threading.Thread(target=self.worker.run, name="worker", daemon=True)]
+        if self.mqtt:
+            self._threads.append(threading.Thread(target=self.mqtt.run, name="mqtt", daemon=True))
         self._answered: health.Answered = health.Answered()
         self._metrics = health.Metrics(self._numbers, self._answered)
         self._document = b""
@@ -62,7 +71,8 @@ class App:
             await self._http(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_device = scope["path"].startswith(PREFIX)
+        is_file = scope["path"].startswith(STATIC)
+        is_device = is_file or scope["path"].startswith(PREFIX)
         plane = "device" if is_device else "operator"
         started = False
 
@@ -74,7 +84,9 @@ class App:
             return send(message)
 
         try:
-            if is_device:
+            if is_file:
+                await self.files(scope, receive, counted)
+            elif is_device:
                 await self.devices(scope, receive, counted)
             elif (page := _PAGES.get(scope["path"])) is not None and scope["method"] in {"GET", "HEAD"}:
                 await page(self, counted)
@@ -97,12 +109,16 @@ class App:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         await self.devices.start()
-        self._worker_thread.start()
+        for thread in self._threads:
+            thread.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         self.worker.stop.set()
+        if self.mqtt:
+            self.mqtt.stop.set()
         await self.devices.stop()
-        await asyncio.to_thread(self._worker_thread.join, 10)
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join, 10)
         self.database.close()
         await send({"type": "lifespan.shutdown.complete"})
 

@@ -1,6 +1,8 @@
 """The outside, as the services see it. Adapters implement these; app.py chooses which."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
@@ -63,6 +65,62 @@ class Blobs(Protocol):
     def clean(self, older_than_seconds: float, now_seconds: float) -> int:
         """Remove what broken uploads left behind; how many."""
         ...
+
+
+class Receipt(StrEnum):
+    """What became of a message that was given to the broker."""
+
+    TAKEN = "taken"
+    NOBODY = "nobody"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message between the server and a device."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A message that came in. `is_live`: sent just now, no copy that the broker kept or sends again.
+
+    Call `keep` when the message is safe with us; until then the broker keeps it and sends it again.
+    """
+
+    message: Message
+    is_live: bool
+    keep: Callable[[], None]
+
+
+class Line(Protocol):
+    """One connection to the broker; when it breaks, it is over and another one is opened."""
+
+    @property
+    def is_open(self) -> bool: ...
+
+    def publish(self, messages: Sequence[Message], seconds: float) -> list[Receipt]:
+        """Send all, at least once each, and wait for their receipts up to `seconds`.
+
+        NOBODY: the broker took it and nobody listens; LOST: no receipt came, it may have been sent or not.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class Broker(Protocol):
+    """Where devices listen and speak."""
+
+    def open(self, topics: Sequence[str], take: Callable[[Arrived], None]) -> Line:
+        """Connect and subscribe; `take` is called from a thread of its own. Raises BrokerAwayError."""
+        ...
+
+
+class BrokerAwayError(Exception):
+    """The broker cannot be reached, or does not let us in; the message says which."""
 
 
 class Announcer(Protocol):

@@ -9,18 +9,22 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
 import httpx
 
-from airfreight_agent.behaviours import BEHAVIOURS
+from airfreight_agent.behaviours import BEHAVIOURS, Behaviour
 from airfreight_agent.client import DEFAULT_TIMEOUT, Client
 from airfreight_agent.device import Device, Habits
 from airfreight_agent.fleet import Fleet, load_members
 from airfreight_agent.identity import Enrollment, IdentityError, claim, token_of
 from airfreight_agent.installers import CommandActivator, CommandInstaller, activate_in_place
+from airfreight_agent.mqtt_behaviours import MQTT_BEHAVIOURS, MqttBehaviour
+from airfreight_agent.mqtt_fleet import DEFAULT_PREFIX, MqttFleet, load_mqtt_members
 from airfreight_agent.protocol import (
     Attribute,
     Event,
@@ -74,10 +78,14 @@ def _parser() -> argparse.ArgumentParser:
             "fleet",
             help="simulate many devices",
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            epilog="behaviours:\n" + "\n".join(f"  {row.name:26}{row.description}" for row in BEHAVIOURS.values()),
+            epilog=f"behaviours with --server:\n{_listed(BEHAVIOURS)}\n\nwith --mqtt:\n{_listed(MQTT_BEHAVIOURS)}",
         )
     )
     return parser
+
+
+def _listed(table: Mapping[str, Behaviour] | Mapping[str, MqttBehaviour]) -> str:
+    return "\n".join(f"  {row.name:26}{row.description}" for row in table.values())
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
@@ -104,8 +112,15 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 def _add_fleet(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--server", required=True, metavar="URL")
-    add("--members", required=True, type=Path, metavar="FILE", help="a JSON list of {uid, token, behaviour, version}")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--server", metavar="URL", help="devices that ask this server, over HTTP")
+    where.add_argument("--mqtt", metavar="URL", help="devices that listen at this broker, mqtt:// or mqtts://HOST:PORT")
+    members = (
+        "a JSON list of {uid, token, behaviour, version}; with --mqtt of {id, token, behaviour, version, build, type}"
+    )
+    add("--members", required=True, type=Path, metavar="FILE", help=members)
+    add("--prefix", default=DEFAULT_PREFIX, help="first level of all topics at the broker")
+    add("--ca", default="", metavar="FILE", help="the certificate authority of the broker and of https downloads")
     add("--seconds", type=float, default=float("inf"), help="leave after that long (default: stay until Ctrl-C)")
     add("--seed", type=int, default=0, help="the same seed gives the same devices")
     add("--time-scale", type=float, default=1.0, help="real seconds per second of a device's own work")
@@ -174,35 +189,68 @@ def _reader(path: Path) -> Callable[[], str | None]:
 
 
 def _fleet(options: argparse.Namespace) -> int:
-    members = load_members(options.members)
+    return _fleet_at_broker(options) if options.mqtt else _fleet_at_server(options)
+
+
+def _fleet_at_server(options: argparse.Namespace) -> int:
     fleet = Fleet(
         options.server,
-        members,
+        load_members(options.members),
         seed=options.seed,
         time_scale=options.time_scale,
         haste=options.haste,
         wait_seconds=options.wait,
     )
+
+    def line() -> str:
+        errors = sum(fleet.traffic.errors.values())
+        return f"{_counted(fleet.progress().steps)}; {fleet.traffic.requests} requests, {errors} errors"
+
     try:
-        asyncio.run(_watched(fleet, options.seconds))
+        asyncio.run(_watched(fleet.run(options.seconds), line))
     finally:
         _print_summary(fleet)
     return 0
 
 
-async def _watched(fleet: Fleet, seconds: float) -> None:
+def _fleet_at_broker(options: argparse.Namespace) -> int:
+    fleet = MqttFleet(
+        options.mqtt,
+        load_mqtt_members(options.members),
+        prefix=options.prefix,
+        ca_file=options.ca,
+        seed=options.seed,
+        time_scale=options.time_scale,
+    )
+
+    def line() -> str:
+        progress = fleet.progress()
+        return f"{_counted(progress.phases)}; {_counted(progress.versions)}; {fleet.traffic.offers} offers"
+
+    try:
+        asyncio.run(_watched(fleet.run(options.seconds), line))
+    finally:
+        progress = fleet.progress()
+        shown = {"devices": len(fleet.devices), "behaviours": progress.behaviours, **asdict(progress.traffic)}
+        sys.stdout.write(json.dumps(shown, indent=2) + "\n")
+    return 0
+
+
+async def _watched(living: Coroutine[None, None, None], line: Callable[[], str]) -> None:
     async def tell() -> None:
         while True:
             await asyncio.sleep(2.0)
-            steps = ", ".join(f"{count} {word}" for word, count in fleet.progress().steps.most_common())
-            errors = sum(fleet.traffic.errors.values())
-            sys.stderr.write(f"{steps}; {fleet.traffic.requests} requests, {errors} errors\n")
+            sys.stderr.write(line() + "\n")
 
     teller = asyncio.create_task(tell())
     try:
-        await fleet.run(seconds)
+        await living
     finally:
         teller.cancel()
+
+
+def _counted(words: Counter[str]) -> str:
+    return ", ".join(f"{count} {word}" for word, count in words.most_common())
 
 
 def _print_summary(fleet: Fleet) -> None:

@@ -95,9 +95,21 @@ def test_a_misspelled_product_costs_no_upload(run: Run, door: Stub, tmp_path: Pa
 
 def test_show_speaks_the_words_of_watch(run: Run, door: Stub) -> None:
     door.on("GET", ONE, Answer(body={**SHIPMENT, "status": "CANCEL"}))
+    door.on("GET", "/api/v1/rollouts/31", Answer(body={"funnel": {"offered": 0}, "artifacts": [], "state": "stopped"}))
     lines = dict(line.split(maxsplit=1) for line in run("shipment", "show", "31").out.splitlines())
     assert (lines["state"].strip(), lines["progress"].strip()) == ("stopped", "started 2")
     assert door.seen[0].query == {"shipmentId": "31"}
+
+
+def test_show_tells_what_was_ever_reached_and_what_is_only_claimed(run: Run, door: Stub) -> None:
+    notes = ["version '2.3.1' is claimed.", "fwType 'lamp' is claimed."]
+    more = {"funnel": {"offered": 5, "downloading": 4, "activating": 0}, "artifacts": [{"notes": notes}, {"notes": []}]}
+    door.on("GET", ONE, Answer(body=SHIPMENT))
+    door.on("GET", "/api/v1/rollouts/31", Answer(body={"state": "running", **more}))
+    shown = run("shipment", "show", "31")
+    assert "ever reached  offered 5, downloading 4\n" in shown.out
+    assert f"notes         {' '.join(notes)}\n" in shown.out
+    assert run("shipment", "show", "31", "--json").document == SHIPMENT | more
 
 
 def test_stop_pause_and_resume_say_what_is_now(run: Run, door: Stub) -> None:

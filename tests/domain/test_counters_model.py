@@ -17,6 +17,7 @@ from airfreight.domain.delivery import (
     THE_SIX,
     Cancel,
     Close,
+    Consent,
     Delivery,
     Event,
     Expire,
@@ -25,6 +26,7 @@ from airfreight.domain.delivery import (
     Offer,
     Reach,
     Reason,
+    Revert,
     Skip,
     State,
     Succeed,
@@ -32,7 +34,7 @@ from airfreight.domain.delivery import (
     Yield,
     step,
 )
-from airfreight.domain.finish import FinishOn, judge, settle
+from airfreight.domain.finish import FinishOn, has_reverted, judge, judge_returned, settle
 
 Key = tuple[State, int, Reason | None]
 
@@ -43,7 +45,7 @@ PROGRESS = st.lists(st.sampled_from(THE_SIX[1:]), min_size=1, max_size=5).map(
 )
 FAILURES = st.sampled_from([Reason.NO_SPACE, Reason.DOWNLOAD_FAILED, Reason.NO_SPACE, Reason.ROLLED_BACK]).map(Fail)
 LAST_WORDS = st.one_of(FAILURES, FAILURES, st.sampled_from([Succeed(), Yield(), Insist()]))
-OPERATOR = st.sampled_from([Cancel(), Cancel(), Cancel(), Cancel(), Close(), Skip(Reason.SUPERSEDED)])
+OPERATOR = st.sampled_from([Cancel(), Cancel(), Cancel(), Cancel(), Close(), Skip(Reason.SUPERSEDED), Consent()])
 NUMBERS = st.integers(0, 2**16)
 
 
@@ -105,6 +107,9 @@ class Interleaving(RuleBasedStateMachine):
         else:
             assert row.delivery is before
         if row.delivery.state in ENDS:
+            taken_back = isinstance(event, Revert) and before.state is State.SUCCEEDED
+            if taken_back:
+                self.ended[index] = row.delivery
             assert self.ended.setdefault(index, row.delivery) is row.delivery
         return verdict
 
@@ -184,6 +189,23 @@ class Interleaving(RuleBasedStateMachine):
         if row.finish_on is FinishOn.VERSION and event is not None:
             assert self._apply(index, event) is Verdict.MOVED
 
+    @rule(number=NUMBERS, running=st.sampled_from([OLD, NEW, OTHER]))
+    def silent_device_comes_back(self, number: int, running: Facts) -> None:
+        """One that never reports: the server has seen bytes go, and then what it runs."""
+        index = self._pick(number, OPEN)
+        if index is None:
+            return
+        event = judge_returned(self.rows[index].delivery, running=running, wanted=NEW, before=OLD)
+        if event is not None:
+            assert self._apply(index, event) is Verdict.MOVED
+
+    @rule(number=NUMBERS, running=st.sampled_from([OLD, NEW, OTHER]))
+    def updated_device_boots_again(self, number: int, running: Facts) -> None:
+        index = self._pick(number, [State.SUCCEEDED])
+        if index is not None and has_reverted(running=running, wanted=NEW, before=OLD):
+            assert running is OLD
+            assert self._apply(index, Revert()) is Verdict.MOVED
+
     @rule(number=NUMBERS, event=st.sampled_from(EVENTS))
     def anything_happens_to_anyone(self, number: int, event: Event) -> None:
         self._apply(number % len(self.rows), event)
@@ -204,7 +226,7 @@ class Interleaving(RuleBasedStateMachine):
             assert delivery.state is not State.SUCCEEDED or delivery.reason is None
 
     @invariant()
-    def what_has_ended_stays_ended(self) -> None:
+    def what_has_ended_stays_ended_unless_a_success_was_taken_back(self) -> None:
         for index, end in self.ended.items():
             assert self.rows[index].delivery is end
 

@@ -5,49 +5,14 @@ from dataclasses import dataclass, replace
 from itertools import combinations, product
 
 import pytest
+from tests.domain.fit import FIT, HOUR, NIGHT_FOR_DEVICE_7, NOW, consented, standing_in, with_device, with_plan
 
 from airfreight.domain.conditions import NO_FACTS, Condition, Facts
-from airfreight.domain.decide import Check, Decision, Device, Do, Mark, Plan, Snapshot, decide, spread
+from airfreight.domain.decide import Check, Decision, Device, Do, Mark, Snapshot, decide
 from airfreight.domain.delivery import RANK, THE_SIX, Delivery, Event, Offer, Reason, Skip, State, Verdict, step
 from airfreight.domain.ids import Millis
 from airfreight.domain.rollout import RolloutState
 from airfreight.domain.windows import DayPart
-
-NOW = Millis(1_773_144_000_000)  # 2026-03-10 12:00 UTC, 14:00 in Kyiv
-MIDNIGHT_IN_KYIV = Millis(1_773_180_000_000)  # 2026-03-10 22:00 UTC
-HOUR = 3_600_000
-
-FIT = Snapshot(
-    Device(
-        7, reported=True, facts=Facts("1.0", library_version="0.9"), fw_type="esp32", time_zones=("", "Europe/Kyiv")
-    ),
-    Delivery(attempt=2, tries=2),
-    Plan(
-        RolloutState.RUNNING,
-        artifact=Facts("2.0", library_version="1.0"),
-        fw_type="esp32",
-        condition=Condition.VERSION_NEWER,
-        check_type=True,
-        window=DayPart.AFTERNOON,
-    ),
-    not_before=NOW,
-    tries_since=Millis(NOW - HOUR),
-)
-"""A queued delivery that nothing holds back."""
-
-
-def _plan(snapshot: Snapshot, **changes: object) -> Snapshot:
-    assert snapshot.plan is not None
-    return replace(snapshot, plan=replace(snapshot.plan, **changes))  # type: ignore[arg-type]
-
-
-def _device(snapshot: Snapshot, **changes: object) -> Snapshot:
-    return replace(snapshot, device=replace(snapshot.device, **changes))  # type: ignore[arg-type]
-
-
-def _in(state: State, *, wished: bool = False) -> Snapshot:
-    """FIT, but in `state` of the six."""
-    return replace(FIT, delivery=Delivery(state, cancel_requested=wished, reached=RANK[state]))
 
 
 @dataclass(frozen=True)
@@ -63,7 +28,7 @@ class Fault:
     mark: Mark = Mark.FAIL
 
 
-DISABLED = Fault("disabled", "device enabled", lambda s: _device(s, enabled=False))
+DISABLED = Fault("disabled", "device enabled", lambda s: with_device(s, enabled=False))
 NO_DELIVERY = Fault("no delivery", "open delivery", lambda s: replace(s, delivery=None), mark=Mark.INFO)
 
 # In the order in which they must be looked at.
@@ -73,25 +38,26 @@ QUEUED_FAULTS = (
     Fault(
         "superseded",
         "newest rollout",
-        lambda s: _plan(s, superseded=True),
+        lambda s: with_plan(s, superseded=True),
         event=Skip(Reason.SUPERSEDED),
     ),
-    Fault("paused", "rollout running", lambda s: _plan(s, state=RolloutState.PAUSED)),
+    Fault("paused", "rollout running", lambda s: with_plan(s, state=RolloutState.PAUSED)),
     Fault(
         "retry pause",
         "retry pause",
         lambda s: replace(s, not_before=Millis(NOW + 1)),
         recheck_at=Millis(NOW + 1),
     ),
-    Fault("silent device", "attributes known", lambda s: _device(s, reported=False)),
-    Fault("other type", "type matches", lambda s: _device(s, fw_type="esp8266"), event=Skip(Reason.TYPE_MISMATCH)),
+    Fault("silent device", "attributes known", lambda s: with_device(s, reported=False)),
+    Fault("other type", "type matches", lambda s: with_device(s, fw_type="esp8266"), event=Skip(Reason.TYPE_MISMATCH)),
     Fault(
         "not newer",
         "condition met",
-        lambda s: replace(_device(s, facts=Facts("2.0")), before=Facts("2.0")),
+        lambda s: replace(with_device(s, facts=Facts("2.0")), before=Facts("2.0")),
         event=Skip(Reason.CONDITION_NOT_MET),
     ),
-    Fault("closed", "window open", lambda s: _plan(s, window=DayPart.NIGHT), recheck_at=MIDNIGHT_IN_KYIV),
+    Fault("opted out", "user consent", lambda s: with_device(s, auto_update=False)),
+    Fault("closed", "window open", lambda s: with_plan(s, window=DayPart.NIGHT), recheck_at=NIGHT_FOR_DEVICE_7),
 )
 OFFERED_FAULTS = (
     DISABLED,
@@ -102,10 +68,12 @@ OFFERED_FAULTS = (
         lambda s: replace(s, delivery=s.delivery and replace(s.delivery, cancel_requested=True)),
         Do.CANCEL,
     ),
-    Fault("paused", "rollout running", lambda s: _plan(s, state=RolloutState.PAUSED), Do.WAIT),
-    Fault("closed", "window open", lambda s: _plan(s, window=DayPart.NIGHT), Do.WAIT, recheck_at=MIDNIGHT_IN_KYIV),
+    Fault("paused", "rollout running", lambda s: with_plan(s, state=RolloutState.PAUSED), Do.WAIT),
+    Fault(
+        "closed", "window open", lambda s: with_plan(s, window=DayPart.NIGHT), Do.WAIT, recheck_at=NIGHT_FOR_DEVICE_7
+    ),
 )
-CHAINS = [(FIT, QUEUED_FAULTS), (_in(State.OFFERED), OFFERED_FAULTS)]
+CHAINS = [(FIT, QUEUED_FAULTS), (standing_in(State.OFFERED), OFFERED_FAULTS)]
 
 
 def _last(decision: Decision) -> Check:
@@ -142,12 +110,13 @@ class TestChecks:
             Check("retry pause", Mark.PASS, "no pause after a failed try is running"),
             Check("type matches", Mark.PASS, "device type 'esp32', artifact type 'esp32'"),
             Check("condition met", Mark.PASS, "device version '1.0', artifact version '2.0'"),
+            Check("user consent", Mark.PASS, "the device takes updates by itself"),
             Check("window open", Mark.PASS, "afternoon in Europe/Kyiv"),
             Check("attempts left", Mark.PASS, "try 2 of 3 in this period"),
         )
 
     def test_a_device_on_its_way_is_told_to_go_on_and_the_trace_tells_why(self) -> None:
-        decision = decide(_in(State.OFFERED), NOW)
+        decision = decide(standing_in(State.OFFERED), NOW)
         assert decision.trace == (
             Check("device enabled", Mark.PASS, "the device is enabled"),
             Check("open delivery", Mark.PASS, "state offered, attempt 1"),
@@ -158,13 +127,13 @@ class TestChecks:
         )
 
     def test_a_device_that_came_back_with_the_version_of_a_lost_try_is_not_sent_it_again(self) -> None:
-        arrived = replace(_device(FIT, facts=Facts("2.0")), before=Facts("1.0"))
+        arrived = replace(with_device(FIT, facts=Facts("2.0")), before=Facts("1.0"))
         decision = decide(arrived, NOW)
         assert (decision.do, decision.event) == (Do.NOTHING, Skip(Reason.ALREADY_RUNNING))
         assert _last(decision).name == "not running it yet"
 
     def test_what_a_device_ran_before_the_try_is_no_late_arrival(self) -> None:
-        again = _plan(replace(_device(FIT, facts=Facts("2.0")), before=Facts("2.0")), condition=Condition.NONE)
+        again = with_plan(replace(with_device(FIT, facts=Facts("2.0")), before=Facts("2.0")), condition=Condition.NONE)
         assert decide(again, NOW).event == Offer()
 
     def test_a_bare_device_has_nothing_to_do(self) -> None:
@@ -175,7 +144,7 @@ class TestChecks:
 class TestQueued:
     @pytest.mark.parametrize("state", sorted(set(RolloutState) - {RolloutState.RUNNING}))
     def test_only_a_running_rollout_makes_offers(self, state: RolloutState) -> None:
-        decision = decide(_plan(FIT, state=state), NOW)
+        decision = decide(with_plan(FIT, state=state), NOW)
         assert (decision.do, decision.event) == (Do.NOTHING, None)
         assert _last(decision).detail == f"the rollout is {state}"
 
@@ -190,15 +159,22 @@ class TestQueued:
         assert decision.event == Offer(fresh=ago is not None and ago >= 86_400_000)
 
     def test_the_reset_period_is_the_rollouts_own(self) -> None:
-        assert decide(_plan(FIT, reset_period_ms=HOUR), NOW).event == Offer(fresh=True)
-        assert decide(_plan(FIT, reset_period_ms=HOUR + 1), NOW).event == Offer(fresh=False)
+        assert decide(with_plan(FIT, reset_period_ms=HOUR), NOW).event == Offer(fresh=True)
+        assert decide(with_plan(FIT, reset_period_ms=HOUR + 1), NOW).event == Offer(fresh=False)
+
+    def test_a_device_that_fell_silent_does_not_get_fresh_tries_by_being_silent_long(self) -> None:
+        """Its deadline may be longer than the reset period: then the limit would never be reached."""
+        lost = replace(FIT, tries_since=Millis(NOW - 10**12))
+        for reason in (Reason.NO_REPORT, Reason.NO_SPACE):
+            failed = replace(lost, delivery=Delivery(attempt=2, tries=2, reason=reason))
+            assert decide(failed, NOW).event == Offer(fresh=reason is not Reason.NO_REPORT)
 
     def test_unknown_attributes_hold_a_device_only_where_they_are_looked_at(self) -> None:
-        silent = _device(FIT, reported=False, facts=NO_FACTS, fw_type="")
-        assert decide(silent, NOW) == decide(_plan(silent, check_type=False), NOW)
-        assert decide(_plan(silent, check_type=False), NOW).event is None
-        assert decide(_plan(silent, condition=Condition.NONE), NOW).event is None
-        assert decide(_plan(silent, check_type=False, condition=Condition.NONE), NOW).do is Do.DOWNLOAD
+        silent = with_device(FIT, reported=False, facts=NO_FACTS, fw_type="")
+        assert decide(silent, NOW) == decide(with_plan(silent, check_type=False), NOW)
+        assert decide(with_plan(silent, check_type=False), NOW).event is None
+        assert decide(with_plan(silent, condition=Condition.NONE), NOW).event is None
+        assert decide(with_plan(silent, check_type=False, condition=Condition.NONE), NOW).do is Do.DOWNLOAD
 
     @pytest.mark.parametrize(
         ("device", "artifact", "fits"),
@@ -211,27 +187,30 @@ class TestQueued:
         ],
     )
     def test_types_match_only_when_both_are_known_and_equal(self, device: str, artifact: str, fits: bool) -> None:
-        decision = decide(_plan(_device(FIT, fw_type=device), fw_type=artifact), NOW)
+        decision = decide(with_plan(with_device(FIT, fw_type=device), fw_type=artifact), NOW)
         assert decision.event == (Offer() if fits else Skip(Reason.TYPE_MISMATCH))
-        assert decide(_plan(_device(FIT, fw_type=device), fw_type=artifact, check_type=False), NOW).event == Offer()
+        assert (
+            decide(with_plan(with_device(FIT, fw_type=device), fw_type=artifact, check_type=False), NOW).event
+            == Offer()
+        )
 
     @pytest.mark.parametrize("condition", list(Condition))
     def test_a_condition_that_is_not_met_skips(self, condition: Condition) -> None:
         """The library version is newer and the version too; of builds nothing is known."""
         met = condition is not Condition.BUILD_NEWER
-        decision = decide(_plan(FIT, condition=condition), NOW)
+        decision = decide(with_plan(FIT, condition=condition), NOW)
         assert decision.event == (Offer() if met else Skip(Reason.CONDITION_NOT_MET))
 
     def test_a_critical_rollout_does_not_look_at_the_window(self) -> None:
-        decision = decide(_plan(FIT, window=DayPart.NIGHT, critical=True), NOW)
+        decision = decide(with_plan(FIT, window=DayPart.NIGHT, critical=True), NOW)
         assert decision.do is Do.DOWNLOAD
         assert Check("window open", Mark.PASS, "critical: the window is not looked at") in decision.trace
 
     def test_the_window_is_that_of_the_first_known_zone(self) -> None:
-        in_utc = _device(FIT, time_zones=("Nowhere/At_All", ""))
+        in_utc = with_device(FIT, id=0, time_zones=("Nowhere/At_All", ""))
         assert decide(in_utc, NOW).do is Do.DOWNLOAD
         assert decide(in_utc, Millis(NOW - 1)).do is Do.NOTHING
-        in_new_york = _device(FIT, time_zones=("Nowhere/At_All", "America/New_York", "UTC"))
+        in_new_york = with_device(FIT, id=0, time_zones=("Nowhere/At_All", "America/New_York", "UTC"))
         decision = decide(in_new_york, NOW)
         assert (decision.do, decision.recheck_at) == (Do.NOTHING, NOW + 4 * HOUR)
         assert _last(decision) == Check("window open", Mark.FAIL, "afternoon in America/New_York")
@@ -250,52 +229,53 @@ class TestOnTheWay:
         ],
     )
     def test_the_instruction_follows_the_state(self, state: State, do: Do) -> None:
-        decision = decide(_in(state), NOW)
+        decision = decide(standing_in(state), NOW)
         assert (decision.do, decision.event, decision.recheck_at) == (do, None, None)
 
     @pytest.mark.parametrize("state", THE_SIX)
     def test_a_wish_to_cancel_is_told_in_every_state_and_even_while_paused(self, state: State) -> None:
-        assert decide(_in(state, wished=True), NOW).do is Do.CANCEL
-        assert decide(_plan(_in(state, wished=True), state=RolloutState.PAUSED), NOW).do is Do.CANCEL
+        assert decide(standing_in(state, wished=True), NOW).do is Do.CANCEL
+        assert decide(with_plan(standing_in(state, wished=True), state=RolloutState.PAUSED), NOW).do is Do.CANCEL
 
     @pytest.mark.parametrize("state", THE_SIX)
     def test_a_pause_holds_a_device_between_two_steps_and_never_within_one(self, state: State) -> None:
         waiting = state in {State.OFFERED, State.DOWNLOADED, State.INSTALLED}
-        running = decide(_in(state), NOW)
-        paused = decide(_plan(_in(state), state=RolloutState.PAUSED), NOW)
+        running = decide(standing_in(state), NOW)
+        paused = decide(with_plan(standing_in(state), state=RolloutState.PAUSED), NOW)
         assert paused.do is (Do.WAIT if waiting else running.do)
         assert paused.recheck_at is None
 
     @pytest.mark.parametrize("state", THE_SIX)
     def test_a_closed_window_holds_a_device_only_before_it_has_begun(self, state: State) -> None:
-        closed = decide(_plan(_in(state), window=DayPart.NIGHT), NOW)
+        closed = decide(with_plan(standing_in(state), window=DayPart.NIGHT), NOW)
         if state is State.OFFERED:
-            assert (closed.do, closed.recheck_at, closed.event) == (Do.WAIT, MIDNIGHT_IN_KYIV, None)
+            assert (closed.do, closed.recheck_at, closed.event) == (Do.WAIT, NIGHT_FOR_DEVICE_7, None)
         else:
-            assert closed == decide(_in(state), NOW)
-        critical = decide(_plan(_in(state), window=DayPart.NIGHT, critical=True), NOW)
-        assert (critical.do, critical.recheck_at) == (decide(_in(state), NOW).do, None)
+            assert closed == decide(standing_in(state), NOW)
+        critical = decide(with_plan(standing_in(state), window=DayPart.NIGHT, critical=True), NOW)
+        assert (critical.do, critical.recheck_at) == (decide(standing_in(state), NOW).do, None)
 
     @pytest.mark.parametrize("state", THE_SIX)
     def test_what_the_device_now_reports_does_not_take_back_an_offer(self, state: State) -> None:
-        changed = _device(_in(state), fw_type="other", facts=Facts("9.0"), reported=False)
-        assert decide(changed, NOW) == decide(_in(state), NOW)
+        changed = with_device(standing_in(state), fw_type="other", facts=Facts("9.0"), reported=False)
+        assert decide(changed, NOW) == decide(standing_in(state), NOW)
 
     @pytest.mark.parametrize("state", THE_SIX)
     def test_a_disabled_device_is_told_nothing_even_on_its_way(self, state: State) -> None:
-        assert decide(_device(_in(state, wished=True), enabled=False), NOW).do is Do.NOTHING
+        assert decide(with_device(standing_in(state, wished=True), enabled=False), NOW).do is Do.NOTHING
 
 
 def _every_snapshot() -> Iterator[Snapshot]:
     yes_no = (True, False)
     for state, rollout, window in product(RANK, RolloutState, (DayPart.AFTERNOON, DayPart.NIGHT)):
-        for wished, critical, reported, same_type, newer, pause in product(yes_no, repeat=6):
+        for wished, critical, reported, same_type, newer, pause, auto, wanted in product(yes_no, repeat=8):
             if wished and state is State.QUEUED:
                 continue
-            snapshot = replace(_in(state, wished=wished), not_before=Millis(NOW + HOUR) if pause else None)
-            snapshot = _device(snapshot, reported=reported, fw_type="esp32" if same_type else "other")
-            snapshot = _device(snapshot, facts=Facts("1.0" if newer else "3.0"))
-            yield _plan(snapshot, state=rollout, window=window, critical=critical)
+            snapshot = replace(standing_in(state, wished=wished), not_before=Millis(NOW + HOUR) if pause else None)
+            snapshot = with_device(snapshot, reported=reported, fw_type="esp32" if same_type else "other")
+            snapshot = with_device(snapshot, facts=Facts("1.0" if newer else "3.0"), auto_update=auto)
+            snapshot = consented(snapshot) if wanted else snapshot
+            yield with_plan(snapshot, state=rollout, window=window, critical=critical)
 
 
 @pytest.fixture(scope="module")
@@ -346,31 +326,3 @@ class TestEverySnapshot:
     def test_the_same_snapshot_gets_the_same_decision(self, decisions: list[tuple[Snapshot, Decision]]) -> None:
         for snapshot, decision in decisions[::7]:
             assert decide(snapshot, NOW) == decision
-
-
-class TestSpread:
-    DEVICES = range(1, 2001)
-
-    @pytest.mark.parametrize("seconds", [4, 30, 300, 86_400])
-    def test_it_stays_within_a_quarter_either_way(self, seconds: int) -> None:
-        spreads = [spread(device, seconds) for device in self.DEVICES]
-        assert seconds * 0.75 - 0.5 <= min(spreads)
-        assert max(spreads) <= seconds * 1.25 + 0.5
-
-    @pytest.mark.parametrize("seconds", [0, 0.001, 1])
-    def test_it_never_asks_for_less_than_a_second(self, seconds: float) -> None:
-        assert {spread(device, seconds) for device in self.DEVICES} == {1}
-
-    def test_a_device_keeps_its_place(self) -> None:
-        """Pinned: the place must survive a restart and be the same in every process."""
-        assert [spread(device, 3600) for device in (1, 2, 1001)] == [3812, 3125, 3874]
-
-    def test_a_herd_of_neighbours_is_spread_evenly_over_the_whole_range(self) -> None:
-        places = [0] * 10
-        for device in self.DEVICES:
-            places[min(9, int((spread(device, 100_000) - 75_000) / 5_000))] += 1
-        assert min(places) > 0.7 * len(self.DEVICES) / 10
-        assert max(places) < 1.3 * len(self.DEVICES) / 10
-
-    def test_it_takes_the_largest_id_a_database_can_hold(self) -> None:
-        assert 75 <= spread(2**63 - 1, 100) <= 125

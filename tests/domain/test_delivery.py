@@ -1,6 +1,6 @@
 """The delivery machine, walked exhaustively, and its table pinned cell by cell."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import get_args
 
 import pytest
@@ -15,6 +15,7 @@ from airfreight.domain.delivery import (
     THE_SIX,
     Cancel,
     Close,
+    Consent,
     Delivery,
     Event,
     Expire,
@@ -23,6 +24,7 @@ from airfreight.domain.delivery import (
     Offer,
     Reach,
     Reason,
+    Revert,
     Skip,
     State,
     Succeed,
@@ -42,12 +44,30 @@ class TestEveryReachableDelivery:
         assert {type(edge.event) for edge in EDGES} == set(get_args(Event)) == set(TABLE)
         assert max(delivery.attempt for delivery in OPEN_SNAPSHOTS) == LAST_ATTEMPT
 
-    def test_ends_absorb_everything_as_late(self) -> None:
+    def test_ends_absorb_everything_as_late_but_a_success_taken_back(self) -> None:
         ends = [edge for edge in EDGES if edge.before.state in ENDS]
-        assert ends
+        left = [edge for edge in ends if edge.verdict is not Verdict.LATE]
+        assert {(edge.before.state, edge.event) for edge in left} == {(State.SUCCEEDED, Revert())}
         for edge in ends:
-            assert edge.after is edge.before, edge
-            assert edge.verdict is Verdict.LATE, edge
+            assert edge in left or edge.after is edge.before, edge
+
+    def test_a_success_taken_back_is_a_failure_for_good_and_keeps_what_was_counted(self) -> None:
+        reverts = [edge for edge in EDGES if edge.event == Revert() and edge.verdict is Verdict.MOVED]
+        assert {edge.before.consented for edge in reverts} == {True, False}
+        for edge in reverts:
+            assert edge.after == replace(edge.before, state=State.FAILED, reason=Reason.ROLLED_BACK), edge
+            assert {step(edge.after, event)[1] for event in EVENTS} == {Verdict.LATE}, edge
+
+    def test_consent_is_never_lost_and_changes_nothing_else(self) -> None:
+        for edge in EDGES:
+            assert edge.after.consented or not edge.before.consented, edge
+            if edge.event == Consent() and edge.verdict is Verdict.MOVED:
+                assert edge.after == replace(edge.before, consented=True), edge
+            elif edge.after.consented:
+                assert edge.before.consented, edge
+            if edge.before.consented and edge.event != Consent():
+                plain, verdict = step(replace(edge.before, consented=False), edge.event)
+                assert (replace(plain, consented=True), verdict) == (edge.after, edge.verdict), edge
 
     def test_nothing_but_an_end_answers_late(self) -> None:
         assert {edge.before.state for edge in EDGES if edge.verdict is Verdict.LATE} == ENDS
@@ -134,7 +154,7 @@ class TestEveryReachableDelivery:
 
 
 # What each event makes of a delivery in each open state: the new state, "noted", "refused", or a word for a changed
-# field ("wish": cancel_requested set, "insist": cleared). In the first try of two, without a wish to cancel.
+# field ("wish": cancel_requested set, "insist": cleared, "consent": consented set). In the first try of two, without a wish to cancel.
 GRID = """
                      queued     offered      downloading  downloaded   installing   installed    activating
 offer                offered    refused      refused      refused      refused      refused      refused
@@ -158,6 +178,8 @@ cancel               canceled   wish         wish         wish         wish     
 yield                refused    refused      refused      refused      refused      refused      refused
 insist               refused    refused      refused      refused      refused      refused      refused
 close                canceled   canceled     canceled     canceled     canceled     canceled     canceled
+consent              consent    consent      consent      consent      consent      consent      consent
+revert               refused    refused      refused      refused      refused      refused      refused
 """
 
 # The rows that read differently once an operator has asked to cancel; all others are as above.
@@ -189,6 +211,8 @@ NAMED: dict[str, Event] = {
     "yield": Yield(),
     "insist": Insist(),
     "close": Close(),
+    "consent": Consent(),
+    "revert": Revert(),
 }
 
 
@@ -208,13 +232,15 @@ def _outcome(before: Delivery, event: Event) -> str:
     if after.state is not before.state:
         return after.state.value
     changed = {field.name for field in fields(Delivery) if getattr(after, field.name) != getattr(before, field.name)}
-    assert changed == {"cancel_requested"}
+    assert changed in ({"cancel_requested"}, {"consented"})
+    if after.consented and not before.consented:
+        return "consent"
     return "wish" if after.cancel_requested else "insist"
 
 
 def _standing(state: State, *, tries: int = 1, wished: bool = False) -> Delivery:
     return Delivery(
-        state=state, attempts_limit=2, attempt=tries, tries=tries, cancel_requested=wished, reached=RANK[state]
+        state=state, attempts_limit=2, attempt=tries, tries=tries, cancel_requested=wished, reached=RANK.get(state, 6)
     )
 
 
@@ -234,8 +260,11 @@ class TestTable:
             assert _outcome(_standing(state, tries=2), NAMED[name]) == word, (name, state)
 
     @pytest.mark.parametrize("state", sorted(ENDS))
-    def test_every_event_from_an_end_is_late(self, state: State) -> None:
-        assert {_outcome(Delivery(state=state), event) for event in NAMED.values()} == {"late"}
+    def test_every_event_from_an_end_is_late_and_only_a_success_can_be_taken_back(self, state: State) -> None:
+        want = dict.fromkeys(NAMED, "late")
+        if state is State.SUCCEEDED:
+            want["revert"] = "failed"
+        assert {name: _outcome(Delivery(state=state), event) for name, event in NAMED.items()} == want
 
     def test_the_rows_say_who_may_send_what(self) -> None:
         assert {row.event: row.who for row in TABLE.values()} == {
@@ -249,24 +278,29 @@ class TestTable:
             "yield": "device, if asked to cancel",
             "insist": "device, if asked to cancel",
             "close(reason)": "operator",
+            "consent": "the device's user",
+            "revert": "the version it runs now",
         }
 
     def test_a_row_allows_exactly_the_states_from_which_its_event_is_not_refused(self) -> None:
+        refusals = {Verdict.REFUSED, Verdict.LATE}
         for kind, row in TABLE.items():
             wished = kind in {Yield, Insist}
             samples = [event for event in EVENTS if isinstance(event, kind)]
             accepted = {
                 state
-                for state in OPEN
+                for state in State
                 for event in samples
-                if step(_standing(state, wished=wished and state in THE_SIX), event)[1] is not Verdict.REFUSED
+                if step(_standing(state, wished=wished and state in THE_SIX), event)[1] not in refusals
             }
             assert accepted == row.froms, row.event
 
 
 class TestEffects:
     def test_a_new_delivery_waits_in_its_first_attempt(self) -> None:
-        assert Delivery() == Delivery(State.QUEUED, 3, 1, 1, cancel_requested=False, reached=0, reason=None)
+        assert Delivery() == Delivery(
+            State.QUEUED, 3, 1, 1, cancel_requested=False, consented=False, reached=0, reason=None
+        )
 
     def test_a_plain_offer_keeps_the_count_of_tries_and_a_fresh_one_starts_it_again(self) -> None:
         queued = Delivery(attempt=3, tries=3, reached=2, reason=Reason.NO_SPACE)
@@ -289,7 +323,7 @@ class TestEffects:
     @pytest.mark.parametrize("reason", sorted(Reason))
     def test_only_a_final_reason_ends_a_delivery_that_has_tries_left(self, reason: Reason) -> None:
         after, _ = step(_standing(State.ACTIVATING), Fail(reason))
-        final = reason in {Reason.ROLLED_BACK, Reason.WRONG_VERSION, Reason.INCOMPATIBLE}
+        final = reason in {Reason.ROLLED_BACK, Reason.WRONG_VERSION, Reason.INCOMPATIBLE, Reason.UNPROVEN}
         assert after.state is (State.FAILED if final else State.QUEUED)
         assert final == (reason in FINAL_REASONS)
 
@@ -313,6 +347,19 @@ class TestEffects:
         assert (further.state, further.cancel_requested) == (State.INSTALLED, True)
         done, _ = step(further, Succeed())
         assert (done.state, done.cancel_requested) == (State.SUCCEEDED, False)
+
+    def test_consent_outlives_a_failed_try(self) -> None:
+        wanted, verdict = step(_standing(State.DOWNLOADING), Consent())
+        assert (wanted, verdict) == (replace(_standing(State.DOWNLOADING), consented=True), Verdict.MOVED)
+        again, _ = step(wanted, Fail(Reason.NO_SPACE))
+        assert (again.state, again.consented) == (State.QUEUED, True)
+        assert step(again, Consent()) == (again, Verdict.NOTED)
+
+    def test_a_success_that_came_after_a_cancel_wish_can_be_taken_back_too(self) -> None:
+        done, _ = step(_standing(State.ACTIVATING, wished=True), Succeed())
+        reverted, verdict = step(done, Revert())
+        assert (reverted.state, reverted.reason, verdict) == (State.FAILED, Reason.ROLLED_BACK, Verdict.MOVED)
+        assert (reverted.attempt, reverted.tries, reverted.reached) == (done.attempt, done.tries, done.reached)
 
     def test_the_six_are_ranked_in_order_and_the_states_are_split_in_two(self) -> None:
         assert [RANK[state] for state in (State.QUEUED, *THE_SIX)] == list(range(7))

@@ -15,11 +15,14 @@ from airfreight.domain.delivery import (
     Fail,
     Reach,
     Reason,
+    Revert,
     State,
     Succeed,
+    Verdict,
+    Yield,
     step,
 )
-from airfreight.domain.finish import FinishOn, judge, settle
+from airfreight.domain.finish import FinishOn, has_reverted, judge, judge_returned, settle
 
 
 class TestSettle:
@@ -139,3 +142,132 @@ class TestJudge:
         claimed, _ = step(Delivery(State.INSTALLED), settle(Succeed(), FinishOn.VERSION))
         assert judge(claimed, running=NO_FACTS, wanted=NEW, before=OLD) is None
         assert step(claimed, Expire())[0].reason is Reason.NO_REPORT
+
+
+BROKE_OFF, NOT_TAKEN, UNPROVEN = Fail(Reason.DOWNLOAD_FAILED), Fail(Reason.INSTALL_FAILED), Fail(Reason.UNPROVEN)
+
+# state; what it says that a device that never reports comes back running the wanted version, the old one, a third one,
+# the wanted that it had before, one it does not tell; and with the old one when the file names nothing
+RETURNED: list[tuple[State, Event | None, Event | None, Event | None, Event | None, Event | None, Event | None]] = [
+    (State.QUEUED, None, None, None, None, None, None),
+    (State.OFFERED, Succeed(), None, None, None, None, None),
+    (State.DOWNLOADING, Succeed(), BROKE_OFF, BROKE_OFF, BROKE_OFF, BROKE_OFF, BROKE_OFF),
+    (State.DOWNLOADED, Succeed(), NOT_TAKEN, WRONG, Succeed(), UNPROVEN, UNPROVEN),
+    (State.INSTALLING, Succeed(), NOT_TAKEN, WRONG, Succeed(), UNPROVEN, UNPROVEN),
+    (State.INSTALLED, Succeed(), NOT_TAKEN, WRONG, Succeed(), UNPROVEN, UNPROVEN),
+    (State.ACTIVATING, Succeed(), NOT_TAKEN, WRONG, Succeed(), UNPROVEN, UNPROVEN),
+    (State.SUCCEEDED, None, None, None, None, None, None),
+    (State.FAILED, None, None, None, None, None, None),
+    (State.CANCELED, None, None, None, None, None, None),
+    (State.SKIPPED, None, None, None, None, None, None),
+]
+
+
+def _returned(delivery: Delivery) -> list[Event | None]:
+    """In the order of the columns of RETURNED."""
+    return [
+        judge_returned(delivery, running=running, wanted=wanted, before=before)
+        for running, wanted, before in (
+            (NEW, NEW, OLD),
+            (OLD, NEW, OLD),
+            (OTHER, NEW, OLD),
+            (NEW, NEW, NEW),
+            (NO_FACTS, NEW, OLD),
+            (OLD, NO_FACTS, OLD),
+        )
+    ]
+
+
+class TestJudgeReturned:
+    def test_the_table_names_every_state(self) -> None:
+        assert [row[0] for row in RETURNED] == list(State)
+
+    @pytest.mark.parametrize("row", RETURNED, ids=lambda row: row[0])
+    def test_that_a_device_comes_back_judges_what_it_was_sent(
+        self, row: tuple[State, *tuple[Event | None, ...]]
+    ) -> None:
+        assert _returned(Delivery(row[0])) == list(row[1:])
+
+    @pytest.mark.parametrize("state", THE_SIX)
+    def test_a_device_asked_to_cancel_that_comes_back_has_canceled_unless_it_has_succeeded(self, state: State) -> None:
+        plain = _returned(Delivery(state))
+        asked = _returned(Delivery(state, cancel_requested=True))
+        assert asked == [Succeed() if event == Succeed() else Yield() for event in plain]
+
+    @pytest.mark.parametrize("wished", [False, True])
+    @pytest.mark.parametrize("state", list(State))
+    def test_what_it_says_always_moves_the_delivery(self, state: State, wished: bool) -> None:
+        delivery = Delivery(state, cancel_requested=wished and state in THE_SIX)
+        for event in _returned(delivery):
+            assert event is None or step(delivery, event)[1] is Verdict.MOVED
+
+    @pytest.mark.parametrize(
+        ("event", "final"), [(BROKE_OFF, False), (NOT_TAKEN, False), (WRONG, True), (UNPROVEN, True)]
+    )
+    def test_only_what_another_try_would_repeat_is_not_tried_again(self, event: Fail, final: bool) -> None:
+        after, _ = step(Delivery(State.DOWNLOADED), event)
+        assert after.state is (State.FAILED if final else State.QUEUED)
+
+    def test_a_nightly_build_with_the_same_version_is_told_from_the_old_one_by_its_build(self) -> None:
+        wanted, before = Facts("2.0.0", "Jan  9 2024 12:25:30"), Facts("2.0.0", "Jan  8 2024 10:00:00")
+        has_all = Delivery(State.DOWNLOADED)
+        assert judge_returned(has_all, running=before, wanted=wanted, before=before) == NOT_TAKEN
+        padded = Facts("2.0.0", "Jan 9 2024 12:25:30")
+        assert judge_returned(has_all, running=padded, wanted=wanted, before=before) == Succeed()
+        third = Facts("2.0.0", "Jan  7 2024 10:00:00")
+        assert judge_returned(has_all, running=third, wanted=wanted, before=before) == WRONG
+
+    def test_a_device_of_which_nothing_was_known_before_runs_a_wrong_version_when_it_is_not_the_wanted(self) -> None:
+        assert judge_returned(Delivery(State.DOWNLOADED), running=OLD, wanted=NEW, before=NO_FACTS) == WRONG
+        assert judge_returned(Delivery(State.OFFERED), running=NEW, wanted=NEW, before=NO_FACTS) == Succeed()
+
+    @pytest.mark.parametrize(("ran", "sent"), [("1.0.0+a", "1.0.0+b"), ("v1", "1.0.0"), ("1.0", "1.0.0")])
+    def test_a_device_that_stays_what_it_was_to_the_letter_has_not_taken_it(self, ran: str, sent: str) -> None:
+        """Versions that compare equal are not the same build: as `judge` sees it."""
+        old, new = Facts(ran), Facts(sent)
+        assert judge_returned(Delivery(State.DOWNLOADED), running=old, wanted=new, before=old) == NOT_TAKEN
+        assert judge_returned(Delivery(State.OFFERED), running=old, wanted=new, before=old) is None
+        assert judge_returned(Delivery(State.DOWNLOADED), running=new, wanted=new, before=old) == Succeed()
+
+
+BUILD_1, BUILD_2 = "Jan  8 2024 10:00:00", "Jan  9 2024 12:25:30"
+
+# running, wanted, before; whether that is a success that did not last
+REVERTED = [
+    (OLD, NEW, OLD, True),
+    (NEW, NEW, OLD, False),
+    (OTHER, NEW, OLD, False),  # a third one may be a newer update by hand
+    (NEW, NEW, NEW, False),
+    (NO_FACTS, NEW, OLD, False),
+    (OLD, NEW, NO_FACTS, False),
+    (Facts("v1"), NEW, Facts("1.0.0"), True),
+    (Facts("2.0.0", BUILD_1), Facts("2.0.0", BUILD_2), Facts("2.0.0", BUILD_1), True),
+    (Facts("2.0.0", "Jan 8 2024 10:00:00"), Facts("2.0.0", BUILD_2), Facts("2.0.0", BUILD_1), True),
+    (Facts("2.0.0"), Facts("2.0.0", BUILD_2), Facts("2.0.0", BUILD_1), False),  # it may be either
+    (Facts(build=BUILD_1), Facts("2.0.0", BUILD_2), Facts("1.0.0", BUILD_1), True),
+    # where the file names nothing to compare, that it runs the old one again is enough: asked only of one that has changed
+    (OLD, NO_FACTS, OLD, True),
+    (OTHER, NO_FACTS, OLD, False),
+    (OLD, Facts(build=BUILD_2), OLD, True),
+    (NO_FACTS, NO_FACTS, NO_FACTS, False),
+]
+
+
+class TestHasReverted:
+    @pytest.mark.parametrize(("running", "wanted", "before", "reverted"), REVERTED)
+    def test_it_is_the_old_one_again_and_not_the_new(
+        self, running: Facts, wanted: Facts, before: Facts, reverted: bool
+    ) -> None:
+        assert has_reverted(running=running, wanted=wanted, before=before) is reverted
+
+    @pytest.mark.parametrize("running", [NO_FACTS, OLD, NEW, OTHER], ids=repr)
+    def test_what_has_just_been_judged_a_success_has_not_reverted(self, running: Facts) -> None:
+        for before in (NO_FACTS, OLD, NEW, OTHER):
+            for judged in (judge, judge_returned):
+                if judged(Delivery(State.ACTIVATING), running=running, wanted=NEW, before=before) == Succeed():
+                    assert not has_reverted(running=running, wanted=NEW, before=before)
+
+    def test_a_success_that_is_taken_back_has_rolled_back(self) -> None:
+        done, _ = step(Delivery(State.ACTIVATING, reached=6), Succeed())
+        after, _ = step(done, Revert())
+        assert (after.state, after.reason) == (State.FAILED, Reason.ROLLED_BACK)

@@ -8,6 +8,7 @@ from airfreight.domain.delivery import (
     ENDS,
     Cancel,
     Close,
+    Consent,
     Delivery,
     Event,
     Expire,
@@ -16,6 +17,7 @@ from airfreight.domain.delivery import (
     Offer,
     Reach,
     Reason,
+    Revert,
     Skip,
     State,
     Succeed,
@@ -40,6 +42,8 @@ EVENTS: tuple[Event, ...] = (
     Yield(),
     Insist(),
     Close(Reason.SUPERSEDED),
+    Consent(),
+    Revert(),
 )
 """Every event; of the reasons one for each way they are treated (`EVERY_REASON` has the rest)."""
 

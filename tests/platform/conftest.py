@@ -143,10 +143,16 @@ class World:
             connection.execute(insert(rollout_artifacts).values(values))
         return rollout_id
 
-    def _insert_delivery(self, rollout_id: int) -> int:
+    def end_with_a_device(self, rollout_id: int) -> None:
+        """Give the rollout a device of its product, and stop it."""
+        product_id = self.get(f"/api/v1/rollouts/{rollout_id}")["productId"]
+        self._insert_delivery(rollout_id, self.post("/api/v1/devices", {"productId": product_id})["id"])
+        self.post(f"/api/v1/rollouts/{rollout_id}/stop", None)
+
+    def _insert_delivery(self, rollout_id: int, device_id: int = 0) -> int:
         query = insert(deliveries).values(
-            organization_id=self.home.organization_id, rollout_id=rollout_id, device_id=self.make("device"), state="queued",
-            attempts_limit=1, updated_at=1,
+            organization_id=self.home.organization_id, rollout_id=rollout_id, device_id=device_id or self.make("device"),
+            state="queued", attempts_limit=1, updated_at=1,
         )  # fmt: skip
         with self.desk.database.write() as connection:
             return int(connection.execute(query.returning(deliveries.c.id)).scalar_one())

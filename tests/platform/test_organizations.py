@@ -9,7 +9,9 @@ from airfreight.store import enrollment, organizations, products
 
 def test_a_new_organization_is_below_the_callers_or_below_one_of_those(world: World) -> None:
     plant = world.post("/api/v1/organizations", {"name": "Plant", "timeZone": "Europe/Oslo"})
-    assert set(plant) == {"id", "name", "timeZone", "parentId", "createdAt"}
+    assert set(plant) == {
+        "id", "name", "timeZone", "parentId", "description", "kind", "phone", "units", "createdAt", "changedAt",
+    }  # fmt: skip
     assert (plant["name"], plant["timeZone"], plant["parentId"]) == ("Plant", "Europe/Oslo", world.home.organization_id)
     line = world.post("/api/v1/organizations", {"name": "Line", "parentId": plant["id"]})
     own = world.post("/api/v1/organizations", {"name": "Own", "parentId": world.home.organization_id})

@@ -1,5 +1,6 @@
 """Every operator route x every role: who may. A route that is not in the table fails the test."""
 
+import uuid
 from typing import Any
 
 from litestar import Litestar
@@ -15,9 +16,12 @@ TABLE: dict[tuple[str, str], tuple[set[str], Any]] = {
     ("GET", f"{API}/organizations"): (ALL, None),
     ("POST", f"{API}/organizations"): (ADMIN, {"name": "x"}),
     ("GET", f"{API}/organizations/{{organization_id:int}}"): (ALL, None),
+    ("PATCH", f"{API}/organizations/{{organization_id:int}}"): (ADMIN, {"name": "x"}),
     ("DELETE", f"{API}/organizations/{{organization_id:int}}"): (ADMIN, None),
     ("GET", f"{API}/users"): (STAFF, None),
     ("POST", f"{API}/users"): (ADMIN, {"email": "EMAIL", "password": PASSWORD, "role": "user"}),
+    ("POST", f"{API}/users/invite"): (ADMIN, {"email": "EMAIL", "role": "user"}),
+    ("POST", f"{API}/users/{{user_id:int}}/transfer"): (ADMIN, {"orgId": "ORGANIZATION"}),
     ("GET", f"{API}/users/{{user_id:int}}"): (STAFF, None),
     ("PATCH", f"{API}/users/{{user_id:int}}"): (ADMIN, {"name": "x"}),
     ("DELETE", f"{API}/users/{{user_id:int}}"): (ADMIN, None),
@@ -49,8 +53,10 @@ TABLE: dict[tuple[str, str], tuple[set[str], Any]] = {
     ("POST", f"{API}/rollouts/{{rollout_id:int}}/pause"): (STAFF, None),
     ("POST", f"{API}/rollouts/{{rollout_id:int}}/resume"): (STAFF, None),
     ("POST", f"{API}/rollouts/{{rollout_id:int}}/stop"): (STAFF, None),
+    ("POST", f"{API}/rollouts/{{rollout_id:int}}/clone"): (STAFF, {"devices": "all"}),
+    ("GET", f"{API}/rollouts/{{rollout_id:int}}/export"): (ALL, None),
 }
-OPEN = {("POST", "/oauth2/token")}
+OPEN = {("POST", "/oauth2/token"), ("POST", f"{API}/users/accept-invite")}
 """Routes that take no bearer token."""
 
 
@@ -60,12 +66,16 @@ def filled(world: World, who: str, path: str, body: Any) -> tuple[str, dict[str,
     path = fill(path, world.make_all(kinds))
     if path.endswith("/resume"):
         world.post(path.replace("/resume", "/pause"), None)
+    if path.endswith("/clone"):
+        world.end_with_a_device(int(path.split("/")[-2]))
     if body is None:
         return path, {}
     if isinstance(body, bytes):
         return path, {"content": body, "params": {"filename": "a.bin"}}
-    values = {"EMAIL": f"new-{who}@example.com", "UNIQUE": f"new-{who}"}
-    return path, {"json": {k: world.make("product") if v == "PRODUCT" else values.get(v, v) for k, v in body.items()}}
+    unique = uuid.uuid4().hex[:12]
+    values = {"EMAIL": f"new-{unique}@example.com", "UNIQUE": f"new-{unique}"}
+    made = {"PRODUCT": "product", "ORGANIZATION": "organization"}
+    return path, {"json": {k: world.make(made[v]) if v in made else values.get(v, v) for k, v in body.items()}}
 
 
 def test_each_route_takes_exactly_these_roles(world: World) -> None:

@@ -9,9 +9,14 @@ from typing import Any
 
 from litestar import Litestar
 from litestar.routes import HTTPRoute
-from tests.platform.conftest import World
+from tests.platform.conftest import PASSWORD, World
 
-BODIES: dict[tuple[str, str], Any] = {("PATCH", "/api/v1/users/{user_id:int}"): {"name": "x"}}
+BODIES: dict[tuple[str, str], Any] = {
+    ("PATCH", "/api/v1/users/{user_id:int}"): {"name": "x"},
+    ("PATCH", "/api/v1/organizations/{organization_id:int}"): {"name": "x"},
+    ("POST", "/api/v1/users/{user_id:int}/transfer"): {"orgId": 1},
+    ("POST", "/api/v1/rollouts/{rollout_id:int}/clone"): {},
+}
 MISSING = 2**31 - 1
 
 
@@ -108,6 +113,10 @@ def test_another_organizations_ids_in_a_body_or_a_query_are_missing_ones(world: 
         ("POST", "/api/v1/devices/bulk", {"productId": product, "count": 1}),
         ("POST", "/api/v1/organizations", {"name": "x", "parentId": organization}),
         ("POST", "/api/v1/organizations", {"name": "x", "parentId": world.home.organization_id}),
+        ("POST", "/api/v1/users", {"email": "x@y.z", "password": PASSWORD, "role": "user", "orgId": organization}),
+        ("POST", "/api/v1/users/invite", {"email": "x@y.z", "role": "user", "orgId": world.home.organization_id}),
+        ("POST", f"/api/v1/users/{world.other.users['user']}/transfer", {"orgId": organization}),
+        ("POST", "/api/v1/clients", {"name": "x", "orgId": organization}),
     ]
     for method, path, body in uses:
         stranger = world.call(method, path, "client", world.other, json=body)

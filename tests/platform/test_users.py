@@ -10,8 +10,9 @@ from tests.platform.conftest import PASSWORD, World
 from airfreight.apis.common.desk import clock
 from airfreight.domain.access import Permission, Principal, Role
 from airfreight.domain.errors import Kind, Refusal
-from airfreight.services import users
+from airfreight.services import invitations, users
 from airfreight.services.call import Call
+from airfreight.services.users import Change
 
 NEW = "another long password"
 
@@ -26,7 +27,10 @@ def works(world: World, token: str) -> bool:
 
 def test_a_new_user_is_shown_without_the_password_and_can_sign_in(world: World) -> None:
     made = world.post("/api/v1/users", body(name="Ada"))
-    assert set(made) == {"id", "email", "name", "role", "createdAt"}
+    assert set(made) == {
+        "id", "organizationId", "email", "name", "role", "status", "title", "nickName", "phone", "timeZone", "locale",
+        "createdAt", "changedAt",
+    }  # fmt: skip
     assert (made["email"], made["name"], made["role"]) == ("ada@example.com", "Ada", "user")
     assert world.get(f"/api/v1/users/{made['id']}") == made
     assert made in world.get("/api/v1/users")["items"]
@@ -116,21 +120,25 @@ def limited(world: World, connection: Any, role: Role, **more: Any) -> Call:
 
 
 def test_nobody_gives_or_touches_a_role_above_their_own(world: World) -> None:
+    below = world.make("organization")
     with world.desk.database.write() as connection:
         call = limited(world, connection, Role.STAFF)
         tries: list[Any] = [
             lambda: users.may_create(call, email="a@b.c", password=NEW, role=Role.ADMIN),
             lambda: users.create(call, email="a@b.c", password_hash="h", role=Role.ADMIN),
             lambda: users.may_change(call, world.home.users["admin"], password=NEW),
-            lambda: users.change(call, world.home.users["admin"], password_hash="h"),
-            lambda: users.change(call, world.home.users["user"], role=Role.ADMIN),
+            lambda: users.change(call, world.home.users["admin"], Change(password_hash="h")),
+            lambda: users.change(call, world.home.users["user"], Change(role=Role.ADMIN)),
+            lambda: users.transfer(call, world.home.users["admin"], organization_id=below),
+            lambda: users.transfer(call, world.home.users["user"], organization_id=below, role=Role.ADMIN),
+            lambda: invitations.invite(call, email="a@b.c", role=Role.ADMIN),
             lambda: users.delete(call, world.home.users["admin"]),
         ]
         for attempt in tries:
             with pytest.raises(Refusal) as caught:
                 attempt()
             assert caught.value.kind is Kind.FORBIDDEN
-        assert users.change(call, world.home.users["user"], role=Role.STAFF).role == "staff"
+        assert users.change(call, world.home.users["user"], Change(role=Role.STAFF)).role == "staff"
         assert users.create(call, email="a@b.c", password_hash="h", role=Role.STAFF).role == "staff"
 
 

@@ -15,6 +15,7 @@ from litestar.routes import HTTPRoute
 
 from airfreight.apis.common.errors import ErrorResponse
 from airfreight.apis.device import shapes
+from airfreight.domain.errors import Kind
 
 _REF = "#/components/schemas/{name}"
 _JSON = "application/json"
@@ -25,7 +26,7 @@ def document(app: Litestar) -> dict[str, Any]:
     """The whole document, ready to be encoded as JSON."""
     made: dict[str, Any] = app.openapi_schema.to_schema()
     operations = list(_operations(app, made))
-    types = {kind for _, _, kinds in operations for kind in kinds} | {ErrorResponse} | set(_DEVICE_TYPES)
+    types = {kind for _, _, kinds in operations for kind in kinds} | {ErrorResponse, *_DEVICE_TYPES}
     ordered = sorted(types, key=repr)
     schemas, components = msgspec.json.schema_components(ordered, ref_template=_REF)
     by_type = dict(zip(ordered, schemas, strict=True))
@@ -35,6 +36,7 @@ def document(app: Litestar) -> dict[str, Any]:
         if all(isinstance(value, str) for value in schema.get("enum", [0])):
             schema["type"] = "string"  # msgspec leaves it out
     made["components"]["schemas"] = components
+    made["components"]["securitySchemes"] |= _DEVICE_SECURITY
     made["paths"] |= _device_paths(by_type)
     return made
 
@@ -48,7 +50,8 @@ def _operations(app: Litestar, made: dict[str, Any]) -> Iterable[tuple[HTTPRoute
             for method in handler.http_methods:
                 operation = made["paths"].get(route.path_format, {}).get(method.lower())
                 if operation is not None:
-                    yield handler, operation, [kind for kind in (_taken(handler), _answered(handler)) if kind]
+                    kinds = [_taken(handler), _answered(handler), *_own_errors(handler).values()]
+                    yield handler, operation, [kind for kind in kinds if kind]
 
 
 def _taken(handler: HTTPRouteHandler) -> Any:  # noqa: ANN401 - a type
@@ -60,6 +63,22 @@ def _answered(handler: HTTPRouteHandler) -> Any:  # noqa: ANN401 - a type
     inner = get_args(kind)[0] if get_origin(kind) is list else kind
     origin = get_origin(inner) or inner
     return kind if isinstance(origin, type) and issubclass(origin, msgspec.Struct) else None
+
+
+def _own_errors(handler: HTTPRouteHandler) -> dict[str, Any]:
+    """Status -> the body of errors that are not in the one shape: those of OAuth 2."""
+    specs = (handler.responses or {}).items()
+    return {str(status): spec.data_container for status, spec in specs if spec.data_container is not ErrorResponse}
+
+
+def _is_open(handler: HTTPRouteHandler) -> bool:
+    """Whether it can be used without a token."""
+    return list(handler.security or []) == [{}]
+
+
+def _can_clash(handler: HTTPRouteHandler) -> bool:
+    """Whether it answers 409: what changes something, where the door has that number."""
+    return handler.http_methods.isdisjoint({"GET"}) and Kind.CONFLICT not in handler.opt.get("statuses", {})
 
 
 def _rewrite(
@@ -76,14 +95,19 @@ def _rewrite(
         operation["requestBody"] = {"required": True, "content": {_JSON: {"schema": by_type[kind]}}}
     elif content := handler.opt.get("request_content"):
         operation["requestBody"] = {"required": True, "content": content}
+    own_errors = _own_errors(handler)
     for status, answer in operation["responses"].items():
         answer.pop("headers", None)
         answer["description"] = answer.get("description") or HTTPStatus(int(status)).phrase
         if status.startswith("2") and (kind := _answered(handler)) is not None:
             answer["content"] = {_JSON: {"schema": by_type[kind]}}
+        elif status.startswith("2") and (content := handler.opt.get("response_content")):
+            answer["content"] = content
         elif status.startswith(("4", "5")):
-            answer["content"] = {_JSON: {"schema": _ERROR}}
-    always = _ALWAYS | (_WITH_BODY if "requestBody" in operation else {})
+            answer["content"] = {_JSON: {"schema": by_type[own_errors[status]] if status in own_errors else _ERROR}}
+    always = (_FOR_ALL if _is_open(handler) else _ALWAYS) | (_WITH_BODY if "requestBody" in operation else {})
+    if _can_clash(handler):
+        always |= {"409": "It clashes with what is there"}
     for status, words in always.items():
         operation["responses"].setdefault(status, {"description": words, "content": {_JSON: {"schema": _ERROR}}})
     for parameter in operation.get("parameters", []):
@@ -105,18 +129,25 @@ def _tidy(schema: dict[str, Any], named: dict[str, Any]) -> None:
             schema[limit] = min(int(schema[limit]), 2**63 - 1)
 
 
-_ALWAYS = {
+_FOR_ALL = {
     "400": "Something in the request is wrong; the message says what",
+    "429": "Too many requests; `Retry-After` says when to go on",
+}
+
+_ALWAYS = _FOR_ALL | {
     "401": "The bearer token is missing or expired",
     "403": "The caller lacks a permission",
     "404": "Not found, or not yours",
-    "429": "Too many requests",
 }
 
 _WITH_BODY = {
-    "409": "It clashes with what is there",
     "413": "The body is larger than the server accepts",
     "415": "The body has another content type than the one documented",
+}
+
+_DEVICE_SECURITY = {
+    "deviceToken": {"type": "http", "scheme": "bearer", "description": "The device's own token."},
+    "enrollmentKey": {"type": "http", "scheme": "bearer", "description": "The organization's enrolment key."},
 }
 
 _DEVICE_TYPES = [
@@ -166,6 +197,7 @@ def _device_paths(by_type: dict[Any, Any]) -> dict[str, Any]:
                 "Become a device, with an enrolment key as the bearer token.",
                 {"201": _with(by_type[shapes.Enrolled]), "409": _with(_ERROR, "This uid is enrolled already")},
                 body=by_type[shapes.EnrollIn],
+                key="enrollmentKey",
             )
         },
         "/device/v1/artifacts/{id}": {
@@ -194,13 +226,16 @@ def _device(
     *,
     parameters: list[Any] | None = None,
     body: Any = None,  # noqa: ANN401 - a schema
+    key: str = "deviceToken",
 ) -> dict[str, Any]:
-    errors = {status: _with(_ERROR, text) for status, text in _ALWAYS.items() if status != "403"}
+    words_by_status = _ALWAYS | ({"413": _WITH_BODY["413"]} if body is not None else {})
+    errors = {status: _with(_ERROR, text) for status, text in words_by_status.items() if status != "403"}
     made = {
         "tags": ["Device protocol"],
         "operationId": name,
         "summary": words.partition(".")[0],
         "description": words,
+        "security": [{key: []}],
         "responses": {**errors, **responses},
     }
     if parameters:

@@ -10,11 +10,13 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme, Server
+from litestar.routes import HTTPRoute
 
 from airfreight.apis.common.asgi import Disconnected
 from airfreight.apis.common.body import Body
 from airfreight.apis.common.desk import Desk
 from airfreight.apis.common.errors import on_crash, on_gone, on_http, on_refusal
+from airfreight.apis.common.query import QueryCheck
 from airfreight.domain.errors import Refusal
 
 HIDDEN = "/schema"
@@ -25,8 +27,9 @@ _DESCRIPTION = "Over-the-air updates: organizations, products, devices, artifact
 
 def operator_app(desk: Desk, routes: Sequence[Any], version: str) -> Litestar:
     """All operator routes with strict bodies, one error shape and one OpenAPI document."""
-    return Litestar(
+    app = Litestar(
         route_handlers=list(routes),
+        guards=[desk.let_in, QueryCheck()],
         dto=Body,
         return_dto=None,
         dependencies={"desk": Provide(lambda: desk, sync_to_thread=False, use_cache=True)},
@@ -47,3 +50,15 @@ def operator_app(desk: Desk, routes: Sequence[Any], version: str) -> Litestar:
         logging_config=None,
         debug=False,
     )
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            _tell_all_methods(app, route)
+    return app
+
+
+def _tell_all_methods(app: Litestar, route: HTTPRoute) -> None:
+    """Litestar's answer to OPTIONS knows only the methods of the first handler that an address was given."""
+    handler = route.create_options_handler(route.path)
+    handler.owner = app
+    handler.on_registration(app)
+    route.route_handler_map["OPTIONS"] = handler, handler.create_kwargs_model(path_parameters=route.path_parameters)

@@ -25,6 +25,7 @@ from airfreight.cli.http import (
     document,
     error_message,
     not_understood,
+    refusal,
     server_address,
 )
 
@@ -191,6 +192,16 @@ class Session:
             if following is None or following == after or not answer["items"]:
                 return
             after = following
+
+    @contextmanager
+    def stream(self, path: str, **params: object) -> Iterator["httpx.Response"]:
+        """GET something large: a good answer, to be read piece by piece."""
+        request = Request("GET", path, params)
+        with self.wire.stream(_signed(request, self._credentials.token(self.wire))) as response:
+            if not response.is_success:
+                response.read()
+                raise refusal(response)
+            yield response
 
     def send(self, request: Request) -> "httpx.Response":
         """Send one request; once more with a renewed token if the server says that the first had expired."""

@@ -30,6 +30,7 @@ All other commands speak HTTP to a server, from anywhere, with the login of `air
 | 1 | the server refused, or a watched shipment did not succeed on every device |
 | 2 | wrong usage: options, files or the login on this side; nothing was done |
 | 3 | the server cannot be reached: no answer, or 502, 503 or 504 from something in front of it |
+| 124 | `--timeout` has passed; what was watched goes on |
 | 130 | ended by Ctrl-C |
 
 | environment variable | meaning |

@@ -13,6 +13,7 @@ class ExitCode(IntEnum):
     REFUSED = 1
     USAGE = 2
     UNREACHABLE = 3
+    TIMED_OUT = 124
     INTERRUPTED = 130
 
 

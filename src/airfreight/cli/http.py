@@ -6,6 +6,7 @@ httpx is imported by the first request only, because the import costs more than 
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -74,10 +75,17 @@ class Wire:
 
     def send(self, request: Request) -> "httpx.Response":
         """Send one request; any answer counts, whatever its status. Raises CliError if there is none."""
+        with self.stream(request) as response:
+            response.read()
+            return response
+
+    @contextmanager
+    def stream(self, request: Request) -> Iterator["httpx.Response"]:
+        """Send one request and give the answer before its body. Raises CliError if there is none, or half of one."""
         import httpx
 
         try:
-            return self._open().request(
+            with self._open().stream(
                 request.method,
                 request.path,
                 params={name: str(value) for name, value in request.params.items() if value is not None},
@@ -86,7 +94,8 @@ class Wire:
                 json=request.document,
                 content=request.body() if request.body else None,
                 auth=request.basic,
-            )
+            ) as response:
+                yield response
         except (httpx.RequestError, httpx.InvalidURL) as error:
             raise self._unreachable(error) from None
 

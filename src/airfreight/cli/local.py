@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -18,6 +19,7 @@ from airfreight.app import key_path, keyring
 from airfreight.cli.errors import CliError, ExitCode
 from airfreight.services import bootstrap, overview
 from airfreight.services.bootstrap import FirstStart
+from airfreight.services.broker_login import Keeper
 from airfreight.settings import SettingError, Settings, load, variable
 from airfreight.store import migrate as migration
 from airfreight.store.database import Database
@@ -47,6 +49,27 @@ def prepare(settings: Settings) -> FirstStart | None:
             return bootstrap.first_start(connection, keyring(settings), settings, clock())
     finally:
         database.close()
+
+
+def broker_credentials(*, file: Path, data: Path, database_url: str | None, pid_file: Path | None, watch: bool) -> None:
+    """Write the broker's password file, once or whenever something has changed."""
+    with _told():
+        settings = load(
+            data=data,
+            database_url=database_url,
+            mqtt_password_file=str(file.absolute()),
+            mqtt_pid_file=str(pid_file.absolute()) if pid_file else None,
+        )
+        database = Database(settings.url)
+        try:
+            keeper = Keeper(database, settings)
+            if not keeper.keep():
+                raise CliError(f"{file} cannot be written", "Choose a folder that this user may write to.")
+            while watch:
+                time.sleep(1)
+                keeper.keep()
+        finally:
+            database.close()
 
 
 def free_port(host: str, port: int) -> int:

@@ -89,3 +89,34 @@ def demo(
 
     code = demonstration.run(data=data, host=host, port=port, devices=devices, image=image, once=once, as_json=as_json)
     raise typer.Exit(code)
+
+
+mqtt = typer.Typer(help="Let devices log in at an MQTT broker.", no_args_is_help=True)
+
+
+@mqtt.callback()
+def _mqtt() -> None:
+    """Let devices log in at an MQTT broker."""
+
+
+@mqtt.command("credentials")
+def credentials(
+    file: Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False, help="mosquitto's password file.")],
+    data: Data = DEFAULT_DATA,
+    database_url: DatabaseUrl = None,
+    pid_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="mosquitto's pid file: it is told (SIGHUP) to read FILE again.")
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on: write it again whenever devices come, go or change their token.")
+    ] = False,
+) -> None:
+    """Write mosquitto's password file: every device by its id, and the server's own user.
+
+    The server does it by itself when AIRFREIGHT_MQTT_PASSWORD_FILE is set; this is for a broker on another computer.
+
+    Example: airfreight mqtt credentials /var/lib/airfreight/mqtt/passwords --data /var/lib/airfreight
+    """
+    from airfreight.cli import local
+
+    local.broker_credentials(file=file, data=data, database_url=database_url, pid_file=pid_file, watch=watch)

@@ -52,6 +52,7 @@ app.command(rich_help_panel=SERVER_PANEL)(local_commands.serve)
 app.command(rich_help_panel=SERVER_PANEL)(local_commands.migrate)
 app.command(rich_help_panel=SERVER_PANEL)(local_commands.doctor)
 app.command(rich_help_panel=SERVER_PANEL)(local_commands.demo)
+app.add_typer(local_commands.mqtt, name="mqtt", rich_help_panel=SERVER_PANEL)
 
 
 def _print_version(wanted: bool) -> None:

@@ -3,15 +3,18 @@
 Making, showing, stopping and deleting go through the Shipments door; lists, counts and pauses through the native one.
 """
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from airfreight.cli import artifact, output, watch
+from airfreight.cli import artifact, export, output, watch
 from airfreight.cli.auth import Session, connect
-from airfreight.cli.errors import CliError, usage
+from airfreight.cli.errors import CliError, ExitCode, usage
 from airfreight.cli.http import Doc
 from airfreight.cli.options import After, AsJson, Id, Limit, Product, present, product_id, string
 from airfreight.cli.output import Column, columns, text, when
@@ -40,6 +43,36 @@ class Condition(StrEnum):
     LATEST_FIRMWARE_VERSION = "LATEST_FIRMWARE_VERSION"
     LATEST_BLYNK_VERSION = "LATEST_BLYNK_VERSION"
 
+
+class Which(StrEnum):
+    """Which devices of the old shipment a clone is for."""
+
+    FAILED = "failed"
+    UNFINISHED = "unfinished"
+    ALL = "all"
+
+
+class Format(StrEnum):
+    """What an export is written as."""
+
+    CSV = "csv"
+    JSON = "json"
+
+
+OPTIONS = {
+    "productId": "--product",
+    "title": "--title",
+    "pathToFirmware": "--path",
+    "deviceIds": "--device",
+    "shipmentTime": "--time",
+    "attemptsLimit": "--attempts",
+    "compareField": "--compare",
+    "skipFwTypeCheck": "--skip-type-check",
+    "isCritical": "--critical",
+    "isSecure": "--secure",
+    "host": "--host",
+}
+FIELD = re.compile(rf"\$\.({'|'.join(OPTIONS)})\b|\b({'|'.join(name for name in OPTIONS if not name.islower())})\b")
 
 ArtifactId = Annotated[int | None, typer.Option("--artifact", metavar="ID", help="An artifact that is uploaded.")]
 Devices = Annotated[
@@ -72,6 +105,12 @@ def ended(value: object) -> str:
     return f"{sum(n for name, n in counts.items() if name in watch.ENDED)}/{sum(counts.values())}"
 
 
+def noted(value: object) -> str:
+    """Show what the files of a rollout do not confirm."""
+    files = value if isinstance(value, list) else []
+    return text(" ".join(str(note) for file in files if isinstance(file, dict) for note in file.get("notes") or []))
+
+
 def devices(value: object) -> str:
     """Show how many devices are named; none are named for a whole product."""
     return f"{len(value)} named" if isinstance(value, list) and value else "the whole product"
@@ -84,6 +123,7 @@ COLUMNS = (
     Column("failed", "counts", lambda counts: text(watch.counts_of({"counts": counts}).get("failed", 0)), right=True),
     Column("created", "createdAt", when),
 )
+CLONED = (*columns("id", "title", "state"), Column("product", "productId"), Column("devices", "total"))
 DETAILS = (
     *columns("id", "title"),
     Column("state", "status", state),
@@ -97,13 +137,17 @@ DETAILS = (
     Column("started", "startedAt", when),
     Column("finished", "finishedAt", when),
     Column("progress", "shipmentProgress", counters),
+    Column("ever reached", "funnel", counters),
+    Column("notes", "artifacts", noted),
 )
 DELIVERIES = (
     Column("device", "deviceId"),
     Column("uid", "deviceUid"),
-    *columns("state", "reason", "attempt"),
+    *columns("state", "reason"),
+    Column("expected", "expectedVersion"),
+    Column("reported", "reportedVersion"),
     Column("updated", "updatedAt", when),
-    *columns("detail"),
+    Column("why", "words"),
 )
 
 
@@ -151,7 +195,8 @@ def create(
             isSecure=secure,
             host=host,
         )
-        created = session.post(f"{ONE}/create", body)
+        with in_words_of_options():
+            created = session.post(f"{ONE}/create", body)
         output.record(created, DETAILS, as_json=as_json)
         output.remark(f"Watch it with `airfreight shipment watch {created.get('id')}`.")
 
@@ -173,30 +218,82 @@ def show(number: Id, as_json: AsJson = False) -> None:
     Example: airfreight shipment show 31
     """
     with connect() as session:
-        output.record(session.get(ONE, shipmentId=number), DETAILS, as_json=as_json)
+        shipment = session.get(ONE, shipmentId=number)
+        rollout = session.get(f"{ROLLOUTS}/{number}")
+        more = {key: rollout[key] for key in ("funnel", "artifacts") if key in rollout}
+        output.record(shipment | more, DETAILS, as_json=as_json)
 
 
 @app.command("devices")
 def list_devices(
     number: Id,
     only: Annotated[watch.State | None, typer.Option("--state", help="Only those in this state.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Only those with this reason, such as wrong_version.")] = None,
     limit: Limit = 50,
     after: After = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what became of a shipment on each device.
+    """List what became of a shipment on each device, and why.
 
-    Example: airfreight shipment devices 31 --state failed
+    Example: airfreight shipment devices 31 --state failed --reason wrong_version
     """
     with connect() as session:
-        answer = session.page(f"{ROLLOUTS}/{number}/deliveries", state=only, limit=limit, after=after)
+        path = f"{ROLLOUTS}/{number}/deliveries"
+        answer = session.page(path, state=only, reason=reason, limit=limit, after=after)
         output.page(answer, DELIVERIES, as_json=as_json)
+
+
+@app.command("export")
+def export_command(
+    number: Id,
+    format_: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.CSV,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write; else to stdout.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+) -> None:
+    """Export what became of a shipment on every device.
+
+    FILE appears when it is complete. CSV has times in UTC, and an apostrophe before text that a spreadsheet would run.
+
+    Example: airfreight shipment export 31 --format csv --out v2.csv
+    """
+    if out is not None:
+        export.check(out, force=force)
+    with connect() as session:
+        session.get(f"{ROLLOUTS}/{number}")  # renews the login if need be: what follows is sent once
+        with session.stream(f"{ROLLOUTS}/{number}/export", format=format_) as answer:
+            if out is None:
+                export.to_stdout(answer.iter_bytes())
+                return
+            length = export.to_file(answer.iter_bytes(), out, force=force)
+        output.remark(f"Wrote {out} ({output.size(length)}).")
+
+
+@app.command()
+def clone(
+    number: Id,
+    which: Annotated[Which, typer.Option("--devices", help="Which of its devices.")] = Which.FAILED,
+    title: Annotated[str | None, typer.Option(help="A name for people; else the old one, marked.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send the same again to devices of a shipment that has ended.
+
+    The new shipment has the old one's file and options. `unfinished` are all devices that do not run it now.
+
+    Example: airfreight shipment clone 31 --devices failed
+    """
+    with connect() as session:
+        made = session.post(f"{ROLLOUTS}/{number}/clone", present(devices=which, title=title))
+        output.record(made, CLONED, as_json=as_json)
+        output.remark(f"Watch it with `airfreight shipment watch {made.get('id')}`.")
 
 
 @app.command("watch")
 def watch_command(
     number: Id,
     interval: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds between two looks.")] = 1.0,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", min=0, help="Give up after this long; the shipment goes on.")
+    ] = None,
     allow_skipped: Annotated[bool, typer.Option("--allow-skipped", help="Let skipped devices count as good.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -204,15 +301,19 @@ def watch_command(
 
     A shipment for a whole product stays open for new devices; watching ends when those it has now are through.
 
-    The exit code is 0 if every device succeeded, 1 if not or if it was stopped, 130 after Ctrl-C (it goes on).
+    The exit code is 0 if every device succeeded, 1 if not or if it was stopped; 124 after `--timeout` and 130 after
+    Ctrl-C, and the shipment goes on.
 
-    Example: airfreight shipment watch 31
+    Example: airfreight shipment watch 31 --timeout 3600
     """
     with connect() as session:
         with watch.view_for(as_json=as_json) as view:
-            last = watch.follow(lambda: session.get(f"{ROLLOUTS}/{number}"), view, interval)
+            last = watch.follow(lambda: session.get(f"{ROLLOUTS}/{number}"), view, interval, timeout)
         if as_json:
             output.emit(last)
+        if not watch.has_ended(last):
+            output.remark("The time is over, and the shipment goes on.")
+            raise typer.Exit(ExitCode.TIMED_OUT)
         code = watch.verdict(last, allow_skipped=allow_skipped)
         if code:
             output.remark(f"Not every device succeeded. See them with `airfreight shipment devices {number}`.")
@@ -263,6 +364,16 @@ def delete(number: Id, as_json: AsJson = False) -> None:
     with connect() as session:
         session.delete(ONE, shipmentId=number)
         output.removed("shipment", number, as_json=as_json)
+
+
+@contextmanager
+def in_words_of_options() -> Iterator[None]:
+    """Let the server's complaints name the options that a person gave, not the fields that they became."""
+    try:
+        yield
+    except CliError as error:
+        words = re.sub(r"\b(\w+) \((--[a-z-]+)\)", r"\2", str(error))
+        raise CliError(FIELD.sub(lambda found: OPTIONS[found[1] or found[2]], words), "", error.code) from None
 
 
 def _artifact(session: Session, file: Path | None, number: int | None, path: str | None, *, quiet: bool) -> Doc:

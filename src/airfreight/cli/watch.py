@@ -47,22 +47,35 @@ class View(AbstractContextManager["View"], Protocol):
         """Show the present counts."""
 
 
-def follow(fetch: Callable[[], Doc], view: View, interval_seconds: float) -> Doc:
-    """Fetch and show until the rollout ends or is through; return the last answer. Raises CliError if none comes."""
-    last_answer_at: float | None = None
+def follow(fetch: Callable[[], Doc], view: View, interval_seconds: float, timeout_seconds: float | None = None) -> Doc:
+    """Fetch and show until the rollout ends, is through, or the time is over; return the last answer.
+
+    Raises CliError if none comes.
+    """
+    began = time.monotonic()
+    last: Doc | None = None
+    last_answer_at = began
     while True:
         try:
-            rollout = fetch()
+            last = fetch()
         except CliError as error:
-            lost = error.code is ExitCode.UNREACHABLE and last_answer_at is not None
-            if not lost or time.monotonic() - (last_answer_at or 0) > PATIENCE_SECONDS:
+            lost = error.code is ExitCode.UNREACHABLE and last is not None
+            if not lost or time.monotonic() - last_answer_at > PATIENCE_SECONDS:
                 raise
         else:
             last_answer_at = time.monotonic()
-            view.update(rollout)
-            if rollout.get("state") in ENDS or is_through(rollout):
-                return rollout
-        time.sleep(interval_seconds)
+            view.update(last)
+            if has_ended(last):
+                return last
+        left = interval_seconds if timeout_seconds is None else began + timeout_seconds - time.monotonic()
+        if left <= 0 and last is not None:
+            return last
+        time.sleep(max(0, min(interval_seconds, left)))
+
+
+def has_ended(rollout: Doc) -> bool:
+    """Say whether there is nothing left to watch."""
+    return rollout.get("state") in ENDS or is_through(rollout)
 
 
 def is_through(rollout: Doc) -> bool:

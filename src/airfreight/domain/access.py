@@ -1,5 +1,6 @@
-"""Who may do what: permissions, roles, and the principal of a call. Pure."""
+"""Who may do what: permissions, roles, scopes, and the principal of a call. Pure."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -27,6 +28,15 @@ class Role(StrEnum):
     USER = "user"
 
 
+class UserStatus(StrEnum):
+    """Only an active user can sign in; a pending one has been invited and has no password yet."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+    SUSPENDED = "suspended"
+
+
 _VIEW = {Permission.OTA_VIEW, Permission.DEVICE_VIEW, Permission.PRODUCT_VIEW, Permission.ORG_VIEW}
 
 ROLES: dict[Role, frozenset[Permission]] = {
@@ -35,11 +45,35 @@ ROLES: dict[Role, frozenset[Permission]] = {
     Role.USER: frozenset(_VIEW),
 }
 
+EVERYTHING = "*"
+"""The scope that stands for every permission there is, or will be."""
+
+
+def scopes(words: Iterable[str]) -> frozenset[Permission] | None:
+    """What these scopes allow; None when one of them is no permission."""
+    given = set(words)
+    if EVERYTHING in given:
+        given = (given - {EVERYTHING}) | set(Permission)
+    return frozenset(map(Permission, given)) if given <= set(Permission) else None
+
+
+def stored_scopes(permissions: frozenset[Permission]) -> str:
+    """As a client or a token keeps them: names with spaces between, or everything."""
+    return EVERYTHING if permissions == frozenset(Permission) else " ".join(sorted(permissions))
+
+
+def read_scopes(stored: str) -> frozenset[Permission]:
+    """The reverse of `stored_scopes`; a name that is no permission any more allows nothing."""
+    if stored == EVERYTHING:
+        return frozenset(Permission)
+    return frozenset(Permission(word) for word in stored.split() if word in set(Permission))
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Who calls: a user (with a role) or an API client of an organization; `name` is for the log.
 
+    `permissions` are what the token's scopes leave of a user's role, or of everything for a client.
     `scoped`: a user's own token. A client's token acts for the whole organization; its `user_id` is the client's owner.
     """
 

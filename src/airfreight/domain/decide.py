@@ -43,13 +43,19 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What the server knows of a device. `reported`: it has sent its attributes at least once."""
+    """What the server knows of a device. `reported`: it has sent its attributes at least once.
+
+    `component`: which of its processors an update is for; `auto_update`: its user lets updates come by themselves.
+    """
 
     id: int
     enabled: bool = True
     reported: bool = False
     facts: Facts = NO_FACTS
     fw_type: str = ""
+    board: str = ""
+    component: str = ""
+    auto_update: bool = True
     time_zones: tuple[str, ...] = ()
 
 
@@ -63,10 +69,13 @@ class Plan:
     state: RolloutState
     artifact: Facts = NO_FACTS
     fw_type: str = ""
+    board: str = ""
+    component: str = ""
     condition: Condition = Condition.NONE
     check_type: bool = False
     critical: bool = False
     window: DayPart = DayPart.ANY
+    started_at: Millis | None = None
     reset_period_ms: int = 86_400_000
     superseded: bool = False
 
@@ -164,6 +173,8 @@ class _Walk:
         self._pass("retry pause", "no pause after a failed try is running")
         if unfit := self._unfit():
             return unfit
+        if unasked := self._no_consent():
+            return unasked
         if closed := self._closed_window():
             return closed
         since = self.snapshot.tries_since
@@ -179,8 +190,8 @@ class _Walk:
         if needs_report and not self.device.reported:
             return self._stop("attributes known", "the device has not reported its attributes yet")
         if self.plan.check_type:
-            words = f"device type {self.device.fw_type!r}, artifact type {self.plan.fw_type!r}"
-            if not self.plan.fw_type or self.device.fw_type != self.plan.fw_type:
+            fits, words = fits_type(self.device, self.plan)
+            if not fits:
                 return self._stop("type matches", words, event=Skip(Reason.TYPE_MISMATCH))
             self._pass("type matches", words)
         if self.delivery.attempt > 1 and self._arrived_late():
@@ -197,12 +208,25 @@ class _Walk:
         arrived = same(self.device.facts, self.plan.artifact)
         return bool(arrived) and not same(self.snapshot.before, self.plan.artifact)
 
-    def _closed_window(self) -> Decision | None:
+    def _no_consent(self) -> Decision | None:
         if self.plan.critical:
-            self._pass("window open", "critical: the window is not looked at")
+            self._pass("user consent", "critical: the user's choice is not looked at")
+        elif self.delivery.consented:
+            self._pass("user consent", "the user wants it now")
+        elif self.device.auto_update:
+            self._pass("user consent", "the device takes updates by itself")
+        else:
+            return self._stop("user consent", "automatic updates are off for this device; its user has to want it")
+        return None
+
+    def _closed_window(self) -> Decision | None:
+        if self.plan.critical or self.delivery.consented:
+            why = "critical" if self.plan.critical else "the user wants it now"
+            self._pass("window open", f"{why}: the window is not looked at")
             return None
         tz = windows.zone(*self.device.time_zones)
-        opens = windows.opens_at(self.plan.window, self.now, tz)
+        place = share(self.device.id)
+        opens = windows.opens_at(self.plan.window, self.now, tz, share=place, since=self.plan.started_at)
         words = f"{self.plan.window} in {tz.key}"
         if opens is None:
             self._pass("window open", words)
@@ -233,10 +257,32 @@ _GOLDEN = 2_654_435_769
 """2^32 divided by the golden ratio: multiplying by it scatters neighbouring ids."""
 
 
+def share(device_id: int) -> float:
+    """The device's place in a herd, 0 to 1, by a hash of its id."""
+    return (device_id * _GOLDEN & 0xFFFFFFFF) / 0xFFFFFFFF
+
+
 def spread(device_id: int, seconds: float) -> int:
     """`seconds` moved by up to a quarter either way by a hash of the device, so that a herd never keeps step."""
-    share = (device_id * _GOLDEN & 0xFFFFFFFF) / 0xFFFFFFFF
-    return max(1, round(seconds * (0.75 + share / 2)))
+    return max(1, round(seconds * (0.75 + share(device_id) / 2)))
+
+
+_NO_BOARD = frozenset({"", "other"})
+
+
+def fits_type(device: Device, plan: Plan) -> tuple[bool, str]:
+    """Whether a file is for this kind of device, and what was compared, for people.
+
+    The type must be known on both sides and equal; board and component must not contradict where both are known.
+    """
+    pairs = [("type", device.fw_type, plan.fw_type)]
+    if not {device.board.lower(), plan.board.lower()} & _NO_BOARD:
+        pairs.append(("board", device.board, plan.board))
+    if device.component and plan.component:
+        pairs.append(("component", device.component, plan.component))
+    words = "; ".join(f"device {name} {ours!r}, artifact {name} {theirs!r}" for name, ours, theirs in pairs)
+    fits = bool(plan.fw_type) and device.fw_type == plan.fw_type
+    return fits and all(ours.lower() == theirs.lower() for _, ours, theirs in pairs[1:]), words
 
 
 assert set(_INSTRUCTION) == {state for state, rank in RANK.items() if rank}  # noqa: S101 - a table, checked at import

@@ -63,9 +63,10 @@ class Reason(StrEnum):
     ROLLED_BACK = "rolled_back"
     WRONG_VERSION = "wrong_version"
     INCOMPATIBLE = "incompatible"
+    UNPROVEN = "unproven"
 
 
-FINAL_REASONS = frozenset({Reason.ROLLED_BACK, Reason.WRONG_VERSION, Reason.INCOMPATIBLE})
+FINAL_REASONS = frozenset({Reason.ROLLED_BACK, Reason.WRONG_VERSION, Reason.INCOMPATIBLE, Reason.UNPROVEN})
 """Failures that another try would only repeat: they end the delivery whatever attempts are left."""
 
 
@@ -83,7 +84,8 @@ class Delivery:
     """One device in one rollout.
 
     `attempt` counts every try from 1; `tries` those of the current reset period (the limit looks at this one);
-    `reached` is the furthest RANK ever, for funnels; `reason` explains an end or the last failed try.
+    `consented`: the device's user wants it now; `reached` is the furthest RANK ever, for funnels; `reason` explains an
+    end or the last failed try.
     """
 
     state: State = State.QUEUED
@@ -91,6 +93,7 @@ class Delivery:
     attempt: int = 1
     tries: int = 1
     cancel_requested: bool = False
+    consented: bool = False
     reached: int = 0
     reason: Reason | None = None
 
@@ -147,20 +150,28 @@ class Close:
     reason: Reason = Reason.STOPPED
 
 
-Event = Offer | Skip | Reach | Succeed | Fail | Expire | Cancel | Yield | Insist | Close
+@dataclass(frozen=True, slots=True)
+class Consent:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Revert:
+    """The device runs again what it ran before: the success did not last."""
+
+
+Event = Offer | Skip | Reach | Succeed | Fail | Expire | Cancel | Yield | Insist | Close | Consent | Revert
 Outcome = tuple[Delivery, Verdict]
 
 
 def step(delivery: Delivery, event: Event) -> Outcome:
     """What `event` makes of `delivery`: the new delivery and a verdict. Total: never raises, never does I/O.
 
-    Ends absorb everything as LATE; an event that its row of TABLE does not allow from this state is REFUSED.
+    An event that its row of TABLE does not allow from this state is REFUSED, at an end LATE.
     """
-    if delivery.state in ENDS:
-        return delivery, Verdict.LATE
     row = TABLE[type(event)]
     if delivery.state not in row.froms:
-        return delivery, Verdict.REFUSED
+        return delivery, Verdict.LATE if delivery.state in ENDS else Verdict.REFUSED
     return row.effect(delivery, event)
 
 
@@ -223,6 +234,16 @@ def _insist(delivery: Delivery, _event: Insist) -> Outcome:
     return replace(delivery, cancel_requested=False), Verdict.MOVED
 
 
+def _consent(delivery: Delivery, _event: Consent) -> Outcome:
+    if delivery.consented:
+        return delivery, Verdict.NOTED
+    return replace(delivery, consented=True), Verdict.MOVED
+
+
+def _revert(delivery: Delivery, _event: Revert) -> Outcome:
+    return _end(delivery, State.FAILED, Reason.ROLLED_BACK)
+
+
 def _close(delivery: Delivery, event: Close) -> Outcome:
     return _end(delivery, State.CANCELED, event.reason)
 
@@ -244,6 +265,7 @@ def _row(event: str, who: str, froms: frozenset[State], effect: Callable[..., Ou
 
 _SIX = frozenset(THE_SIX)
 _QUEUED = frozenset({State.QUEUED})
+_SUCCEEDED = frozenset({State.SUCCEEDED})
 
 TABLE: dict[type, Row] = {
     Offer: _row("offer", "server", _QUEUED, _offer, "offered; a fresh reset period starts counting tries at 1 again"),
@@ -268,4 +290,6 @@ TABLE: dict[type, Row] = {
     Yield: _row("yield", "device, if asked to cancel", _SIX, _yield, "canceled"),
     Insist: _row("insist", "device, if asked to cancel", _SIX, _insist, "cancel_requested cleared, state kept"),
     Close: _row("close(reason)", "operator", OPEN, _close, "canceled; the device is not asked"),
+    Consent: _row("consent", "the device's user", OPEN, _consent, "consented set: opt-out and window hold it no more"),
+    Revert: _row("revert", "the version it runs now", _SUCCEEDED, _revert, "failed(rolled_back): it did not last"),
 }

@@ -20,13 +20,17 @@ class Kind(StrEnum):
 
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, not a failure
-    """A request that cannot be done, with a stable `code` (docs/errors.md) and a sentence for a person."""
+    """A request that cannot be done, with a stable `code` (docs/errors.md) and a sentence for a person.
 
-    def __init__(self, kind: Kind, message: str, code: str = "") -> None:
+    `retry_seconds` is not 0 when the same request can be done after that time.
+    """
+
+    def __init__(self, kind: Kind, message: str, code: str = "", retry_seconds: int = 0) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
         self.code = code or kind.value
+        self.retry_seconds = retry_seconds
 
 
 def invalid(message: str, code: str = "") -> Refusal:

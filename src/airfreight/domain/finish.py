@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from airfreight.domain import versions
 from airfreight.domain.conditions import Facts
-from airfreight.domain.delivery import THE_SIX, Delivery, Event, Fail, Reach, Reason, State, Succeed
+from airfreight.domain.delivery import RANK, THE_SIX, Delivery, Event, Fail, Reach, Reason, State, Succeed, Yield
 
 
 class FinishOn(StrEnum):
@@ -31,6 +31,37 @@ def settle(event: Event, finish_on: FinishOn) -> Event:
     return event
 
 
+def judge_returned(delivery: Delivery, *, running: Facts, wanted: Facts, before: Facts) -> Event | None:
+    """What it says of the open delivery of a device that never reports, that it has come back; None for nothing.
+
+    Running what it was sent is success. With the whole file and the old version, it has not taken it; in the middle
+    of the download, it broke off; before that, it may simply not have begun. Where the file names nothing to compare,
+    nobody can know: that is no success, and no reason to send it again.
+    Source: the Shipments reference, 5.5 and 6.4.
+    """
+    rank = RANK.get(delivery.state, 0)
+    has_all = rank >= RANK[State.DOWNLOADED]
+    if delivery.state not in THE_SIX:
+        return None
+    arrived = same(running, wanted)
+    if arrived and _is_unchanged(running, wanted, before):
+        arrived = False
+    if arrived and (has_all or not same(before, wanted)):
+        return Succeed()
+    if delivery.cancel_requested:
+        return Yield()
+    if not has_all:
+        return Fail(Reason.DOWNLOAD_FAILED) if delivery.state is State.DOWNLOADING else None
+    if arrived is None:
+        return Fail(Reason.UNPROVEN)
+    return Fail(Reason.INSTALL_FAILED if same(running, before) else Reason.WRONG_VERSION)
+
+
+def has_reverted(*, running: Facts, wanted: Facts, before: Facts) -> bool:
+    """Whether a device that was updated from `before` to `wanted` runs `before` again."""
+    return bool(same(running, before)) and not same(running, wanted) and not same(before, wanted)
+
+
 def judge(delivery: Delivery, *, running: Facts, wanted: Facts, before: Facts) -> Event | None:
     """What the version (and build) a device runs now says of its open delivery; None when it says nothing yet.
 
@@ -41,9 +72,7 @@ def judge(delivery: Delivery, *, running: Facts, wanted: Facts, before: Facts) -
     if delivery.state not in THE_SIX:
         return None
     activating = delivery.state is State.ACTIVATING
-    unchanged = (running.version, running.build) == (before.version, before.build)
-    if unchanged and running.version != wanted.version:
-        # to the letter what it ran before, and not what it was sent: 1.0.0+a does not become 1.0.0+b by staying
+    if _is_unchanged(running, wanted, before):
         return Fail(Reason.ROLLED_BACK) if activating and same(running, wanted) is not None else None
     arrived = same(running, wanted)
     if arrived:
@@ -51,6 +80,12 @@ def judge(delivery: Delivery, *, running: Facts, wanted: Facts, before: Facts) -
     if not activating or arrived is None:
         return None
     return Fail(Reason.ROLLED_BACK if same(running, before) else Reason.WRONG_VERSION)
+
+
+def _is_unchanged(running: Facts, wanted: Facts, before: Facts) -> bool:
+    """To the letter what it ran before, and not what it was sent: 1.0.0+a does not become 1.0.0+b by staying."""
+    unchanged = (running.version, running.build) == (before.version, before.build)
+    return unchanged and running.version != wanted.version
 
 
 def same(a: Facts, b: Facts) -> bool | None:

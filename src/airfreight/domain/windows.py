@@ -1,6 +1,6 @@
 """Daily windows in a device's own time zone. Pure; times in and out are milliseconds since the epoch, UTC."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -20,6 +20,9 @@ class DayPart(StrEnum):
 
 HOURS = {DayPart.NIGHT: (0, 6), DayPart.MORNING: (6, 12), DayPart.AFTERNOON: (12, 18), DayPart.EVENING: (18, 24)}
 """First hour and the hour after the last, by the device's clock."""
+
+SPREAD_MS = 3_600_000
+"""Over how long an open window lets its devices in."""
 
 
 @lru_cache(maxsize=1024)
@@ -41,17 +44,35 @@ def is_zone(name: str) -> bool:
     return True
 
 
-def opens_at(part: DayPart, now: Millis, tz: ZoneInfo) -> Millis | None:
-    """None when the window is open at `now`, else the moment it opens next."""
+def opens_at(
+    part: DayPart, now: Millis, tz: ZoneInfo, *, share: float = 0.0, since: Millis | None = None
+) -> Millis | None:
+    """None when the window is open at `now` for this device, else the moment it opens for it next.
+
+    `share`, 0 to 1, is the device's place in the herd: an open window lets devices in one after another, over the first
+    SPREAD_MS or half of what is left of it, counted from when it opened or, when that is later, from `since`.
+    """
     if part is DayPart.ANY:
         return None
     first, after_last = HOURS[part]
     local = datetime.fromtimestamp(now / 1000, tz)
     if first <= local.hour < after_last:
-        return None
-    day = local.date() if local.hour < first else local.date() + timedelta(days=1)
-    for fold in (0, 1):
-        opening = Millis(int(datetime(day.year, day.month, day.day, first, tzinfo=tz, fold=fold).timestamp() * 1000))
-        if opening > now:
-            return opening
-    return Millis(now + 1000)
+        opening, is_open = _moment(local.date(), first, tz), True
+    else:
+        day = local.date() if local.hour < first else local.date() + timedelta(days=1)
+        opening, is_open = _first_after(now, day, first, tz), False
+    closing = _moment(datetime.fromtimestamp(opening / 1000, tz).date(), after_last, tz)
+    start = max(opening, since or opening)
+    entry = Millis(start + int(share * max(0, min(SPREAD_MS, (closing - start) // 2))))
+    return None if is_open and entry <= now else max(entry, Millis(now + 1))
+
+
+def _moment(day: date, hour: int, tz: ZoneInfo, fold: int = 0) -> Millis:
+    """When a clock of that zone shows `hour` (24: the next day's 0) on `day`; in a gap, when it would have."""
+    day, hour = (day + timedelta(days=1), 0) if hour == 24 else (day, hour)
+    return Millis(int(datetime(day.year, day.month, day.day, hour, tzinfo=tz, fold=fold).timestamp() * 1000))
+
+
+def _first_after(now: Millis, day: date, hour: int, tz: ZoneInfo) -> Millis:
+    """The hour may come twice on `day`: the first time that is still ahead."""
+    return next((at for fold in (0, 1) if (at := _moment(day, hour, tz, fold)) > now), Millis(now + 1000))

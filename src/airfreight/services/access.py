@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from airfreight.domain.access import ROLES, Permission, Principal, Role
-from airfreight.domain.errors import unauthenticated
+from airfreight.domain.access import ROLES, Principal, Role, UserStatus, read_scopes, scopes, stored_scopes
+from airfreight.domain.errors import Kind, Refusal, unauthenticated
 from airfreight.domain.ids import Millis
 from airfreight.services import credentials, passwords
 from airfreight.services.credentials import Keyring
@@ -41,20 +41,27 @@ class Grant:
     access_token: str
     refresh_token: str
     expires_in: int
+    scope: str = ""
+    """The scopes of the access token, when fewer were asked for than there are."""
 
 
 def authenticate(connection: Connection, keyring: Keyring, token: str, now: Millis) -> Principal:
-    """The principal behind a bearer token. Raises Refusal(UNAUTHENTICATED); unknown and expired look the same."""
+    """The principal behind a bearer token.
+
+    Raises Refusal(UNAUTHENTICATED), the same for an unknown and an expired one; FORBIDDEN when it has no scope at all.
+    """
     digest = keyring.digest(token)
     row = access.token(connection, "access", digest)
     if row is None or not credentials.same(row.hash, digest) or row.expires_at <= now:
         raise unauthenticated()
+    allowed = read_scopes(row.scopes)
+    if not allowed:
+        raise Refusal(Kind.FORBIDDEN, "Platform API scope is not enabled for this oauth client.", "no_scope")
     if row.user_id is None:
-        permissions = frozenset(Permission)
-        return Principal(
-            row.organization_id, permissions, row.owner_user_id, row.client_id, row.client_name, scoped=False
-        )
-    return Principal(row.organization_id, ROLES[Role(row.role)], row.user_id, row.client_id, row.email)
+        return Principal(row.organization_id, allowed, row.owner_user_id, row.client_id, row.client_name, scoped=False)
+    if row.status != UserStatus.ACTIVE:
+        raise unauthenticated()
+    return Principal(row.organization_id, ROLES[Role(row.role)] & allowed, row.user_id, row.client_id, row.email)
 
 
 def authenticate_client(connection: Connection, keyring: Keyring, client_id: str, secret: str) -> int:
@@ -68,18 +75,21 @@ def authenticate_client(connection: Connection, keyring: Keyring, client_id: str
 
 
 def client_credentials(
-    connection: Connection, keyring: Keyring, client_id: str, secret: str, now: Millis, seconds: int
+    connection: Connection, keyring: Keyring, client_id: str, secret: str, now: Millis, seconds: int, scope: str = ""
 ) -> Grant:
     """A token of the client's organization. Raises GrantError."""
     authenticate_client(connection, keyring, client_id, secret)
     row = access.client_by_client_id(connection, client_id)
-    return _issue(connection, keyring, row.organization_id, row.id, None, now, seconds)
+    narrowed = narrower(row.scopes, scope)
+    holder = _Holder(row.organization_id, row.id, None, narrowed or row.scopes)
+    return _issue(connection, keyring, holder, narrowed, now, seconds)
 
 
 def candidate(connection: Connection, email: str) -> Candidate:
-    """Whose password to check for this email; somebody without one when there is no such user."""
+    """Whose password to check for this email; somebody without one when there is no such user that may sign in."""
     row = access.user_by_email(connection, email)
-    return Candidate(email, row.id, row.password_hash) if row else Candidate(email)
+    is_active = row is not None and row.status == UserStatus.ACTIVE
+    return Candidate(email, row.id, row.password_hash) if is_active else Candidate(email)
 
 
 def check_password(guard: Guard, who: Candidate, password: str, address: str, now: Millis) -> None:
@@ -93,16 +103,25 @@ def check_password(guard: Guard, who: Candidate, password: str, address: str, no
 
 
 def user_credentials(
-    connection: Connection, keyring: Keyring, client_id: str, who: Candidate, now: Millis, seconds: int
+    connection: Connection,
+    keyring: Keyring,
+    client_id: str,
+    who: Candidate,
+    now: Millis,
+    seconds: int,
+    scope: str = "",
 ) -> Grant:
     """A token of a user whose password and whose client's secret were just checked. Raises GrantError."""
     client = access.client_by_client_id(connection, client_id)
     user = access.lock_user(connection, who.user_id)
-    if client is None or user is None or user.password_hash != who.password_hash:
+    unchanged = user is not None and user.password_hash == who.password_hash and user.status == UserStatus.ACTIVE
+    if client is None or not unchanged:
         raise _wrong_user()
     if user.organization_id != client.organization_id:
         raise GrantError("unauthorized_client", "This client may not sign in this user.")
-    return _issue(connection, keyring, user.organization_id, client.id, user.id, now, seconds)
+    narrowed = narrower(client.scopes, scope)
+    holder = _Holder(user.organization_id, client.id, user.id, narrowed or client.scopes)
+    return _issue(connection, keyring, holder, narrowed, now, seconds)
 
 
 def _wrong_user() -> GrantError:
@@ -110,9 +129,19 @@ def _wrong_user() -> GrantError:
 
 
 def refresh(
-    connection: Connection, keyring: Keyring, client_id: str, secret: str, token: str, now: Millis, seconds: int
+    connection: Connection,
+    keyring: Keyring,
+    client_id: str,
+    secret: str,
+    token: str,
+    now: Millis,
+    seconds: int,
+    scope: str = "",
 ) -> Grant:
-    """New tokens for a refresh token, which works once and only for the client it was given to. Raises GrantError."""
+    """New tokens for a refresh token, which works once and only for the client it was given to. Raises GrantError.
+
+    The new refresh token keeps all scopes of the old one, also when fewer are asked for the access token.
+    """
     client = authenticate_client(connection, keyring, client_id, secret)
     digest = keyring.digest(token)
     row = access.token(connection, "refresh", digest)
@@ -121,28 +150,49 @@ def refresh(
         access.lock_user(connection, row.user_id)
     if not known or row.client_id != client or not access.take_token(connection, row.id):
         raise GrantError("invalid_grant", "The refresh token is unknown, used or expired. Ask for a new token.")
-    return _issue(connection, keyring, row.organization_id, client, row.user_id, now, seconds)
+    holder = _Holder(row.organization_id, client, row.user_id, row.scopes)
+    return _issue(connection, keyring, holder, narrower(row.scopes, scope), now, seconds)
+
+
+def narrower(held: str, asked: str) -> str:
+    """The scopes of a request (RFC 6749 section 3.3) as stored; empty when it asks for none or for all that are held.
+
+    Raises GrantError(invalid_scope) for one that is unknown or not held.
+    """
+    if not asked:
+        return ""
+    wanted, allowed = scopes(asked.split(" ")), read_scopes(held)
+    if wanted is None or not wanted <= allowed:
+        raise GrantError("invalid_scope", "scope must be names of permissions that the client has, spaces between.")
+    return stored_scopes(wanted) if wanted < allowed else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """Who gets tokens, and the scopes they keep through refreshes."""
+
+    organization_id: int
+    client_id: int
+    user_id: int | None
+    scopes: str
 
 
 def _issue(
-    connection: Connection,
-    keyring: Keyring,
-    organization_id: int,
-    client: int,
-    user_id: int | None,
-    now: Millis,
-    seconds: int,
+    connection: Connection, keyring: Keyring, holder: _Holder, narrowed: str, now: Millis, seconds: int
 ) -> Grant:
-    grant = Grant(credentials.new_token(), credentials.new_token(), seconds)
+    """`narrowed`: the access token's scopes, where it was asked for with fewer than there are."""
+    grant = Grant(credentials.new_token(), credentials.new_token(), seconds, narrowed)
+    pair = (("access", grant.access_token, narrowed or holder.scopes), ("refresh", grant.refresh_token, holder.scopes))
     try:
-        for kind, token in (("access", grant.access_token), ("refresh", grant.refresh_token)):
+        for kind, token, held in pair:
             access.add_token(
                 connection,
-                organization_id=organization_id,
+                organization_id=holder.organization_id,
                 kind=kind,
                 digest=keyring.digest(token),
-                client_id=client,
-                user_id=user_id,
+                client_id=holder.client_id,
+                user_id=holder.user_id,
+                scopes=held,
                 expires_at=now + seconds * 1000,
             )
     except IntegrityError:

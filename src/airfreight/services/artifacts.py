@@ -43,6 +43,7 @@ class Confirmed:
     fw_type: str
     board: str
     library_version: str
+    component: str = ""
 
 
 def check_room(settings: Settings, free_bytes: int, coming: int) -> None:
@@ -159,33 +160,52 @@ def carried_by(call_connection: Any, device_id: int, artifact_id: int) -> Any:  
     return artifacts.carried_by(call_connection, device_id, artifact_id, [str(state) for state in THE_SIX])
 
 
+_FACTS = {
+    "version": "version",
+    "buildDate": "build",
+    "fwType": "fw_type",
+    "boardType": "board",
+    "blynkVersion": "library_version",
+    "type": "component",
+}
+"""The name in firmwareInfo, and ours."""
+
+
 def confirm(artifact: Any, claims: Claims) -> Confirmed:  # noqa: ANN401 - a row
     """The facts a rollout goes by. Raises INVALID naming the claims that the stored file contradicts.
 
-    Size and hashes are the file's, always. What a tag says stands; where the file says nothing, the claim is taken.
+    Size and hashes are the file's, always. What a tag says stands; in a file without one, the maker knows better.
     """
-    wrong = [name for name, claimed, true in _measured(artifact, claims) if claimed is not None and claimed != true]
-    read = {
-        "version": (claims.version, artifact.version),
-        "buildDate": (claims.build, artifact.build),
-        "fwType": (claims.fw_type, artifact.fw_type),
-        "blynkVersion": (claims.library_version, artifact.library_version),
-        "boardType": (claims.board, artifact.board),
+    measured = {
+        "fileSize": (claims.size, artifact.size),
+        "md5Hash": (claims.md5, artifact.md5),
+        "sha256Hash": (claims.sha256, artifact.sha256),
     }
+    said = {name: (getattr(claims, fact), _own(artifact, fact)) for name, fact in _FACTS.items()}
+    wrong = [name for name, (claimed, true) in measured.items() if claimed is not None and claimed != true]
     if artifact.tagged:
-        wrong += [name for name, (claimed, true) in read.items() if claimed and true and claimed != true]
+        wrong += [name for name, (claimed, true) in said.items() if claimed and true and claimed != true]
     if wrong:
         raise invalid(f"firmwareInfo contradicts the uploaded file in: {', '.join(wrong)}.", "contradiction")
-    chosen = {name: (true if artifact.tagged and true else claimed or true) for name, (claimed, true) in read.items()}
-    return Confirmed(
-        chosen["version"], chosen["buildDate"], chosen["fwType"], chosen["boardType"], chosen["blynkVersion"]
-    )
+    chosen = {
+        _FACTS[name]: true if artifact.tagged and true else claimed or true for name, (claimed, true) in said.items()
+    }
+    if not artifact.tagged and chosen["component"] == artifact.component:
+        chosen["component"] = ""  # an upload answers so for every file without a tag: repeating it claims nothing
+    return Confirmed(**chosen)
 
 
-def _measured(artifact: Any, claims: Claims) -> list[tuple[str, object, object]]:  # noqa: ANN401 - a row
-    return [
-        ("fileSize", claims.size, artifact.size),
-        ("md5Hash", claims.md5, artifact.md5),
-        ("sha256Hash", claims.sha256, artifact.sha256),
-        ("type", claims.component, artifact.component),
-    ]
+def noted(carried: Any, file: Any) -> list[str]:  # noqa: ANN401 - rows of a rollout's artifact and of its file
+    """A sentence for each fact that a rollout goes by because its maker said so, and not the file."""
+    notes = []
+    for name, fact in _FACTS.items():
+        taken, own = getattr(carried, fact), _own(file, fact)
+        if taken and taken != own:
+            instead = f"the file says {own!r}, but not in a tag" if own else "the file does not say"
+            notes.append(f"{name} {taken!r} is what the maker of the rollout says; {instead}.")
+    return notes
+
+
+def _own(file: Any, fact: str) -> str:  # noqa: ANN401 - a row
+    """What the file itself says; every file without a tag passes for one of the main processor, which says nothing."""
+    return "" if fact == "component" and not file.tagged else str(getattr(file, fact))

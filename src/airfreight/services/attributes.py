@@ -1,6 +1,6 @@
-"""What a device says about itself: a few well-known attributes in columns, any others in one JSON object.
+"""What is known of a device: a few well-known attributes in columns, any others in one JSON object.
 
-Rule: everything here comes from a device and is bounded before it is kept.
+Rule: devices and operators write the same ones, the last word counts; everything is bounded before it is kept.
 """
 
 import math
@@ -21,9 +21,15 @@ WELL_KNOWN = {
     "board": "board",
     "fwType": "fw_type",
     "blynkVersion": "library_version",
+    "component": "component",
     "timeZone": "time_zone",
 }
-"""The name on the wire, and the column."""
+"""Those that are text: the name on the wire, and the column."""
+
+AUTO_UPDATE = "autoUpdate"
+"""Whether updates come by themselves, or wait until somebody asks for them; null: as the product says."""
+
+COMPONENTS = frozenset({"MCU", "NCP"})
 
 _MOST = 64
 _LONGEST_KEY = 64
@@ -37,7 +43,7 @@ _LARGEST_NUMBER = 2**53
 class Merged:
     """`columns`: the well-known ones that were given, by column; `json`: all the others as they are now."""
 
-    columns: dict[str, str]
+    columns: dict[str, str | bool | None]
     json: str
 
 
@@ -45,13 +51,16 @@ def merge(stored_json: str, given: Mapping[str, object]) -> Merged:
     """`given` laid over what is stored; null removes. Pure.
 
     Raises INVALID for more than 64 other attributes, a key that is not 1 to 64 printable characters, a value that is
-    not text of up to 256 characters (well-known: 64, printable), true or false, a number or null, an unknown time zone.
+    not text of up to 256 characters (well-known: 64, printable), true or false, a number or null, an unknown time zone
+    or component, an autoUpdate that is neither true, false nor null.
     """
-    columns: dict[str, str] = {}
+    columns: dict[str, str | bool | None] = {}
     others: dict[str, Value] = msgspec.json.decode(stored_json, type=dict[str, Value])
     for key, value in given.items():
         if key in WELL_KNOWN:
             columns[WELL_KNOWN[key]] = _known(key, value)
+        elif key == AUTO_UPDATE:
+            columns["auto_update"] = _switch(value)
         elif not 1 <= len(key) <= _LONGEST_KEY or not key.isprintable():
             raise _bad(f"An attribute's name has 1 to {_LONGEST_KEY} printable characters.")
         elif value is None:
@@ -59,7 +68,7 @@ def merge(stored_json: str, given: Mapping[str, object]) -> Merged:
         else:
             others[key] = _other(value)
     if len(others) > _MOST:
-        raise _bad(f"A device has at most {_MOST} attributes beside {', '.join(WELL_KNOWN)}.")
+        raise _bad(f"A device has at most {_MOST} attributes beside {', '.join(WELL_KNOWN)} and {AUTO_UPDATE}.")
     return Merged(columns, msgspec.json.encode(others, order="sorted").decode())
 
 
@@ -67,7 +76,8 @@ def shown(row: Any) -> dict[str, Value]:  # noqa: ANN401 - a row of devices
     """All attributes of a device; the well-known ones only when they have a value."""
     others: dict[str, Value] = msgspec.json.decode(row.attributes, type=dict[str, Value])
     known = {name: getattr(row, column) for name, column in WELL_KNOWN.items()}
-    return others | {name: value for name, value in known.items() if value}
+    switch = {} if row.auto_update is None else {AUTO_UPDATE: bool(row.auto_update)}
+    return others | {name: value for name, value in known.items() if value} | switch
 
 
 def _known(key: str, value: object) -> str:
@@ -77,7 +87,15 @@ def _known(key: str, value: object) -> str:
         raise _bad(f"{key} must be text of at most {_LONGEST_KNOWN} printable characters, or null.")
     if key == "timeZone" and value and not windows.is_zone(value):
         raise invalid("timeZone must be an IANA time zone such as Europe/Berlin.", "unknown_time_zone")
+    if key == "component" and value and value not in COMPONENTS:
+        raise _bad(f"component must be {' or '.join(sorted(COMPONENTS))}, or null.")
     return value
+
+
+def _switch(value: object) -> bool | None:
+    if value is None or isinstance(value, bool):
+        return value
+    raise _bad(f"{AUTO_UPDATE} must be true, false or null.")
 
 
 def _other(value: object) -> Value:

@@ -39,3 +39,14 @@ class Call:
         if not organizations.is_below(self.connection, organization_id, self.principal.organization_id):
             raise not_found("Organization")
         return replace(self, organization_id=organization_id)
+
+    def at(self, home: int | None, what: str) -> "Call":
+        """The same call on `home`, the organization that a `what` belongs to (None: there is no such thing).
+
+        Raises Refusal(NOT_FOUND) unless that is the organization acted on or one below it.
+        """
+        if home == self.organization_id:
+            return self
+        if home is None or not organizations.is_below(self.connection, home, self.organization_id):
+            raise not_found(what)
+        return replace(self, organization_id=home)

@@ -16,8 +16,21 @@ from airfreight.domain import decide as deciding
 from airfreight.domain.access import Permission
 from airfreight.domain.conditions import Condition, Facts
 from airfreight.domain.decide import Decision, Do, Plan, Snapshot
-from airfreight.domain.delivery import RANK, Cancel, Close, Event, Expire, Offer, Reach, Reason, Skip, State, Verdict
-from airfreight.domain.errors import not_found
+from airfreight.domain.delivery import (
+    RANK,
+    Cancel,
+    Close,
+    Consent,
+    Event,
+    Expire,
+    Offer,
+    Reach,
+    Reason,
+    Skip,
+    State,
+    Verdict,
+)
+from airfreight.domain.errors import conflict, not_found
 from airfreight.domain.ids import Millis
 from airfreight.domain.rollout import RolloutState
 from airfreight.domain.windows import DayPart
@@ -25,7 +38,7 @@ from airfreight.services.call import Call
 from airfreight.services.ledger import Ledger, LostRace, Note, delivery_of
 from airfreight.services.rollout_state import finish_if_done
 from airfreight.settings import Settings
-from airfreight.store import counters, rollouts
+from airfreight.store import counters, outbox, rollouts
 from airfreight.store import deliveries as store
 from airfreight.store.database import Database, is_contention, is_duplicate
 from airfreight.store.deliveries import Row
@@ -34,11 +47,15 @@ _TRIES = 10
 _CHUNK = 1000
 
 T = TypeVar("T")
+K = TypeVar("K")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a device is told: the decision, the delivery it is about (if any) and that rollout's artifacts."""
+    """What a device is told: the decision, the delivery it is about (if any) and that rollout's artifacts.
+
+    `is_new`: it was offered just now.
+    """
 
     device_id: int
     decision: Decision
@@ -46,6 +63,7 @@ class Answer:
     attempt_id: int | None = None
     deadline_at: int | None = None
     artifacts: list[Any] = field(default_factory=list)
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +85,9 @@ def snapshot(row: Row) -> Snapshot:
         reported=row.attributes_at is not None,
         facts=Facts(row.device_version, row.device_build, row.device_library_version),
         fw_type=row.device_fw_type,
+        board=row.device_board,
+        component=row.device_component,
+        auto_update=bool(row.product_auto_update if row.device_auto_update is None else row.device_auto_update),
         time_zones=(row.device_time_zone, row.product_time_zone, row.organization_time_zone),
     )
     if row.id is None:
@@ -75,10 +96,13 @@ def snapshot(row: Row) -> Snapshot:
         state=RolloutState(row.rollout_state),
         artifact=Facts(row.artifact_version, row.artifact_build, row.artifact_library_version),
         fw_type=row.artifact_fw_type,
+        board=row.artifact_board,
+        component=row.artifact_component,
         condition=Condition(row.condition),
         check_type=bool(row.check_type),
         critical=bool(row.critical),
         window=DayPart(row.day_part),
+        started_at=None if row.started_at is None else Millis(row.started_at),
         reset_period_ms=row.reset_period_ms,
         superseded=row.on_conflict == "supersede" and (row.newest_rollout_id or 0) > row.rollout_id,
     )
@@ -116,17 +140,28 @@ def poll(connection: Connection, digests: Sequence[bytes], now: Millis) -> list[
         if has_open:
             busy.append(digest)
     if busy:
-        turns = _turns(store.by_token(connection, busy))
+        turns = _turns(store.by_token(connection, busy), _token_of)
         answers |= {digest: _answer(row, now) for digest, row in turns.items()}
         _add_artifacts(connection, answers)
     return [answers.get(digest) for digest in digests]
 
 
-def _turns(rows: Iterable[Row]) -> dict[bytes, Row]:
-    grouped: dict[bytes, list[Row]] = {}
+def look(connection: Connection, device_ids: Sequence[int], now: Millis) -> dict[int, Answer]:
+    """What each of these devices would be told, by device id. Reads only."""
+    turns = _turns(store.by_device(connection, device_ids), lambda row: row.device_id)
+    return {device_id: _answer(row, now) for device_id, row in turns.items()}
+
+
+def _turns(rows: Iterable[Row], key: Callable[[Row], K]) -> dict[K, Row]:
+    """Whose turn it is of each device's open deliveries."""
+    grouped: dict[K, list[Row]] = {}
     for row in rows:
-        grouped.setdefault(bytes(row.token_hash or b""), []).append(row)
-    return {digest: choose(several) for digest, several in grouped.items()}
+        grouped.setdefault(key(row), []).append(row)
+    return {which: choose(several) for which, several in grouped.items()}
+
+
+def _token_of(row: Row) -> bytes:
+    return bytes(row.token_hash or b"")
 
 
 def _answer(row: Row, now: Millis) -> Answer:
@@ -149,24 +184,35 @@ def advance(ledger: Ledger, digests: Sequence[bytes]) -> list[Answer | None]:
 
     The answers tell of the deliveries as they are once the ledger is flushed.
     """
-    turns = _turns(store.by_token(ledger.connection, list(dict.fromkeys(digests))))
-    answers: dict[bytes, Answer] = {}
-    offers: list[tuple[bytes, Row, Offer]] = []
-    for digest, row in turns.items():
-        answers[digest] = answer = _answer(row, ledger.now)
+    turns = _turns(store.by_token(ledger.connection, list(dict.fromkeys(digests))), _token_of)
+    answers = _advance(ledger, turns)
+    _add_artifacts(ledger.connection, answers)
+    return [answers.get(digest) for digest in digests]
+
+
+def advance_devices(ledger: Ledger, device_ids: Sequence[int]) -> dict[int, Answer]:
+    """The same by device id, for devices that do not ask."""
+    turns = _turns(store.by_device(ledger.connection, device_ids), lambda row: row.device_id)
+    return _advance(ledger, turns)
+
+
+def _advance(ledger: Ledger, turns: Mapping[K, Row]) -> dict[K, Answer]:
+    answers: dict[K, Answer] = {}
+    offers: list[tuple[K, Row, Offer]] = []
+    for which, row in turns.items():
+        answers[which] = answer = _answer(row, ledger.now)
         event = answer.decision.event
         if isinstance(event, Offer):
-            offers.append((digest, row, event))
+            offers.append((which, row, event))
         elif isinstance(event, Skip):
             ledger.apply(ledger.entry(row), event, Note("server"))
     ledger.offer([(ledger.entry(row), event) for _, row, event in offers], "server")
-    for digest, row, _ in offers:
+    for which, row, _ in offers:
         entry = ledger.entry(row)
         now_row = row._replace(state=entry.delivery.state, tries=entry.delivery.tries, attempt_id=entry.attempt_id)
         decision = deciding.decide(snapshot(now_row), ledger.now)
-        answers[digest] = Answer(row.device_id, decision, now_row, entry.attempt_id, entry.deadline_at)
-    _add_artifacts(ledger.connection, answers)
-    return [answers.get(digest) for digest in digests]
+        answers[which] = Answer(row.device_id, decision, now_row, entry.attempt_id, entry.deadline_at, is_new=True)
+    return answers
 
 
 def report(ledger: Ledger, calls: Sequence[tuple[int, Sequence[Report]]]) -> list[list[Verdict]]:
@@ -207,6 +253,19 @@ def judge(ledger: Ledger, rows: Sequence[Row], running: Facts) -> None:
             ledger.judge(ledger.entry(row), running, "device")
 
 
+def judge_returned(ledger: Ledger, rows: Sequence[Row], running: Facts) -> None:
+    """Judge the open deliveries of a device that never reports and has just come back."""
+    for row in rows:
+        if row.id is not None and row.state != State.QUEUED:
+            ledger.judge_returned(ledger.entry(row), running)
+
+
+def revert(ledger: Ledger, running: Mapping[int, Facts]) -> None:
+    """Take back the last success of each device that now runs what it ran before: `device id -> what it runs`."""
+    for entry in ledger.entries(store.latest_tried(ledger.connection, sorted(running))):
+        ledger.revert(entry, running[entry.row.device_id])
+
+
 def served(ledger: Ledger, moments: Sequence[tuple[int, int, State]]) -> None:
     """The server saw bytes go: `(device id, attempt id, state reached)` each. For an attempt that is over: nothing.
 
@@ -222,6 +281,15 @@ def served(ledger: Ledger, moments: Sequence[tuple[int, int, State]]) -> None:
                 ledger.claim(entry, Reach(state), Note("server"))
             else:
                 ledger.heard(entry)
+
+
+def open_of(connection: Connection, device_ids: Sequence[int]) -> dict[int, list[Row]]:
+    """Device id -> its open deliveries, for those that have any."""
+    grouped: dict[int, list[Row]] = {}
+    for row in store.by_device(connection, device_ids):
+        if row.id is not None:
+            grouped.setdefault(row.device_id, []).append(row)
+    return grouped
 
 
 def devices_by_token(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, list[Row]]:
@@ -275,6 +343,25 @@ def enqueue(connection: Connection, rollout: Any, device_ids: Sequence[int] | No
     return queued
 
 
+def consent(call: Call, device_id: int) -> int:
+    """The device's user wants the update that waits for it, now: opt-out and window hold it no more. Its delivery's id.
+
+    Raises NOT_FOUND for the device, CONFLICT when nothing waits for it.
+    """
+    call.need(Permission.DEVICE_EDIT)
+    rows = [row for row in store.by_device(call.connection, [device_id]) if row.organization_id == call.organization_id]
+    if not rows:
+        raise not_found("Device")
+    row = choose(rows)
+    if row.id is None:
+        raise conflict("No update waits for this device.", "nothing_waits")
+    ledger = Ledger(call.connection, call.settings, call.now)
+    ledger.apply(ledger.entry(row), Consent(), Note(_actor(call)))
+    ledger.flush()
+    outbox.ring(call.connection)
+    return row.id
+
+
 def release(call: Call, device_id: int) -> None:
     """Close the open deliveries of a device that is removed."""
     ledger = Ledger(call.connection, call.settings, call.now)
@@ -300,8 +387,14 @@ def wind_down(database: Database, settings: Settings, rollout_id: int, now: Mill
 
 
 def supersede(database: Database, settings: Settings, rollout_id: int, now: Millis) -> int:
-    """Skip what older superseding rollouts still have queued for this one's devices; safe to repeat."""
-    return _in_chunks(database, settings, now, rollout_id, store.superseded_ids, Skip(Reason.SUPERSEDED))
+    """Skip what older superseding rollouts still have queued for this one's devices; safe to repeat.
+
+    What is under way goes on, or is asked to cancel: the setting `in_flight`.
+    """
+    seen = _in_chunks(database, settings, now, rollout_id, store.superseded_ids, Skip(Reason.SUPERSEDED))
+    if settings.in_flight == "cancel":
+        seen += _in_chunks(database, settings, now, rollout_id, store.overtaken_ids, Cancel())
+    return seen
 
 
 def _in_chunks(

@@ -10,13 +10,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from airfreight.domain.conditions import Facts
 from airfreight.domain.delivery import State, Verdict
 from airfreight.domain.errors import Refusal
+from airfreight.domain.finish import same
 from airfreight.domain.ids import Millis
 from airfreight.services import attributes, deliveries
 from airfreight.services.attributes import Merged
 from airfreight.services.deliveries import Report
 from airfreight.services.ledger import Ledger
 from airfreight.settings import Settings
-from airfreight.store import devices, seen
+from airfreight.store import connections, devices, outbox, seen
 from airfreight.store.database import Database
 
 log = structlog.get_logger()
@@ -54,7 +55,19 @@ class Served:
     reached: State
 
 
-Job = Advance | Reports | SetAttributes | Served
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A device that listens at the broker has come back and says what it runs. Result: none that matters.
+
+    `is_live`: it says so now; a copy that the broker kept or sent again tells the attributes, but not of a return.
+    """
+
+    device_id: int
+    given: Mapping[str, object]
+    is_live: bool = True
+
+
+Job = Advance | Reports | SetAttributes | Served | Returned
 Result = deliveries.Answer | Sequence[Verdict] | Mapping[str, object] | None
 
 
@@ -75,7 +88,7 @@ def work(database: Database, settings: Settings, now: Millis, jobs: Sequence[Job
 def _work(ledger: Ledger, jobs: Sequence[Job]) -> list[Result | Exception]:
     """Attributes first (they change what the rest sees), then what devices tell, then what they ask."""
     results: dict[int, Result | Exception] = {}
-    _attributes(ledger, [(i, job) for i, job in enumerate(jobs) if isinstance(job, SetAttributes)], results)
+    _attributes(ledger, [(i, job) for i, job in enumerate(jobs) if isinstance(job, SetAttributes | Returned)], results)
     _reports(ledger, [(i, job) for i, job in enumerate(jobs) if isinstance(job, Reports)], results)
     moments = [(job.device_id, job.attempt_id, job.reached) for job in jobs if isinstance(job, Served)]
     if moments:
@@ -95,33 +108,62 @@ def _reports(ledger: Ledger, asked: list[tuple[int, Reports]], results: dict[int
     results.update({i: mine for (i, _, _), mine in zip(known, verdicts, strict=True)})
 
 
-def _attributes(ledger: Ledger, asked: list[tuple[int, SetAttributes]], results: dict[int, Result | Exception]) -> None:
+def _attributes(
+    ledger: Ledger, asked: list[tuple[int, SetAttributes | Returned]], results: dict[int, Result | Exception]
+) -> None:
+    """Merge what devices say of themselves, then judge what they run."""
     if not asked:
         return
-    ids = devices.ids_by_digest(ledger.connection, [job.digest for _, job in asked])
-    rows = {row.id: row._asdict() for row in devices.lock(ledger.connection, ids.values())}
-    changed: set[int] = set()
-    for i, job in asked:
-        row = rows.get(ids.get(job.digest, 0))
+    ids = devices.ids_by_digest(ledger.connection, [job.digest for _, job in asked if isinstance(job, SetAttributes)])
+    known = [(i, job, device_id) for i, job in asked if (device_id := _whose(job, ids)) is not None]
+    rows = {row.id: row._asdict() for row in devices.lock(ledger.connection, {device_id for _, _, device_id in known})}
+    ran = {device_id: _running(row) for device_id, row in rows.items()}
+    switched = {device_id: row["auto_update"] for device_id, row in rows.items()}
+    changed, spoke, back = set[int](), set[int](), set[int]()
+    for i, job, device_id in known:
+        row = rows.get(device_id)
         if row is None:
             continue
         try:
-            merged = attributes.merge(row["attributes"], job.given)
+            _lay_over(row, attributes.merge(row["attributes"], job.given))
         except Refusal as refusal:
             results[i] = refusal
             continue
-        _lay_over(row, merged)
-        changed.add(row["id"])
         results[i] = attributes.shown(_Shown(**{name: row[name] for name in _Shown.__annotations__}))
+        changed.add(device_id)
+        if {"version", "build"} & job.given.keys():
+            spoke.add(device_id)
+            if isinstance(job, Returned) and job.is_live:
+                back.add(device_id)
+    live = {device_id for _, job, device_id in known if isinstance(job, Returned) and job.is_live}
+    connections.back(ledger.connection, live & rows.keys(), ledger.now)
+    seen.remember(ledger.connection, dict.fromkeys(live & rows.keys(), ledger.now))
     for device_id in sorted(changed):
         row = rows[device_id]
         values = {name: row[name] for name in _Shown.__annotations__}
         devices.change(ledger.connection, row["organization_id"], device_id, {**values, "attributes_at": ledger.now})
-    spoke = {job.digest for _, job in asked if {"version", "build"} & job.given.keys()}
-    digests = [job.digest for _, job in asked if ids.get(job.digest) in changed and job.digest in spoke]
-    for open_rows in deliveries.devices_by_token(ledger.connection, digests).values():
-        first = open_rows[0]
-        deliveries.judge(ledger, open_rows, Facts(first.device_version, first.device_build))
+    if any(rows[device_id]["auto_update"] is not was for device_id, was in switched.items()):
+        outbox.ring(ledger.connection)
+    _judge(ledger, {device_id: _running(rows[device_id]) for device_id in spoke}, back, ran)
+
+
+def _whose(job: SetAttributes | Returned, ids: Mapping[bytes, int]) -> int | None:
+    return job.device_id if isinstance(job, Returned) else ids.get(job.digest)
+
+
+def _running(row: Mapping[str, Any]) -> Facts:
+    return Facts(row["version"], row["build"])
+
+
+def _judge(ledger: Ledger, running: Mapping[int, Facts], back: set[int], ran: Mapping[int, Facts]) -> None:
+    """What devices run now, `running` by device id, against what is open; `back`: those that have just come back.
+
+    A success can only be taken back by a device that ran something else just before (`ran`).
+    """
+    for device_id, open_rows in deliveries.open_of(ledger.connection, sorted(running)).items():
+        judge = deliveries.judge_returned if device_id in back else deliveries.judge
+        judge(ledger, open_rows, running[device_id])
+    deliveries.revert(ledger, {which: facts for which, facts in running.items() if same(facts, ran[which]) is False})
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +175,9 @@ class _Shown:
     board: str
     fw_type: str
     library_version: str
+    component: str
     time_zone: str
+    auto_update: bool | None
     attributes: str
 
 

@@ -1,4 +1,7 @@
-"""Devices as operators see them. Rule: `add` is the only way a device comes to be, whoever asks for it."""
+"""Devices as operators see them. Rule: `add` is the only way a device comes to be, whoever asks for it.
+
+A device belongs to the organization of its product; who acts for the organization above it finds it there.
+"""
 
 import re
 import secrets
@@ -10,12 +13,15 @@ from sqlalchemy.exc import IntegrityError
 
 from airfreight.domain.access import Permission
 from airfreight.domain.errors import conflict, invalid, not_found
-from airfreight.services import credentials, deliveries
+from airfreight.services import attributes, credentials, deliveries
 from airfreight.services.call import Call
 from airfreight.services.ledger import LostRace
-from airfreight.store import devices, outbox, products
+from airfreight.store import access, devices, outbox, products
 
 MOST_AT_ONCE = 10_000
+
+SAID_BY_ITSELF = frozenset({"version", "build"})
+"""Attributes that only the device tells: they are the judge of its updates."""
 
 _UID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
@@ -38,11 +44,19 @@ class Made:
     token: str = field(repr=False)
 
 
-def create(call: Call, *, product_id: int, wanted: Wanted) -> tuple[Any, Made]:
-    """A new device. Raises NOT_FOUND for the product, INVALID for the uid, CONFLICT for one that is in use."""
+def create(
+    call: Call, *, product_id: int, wanted: Wanted, owner_user_id: int | None = None, what: str = "Product"
+) -> tuple[Any, Made]:
+    """A new device, in the organization of its product. `what` is a product's name at the caller's.
+
+    Raises NOT_FOUND for the product or the owner, INVALID for the uid, CONFLICT for one that is in use.
+    """
     call.need(Permission.DEVICE_EDIT)
-    made = add(call, product_id, [wanted])[0]
-    return _find(call, made.id), made
+    call = call.at(products.home(call.connection, product_id), what)
+    if owner_user_id is not None:
+        _check_owner(call, owner_user_id)
+    made = add(call, product_id, [wanted], columns={"owner_user_id": owner_user_id})[0]
+    return _find(call, made.id)[1], made
 
 
 def create_many(call: Call, *, product_id: int, wanted: Sequence[Wanted]) -> list[Made]:
@@ -50,7 +64,7 @@ def create_many(call: Call, *, product_id: int, wanted: Sequence[Wanted]) -> lis
     call.need(Permission.DEVICE_EDIT)
     if not 1 <= len(wanted) <= MOST_AT_ONCE:
         raise invalid(f"Make 1 to {MOST_AT_ONCE} devices at once.")
-    return add(call, product_id, wanted)
+    return add(call.at(products.home(call.connection, product_id), "Product"), product_id, wanted)
 
 
 def add(
@@ -92,9 +106,9 @@ def add(
 
 
 def get(call: Call, device_id: int) -> Any:  # noqa: ANN401 - a row
-    """Raises NOT_FOUND."""
+    """A device of the organization acted on or one below it. Raises NOT_FOUND."""
     call.need(Permission.DEVICE_VIEW)
-    return _find(call, device_id)
+    return _find(call, device_id)[1]
 
 
 def search(call: Call, *, product_id: int | None, query: str, after: int, limit: int) -> list[Any]:
@@ -105,13 +119,70 @@ def search(call: Call, *, product_id: int | None, query: str, after: int, limit:
     )
 
 
+def paged(call: Call, *, below: bool, query: str = "", skip: int, limit: int) -> tuple[list[Any], int]:
+    """One page of those that have `query` in their uid or name, oldest first, and how many there are in all.
+
+    `below`: also of the organizations below the one acted on.
+    """
+    call.need(Permission.DEVICE_VIEW)
+    return devices.paged(call.connection, call.organization_id, below=below, query=query, skip=skip, limit=limit)
+
+
+def updated_at(call: Call, row: Any) -> int | None:  # noqa: ANN401 - a row
+    """When an update last succeeded on a device that the caller was given."""
+    return devices.succeeded_at(call.connection, row.organization_id, row.id)
+
+
+def timeline(call: Call, device_id: int, *, skip: int, limit: int) -> tuple[list[Any], int]:
+    """One page of what happened to the device in all rollouts, newest first, and how much there is. NOT_FOUND."""
+    call.need(Permission.DEVICE_VIEW)
+    home, _ = _find(call, device_id)
+    return devices.events(call.connection, home.organization_id, device_id, skip=skip, limit=limit)
+
+
+def rename(call: Call, device_id: int, name: str) -> Any:  # noqa: ANN401 - a row
+    """Raises NOT_FOUND."""
+    return _change(call, device_id, {"name": name})
+
+
+def give(call: Call, device_id: int, owner_user_id: int | None) -> Any:  # noqa: ANN401 - a row
+    """Make a user of its organization the owner, or nobody. Raises NOT_FOUND for either."""
+    call.need(Permission.DEVICE_EDIT)
+    home, _ = _find(call, device_id)
+    if owner_user_id is not None:
+        _check_owner(home, owner_user_id)
+    return _change(call, device_id, {"owner_user_id": owner_user_id})
+
+
+def describe(call: Call, device_id: int, given: Mapping[str, object]) -> Any:  # noqa: ANN401 - a row
+    """Lay attributes over those that the device has; null removes. One that decides something is decided for again.
+
+    Raises NOT_FOUND, INVALID as attributes.merge does, and for what only the device can know.
+    """
+    call.need(Permission.DEVICE_EDIT)
+    home, device = _find(call, device_id)
+    if not given:
+        return device
+    if SAID_BY_ITSELF & given.keys():
+        raise invalid("version and build are what the device says that it runs: nobody else can.", "bad_attributes")
+    locked = devices.lock(call.connection, [device_id])
+    if not locked:
+        raise not_found("Device")
+    merged = attributes.merge(locked[0].attributes, given)
+    values = {**merged.columns, "attributes": merged.json}
+    devices.change(call.connection, home.organization_id, device_id, values)
+    if merged.columns:
+        outbox.ring(call.connection)
+    return _find(home, device_id)[1]
+
+
 def rotate_token(call: Call, device_id: int) -> Made:
     """A new token; the old one ends now. Raises NOT_FOUND."""
     call.need(Permission.DEVICE_EDIT)
-    device = _find(call, device_id)
+    home, device = _find(call, device_id)
     token = credentials.new_device_token()
     hashes = {"token_hash": call.keyring.digest(token), "broker_hash": credentials.broker_hash(token)}
-    devices.change(call.connection, call.organization_id, device_id, hashes)
+    devices.change(call.connection, home.organization_id, device_id, hashes)
     outbox.ring(call.connection, "devices")
     return Made(device.id, device.uid, device.name, token)
 
@@ -122,14 +193,14 @@ def delete(call: Call, device_id: int) -> None:
     Raises NOT_FOUND, CONFLICT when the device reports at the same moment.
     """
     call.need(Permission.DEVICE_EDIT)
-    _find(call, device_id)
+    home, _ = _find(call, device_id)
     try:
-        deliveries.release(call, device_id)
+        deliveries.release(home, device_id)
     except LostRace:
         raise conflict("The device reported something just now. Look again, then retry.", "race") from None
     devices.change(
         call.connection,
-        call.organization_id,
+        home.organization_id,
         device_id,
         {"token_hash": None, "broker_hash": "", "deleted_at": call.now},
     )
@@ -137,15 +208,30 @@ def delete(call: Call, device_id: int) -> None:
 
 
 def is_online(call: Call, row: Any) -> bool:  # noqa: ANN401 - a row
-    """Whether the device was heard from lately."""
-    return row.seen_at is not None and call.now - row.seen_at <= call.settings.online_seconds * 1000
+    """Whether the device listens at the broker, or was heard from lately."""
+    lately = row.seen_at is not None and call.now - row.seen_at <= call.settings.online_seconds * 1000
+    return lately or row.connected_at is not None
 
 
-def _find(call: Call, device_id: int) -> Any:  # noqa: ANN401 - a row
-    device = devices.get(call.connection, call.organization_id, device_id)
+def _find(call: Call, device_id: int) -> tuple[Call, Any]:
+    """The device, and the call on its organization."""
+    home = call.at(devices.home(call.connection, device_id), "Device")
+    device = devices.get(call.connection, home.organization_id, device_id)
     if device is None:
         raise not_found("Device")
-    return device
+    return home, device
+
+
+def _change(call: Call, device_id: int, values: Mapping[str, object]) -> Any:  # noqa: ANN401 - a row
+    call.need(Permission.DEVICE_EDIT)
+    home, _ = _find(call, device_id)
+    devices.change(call.connection, home.organization_id, device_id, values)
+    return _find(home, device_id)[1]
+
+
+def _check_owner(call: Call, user_id: int) -> None:
+    if access.user(call.connection, call.organization_id, user_id) is None:
+        raise not_found("User")
 
 
 def _check_uids(call: Call, wanted: Sequence[Wanted]) -> None:

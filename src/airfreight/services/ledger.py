@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from airfreight.domain.conditions import Facts
-from airfreight.domain.delivery import ENDS, Delivery, Event, Offer, Reach, Reason, State, Verdict, step
-from airfreight.domain.finish import FinishOn, judge, settle
+from airfreight.domain.delivery import ENDS, Delivery, Event, Offer, Reach, Reason, Revert, State, Verdict, step
+from airfreight.domain.finish import FinishOn, has_reverted, judge, judge_returned, settle
 from airfreight.domain.ids import Millis
 from airfreight.domain.rollout import OVER
 from airfreight.services.rollout_state import finish_if_done
@@ -63,6 +63,7 @@ def delivery_of(row: Row) -> Delivery:
         attempt=row.attempt,
         tries=row.tries,
         cancel_requested=bool(row.cancel_requested),
+        consented=bool(row.consented),
         reached=row.reached,
         reason=Reason(row.reason) if row.reason else None,
     )
@@ -153,12 +154,28 @@ class Ledger:
         """Step a delivery by the version its device runs now, when that says something."""
         if entry.row.finish_on != FinishOn.VERSION:
             return None
-        wanted = Facts(entry.row.artifact_version, entry.row.artifact_build)
-        before = Facts(entry.from_version, entry.from_build)
+        wanted, before = _facts(entry)
         event = judge(entry.delivery, running=running, wanted=wanted, before=before)
         if event is None:
             return None
-        return self.apply(entry, event, Note(actor, message=f"runs {running.version or running.build}"))
+        return self.apply(entry, event, _runs(actor, running))
+
+    def judge_returned(self, entry: Entry, running: Facts) -> Verdict | None:
+        """Step the delivery of a device that never reports, by what it runs now that it has come back."""
+        wanted, before = _facts(entry)
+        event = judge_returned(entry.delivery, running=running, wanted=wanted, before=before)
+        if event is None:
+            return None
+        return self.apply(entry, event, _runs("device", running))
+
+    def revert(self, entry: Entry, running: Facts) -> Verdict | None:
+        """Take a success back when its device runs again what it ran before."""
+        wanted, before = _facts(entry)
+        if entry.delivery.state is not State.SUCCEEDED:
+            return None
+        if not has_reverted(running=running, wanted=wanted, before=before):
+            return None
+        return self.apply(entry, Revert(), _runs("device", running))
 
     def flush(self) -> None:
         """Write everything. Raises LostRace when a row changed since it was read: roll back and start over."""
@@ -223,6 +240,7 @@ class Ledger:
             tries=delivery.tries,
             attempt_id=entry.attempt_id,
             cancel_requested=delivery.cancel_requested,
+            consented=delivery.consented,
             reached=delivery.reached,
             reason=delivery.reason or "",
             from_version=entry.from_version,
@@ -233,6 +251,16 @@ class Ledger:
             deadline_at=entry.deadline_at,
             updated_at=self.now,
         )
+
+
+def _facts(entry: Entry) -> tuple[Facts, Facts]:
+    """What the artifact carries, and what the device ran when it was offered."""
+    wanted = Facts(entry.row.artifact_version, entry.row.artifact_build)
+    return wanted, Facts(entry.from_version, entry.from_build)
+
+
+def _runs(actor: str, running: Facts) -> Note:
+    return Note(actor, message=f"runs {running.version or running.build or 'what it does not say'}")
 
 
 def _counter(rollout_id: int, delivery: Delivery) -> counters.Key:

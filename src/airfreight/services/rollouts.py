@@ -19,6 +19,7 @@ from airfreight.services import deliveries
 from airfreight.services.artifacts import Confirmed
 from airfreight.services.call import Call
 from airfreight.services.ledger import LostRace
+from airfreight.services.rollout_checks import check_type
 from airfreight.services.rollout_state import move_rollout, stream_of, tell
 from airfreight.settings import Settings
 from airfreight.store import counters, outbox, products, rollouts
@@ -54,12 +55,16 @@ class Cargo:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A rollout with everything that a door shows of it."""
+    """A rollout with everything that a door shows of it.
+
+    `device_ids`: those it was made for, none for a whole product. `files`: what each file says, by artifact id.
+    """
 
     rollout: Any
     artifacts: list[Any]
     counts: list[Count]
     device_ids: list[int]
+    files: dict[int, Any]
 
 
 def create(
@@ -74,18 +79,15 @@ def create(
 ) -> int:
     """Make a rollout and start it; its id. No `device_ids`: the whole product, devices that appear later included.
 
-    Raises NOT_FOUND for the product, INVALID for devices that are not of the product (naming them).
+    Raises NOT_FOUND for the product, INVALID for devices that are not of the product (naming them) and for a file that
+    could pass the type check on none of them.
     """
     call.need(Permission.OTA_START)
     chosen = list(dict.fromkeys(device_ids))
     product_id = _product_of(call, product_id, chosen)
     first = cargo[0].confirmed
-    if policy.check_type and not first.fw_type:
-        raise invalid(
-            "The file names no fwType, so the type check could never pass. "
-            "Set skipFwTypeCheck (--skip-type-check), or send a tagged file.",
-            "type_unknown",
-        )
+    if policy.check_type:
+        check_type(call, first, chosen)
     values = {
         "organization_id": call.organization_id,
         "uid": str(uuid.uuid4()),
@@ -128,6 +130,7 @@ def _carried(one: Cargo) -> dict[str, Any]:
         "fw_type": confirmed.fw_type,
         "board": confirmed.board,
         "library_version": confirmed.library_version,
+        "component": confirmed.component,
     }
 
 
@@ -147,36 +150,51 @@ def _product_of(call: Call, product_id: int | None, device_ids: list[int]) -> in
     return product_id
 
 
-def get(call: Call, rollout_id: int, *, origin: str | None = None, what: str = "Rollout") -> View:
-    """Raises NOT_FOUND. `origin`: only rollouts made through that door."""
-    call.need(Permission.OTA_VIEW)
+def get(
+    call: Call,
+    rollout_id: int,
+    *,
+    origin: str | None = None,
+    what: str = "Rollout",
+    need: Permission = Permission.OTA_VIEW,
+    with_devices: bool = True,
+) -> View:
+    """Raises NOT_FOUND. `origin`: only rollouts made through that door. Without devices it costs the same for millions.
+
+    `need`: for the answer to a verb, that verb's permission, so that none is refused after the deed.
+    """
+    call.need(need)
     rollout = rollouts.get(call.connection, call.organization_id, rollout_id, origin) if _is_id(rollout_id) else None
     if rollout is None:
         raise not_found(what)
-    return _views(call, [rollout])[0]
+    return _views(call, [rollout], with_devices=with_devices)[0]
 
 
-def search(call: Call, *, after: int = 0, limit: int | None = None, origin: str | None = None) -> list[View]:
+def search(
+    call: Call, *, after: int = 0, limit: int | None = None, origin: str | None = None, with_devices: bool = True
+) -> list[View]:
     """Rollouts of the organization, oldest first."""
     call.need(Permission.OTA_VIEW)
     found = rollouts.listed(call.connection, call.organization_id, after=after, limit=limit, origin=origin)
-    return _views(call, found)
+    return _views(call, found, with_devices=with_devices)
 
 
-def _views(call: Call, found: list[Any]) -> list[View]:
+def _views(call: Call, found: list[Any], *, with_devices: bool) -> list[View]:
     """Everything that belongs to the rollouts, a few thousand at a time: drivers take only so many parameters."""
     views = []
     for start in range(0, len(found), _AT_ONCE):
-        views += _some_views(call, found[start : start + _AT_ONCE])
+        views += _some_views(call, found[start : start + _AT_ONCE], with_devices=with_devices)
     return views
 
 
-def _some_views(call: Call, found: list[Any]) -> list[View]:
+def _some_views(call: Call, found: list[Any], *, with_devices: bool) -> list[View]:
     ids = [rollout.id for rollout in found]
     carried = rollouts.artifacts_of(call.connection, ids)
+    files = rollouts.file_facts(call.connection, list({one.id for several in carried.values() for one in several}))
     counts = counters.totals(call.connection, ids)
-    named = deliveries.members(call.connection, [rollout.id for rollout in found if not rollout.whole_product])
-    return [View(r, carried.get(r.id, []), counts.get(r.id, []), named.get(r.id, [])) for r in found]
+    listing = [rollout.id for rollout in found if with_devices and not rollout.whole_product]
+    named = deliveries.members(call.connection, listing) if listing else {}
+    return [View(r, carried.get(r.id, []), counts.get(r.id, []), named.get(r.id, []), files) for r in found]
 
 
 def stop(call: Call, rollout_id: int, *, what: str = "Rollout", origin: str | None = None) -> None:

@@ -1,10 +1,12 @@
 """Rows of users, API clients and their tokens. Secrets come here already hashed."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, text, update
+from sqlalchemy import Connection, Select, delete, func, insert, or_, select, text, update
 
-from airfreight.store.tables import clients, tokens, users
+from airfreight.store import organizations
+from airfreight.store.tables import clients, devices, tokens, users
 
 
 def any_user(connection: Connection) -> bool:
@@ -13,6 +15,13 @@ def any_user(connection: Connection) -> bool:
 
 def user_by_email(connection: Connection, email: str) -> Any:  # noqa: ANN401 - a row
     return connection.execute(select(users).where(users.c.email == email.lower())).one_or_none()
+
+
+def user_below(connection: Connection, ancestor_id: int, user_id: int) -> Any:  # noqa: ANN401 - a row
+    """The user, if their organization is `ancestor_id` or below it."""
+    tree = organizations.below(ancestor_id)
+    query = select(users).join(tree, users.c.organization_id == tree.c.id).where(users.c.id == user_id)
+    return connection.execute(query).one_or_none()
 
 
 def user(connection: Connection, organization_id: int, user_id: int) -> Any:  # noqa: ANN401 - a row
@@ -31,20 +40,55 @@ def lock_users(connection: Connection) -> None:
         connection.execute(text("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE"))
 
 
-def users_listed(connection: Connection, organization_id: int, *, after: int, limit: int) -> list[Any]:
-    query = select(users).where(users.c.organization_id == organization_id, users.c.id > after)
-    return list(connection.execute(query.order_by(users.c.id).limit(limit)))
+def users_listed(
+    connection: Connection, organization_id: int, *, query: str, below: bool, after: int, limit: int
+) -> list[Any]:
+    found = _users(organization_id, query, below=below).where(users.c.id > after)
+    return list(connection.execute(found.order_by(users.c.id).limit(limit)))
+
+
+def users_paged(
+    connection: Connection, organization_id: int, *, query: str, below: bool, skip: int, limit: int
+) -> tuple[list[Any], int]:
+    """In the order of ids; and how many there are."""
+    found = _users(organization_id, query, below=below)
+    rows = connection.execute(found.order_by(users.c.id).offset(skip).limit(limit))
+    return list(rows), organizations.counted(connection, found)
+
+
+def _users(organization_id: int, query: str, *, below: bool) -> Select[Any]:
+    """Users of the organization (and, if wanted, of those below it) with `query` in their name or email."""
+    if below:
+        tree = organizations.below(organization_id)
+        found = select(users).join(tree, users.c.organization_id == tree.c.id)
+    else:
+        found = select(users).where(users.c.organization_id == organization_id)
+    if not query:
+        return found
+    parts = (users.c.name.icontains(query, autoescape=True), users.c.email.icontains(query, autoescape=True))
+    return found.where(or_(*parts))
 
 
 def admins(connection: Connection, organization_id: int) -> int:
     """How many users can manage users there."""
-    query = select(func.count()).where(users.c.organization_id == organization_id, users.c.role == "admin")
+    query = select(func.count()).where(
+        users.c.organization_id == organization_id, users.c.role == "admin", users.c.status == "active"
+    )
     return int(connection.execute(query).scalar_one())
 
 
 def add_user(
-    connection: Connection, organization_id: int, *, email: str, name: str, role: str, password_hash: str, now: int
+    connection: Connection,
+    organization_id: int,
+    *,
+    email: str,
+    name: str,
+    role: str,
+    password_hash: str,
+    now: int,
+    columns: Mapping[str, object] | None = None,
 ) -> int:
+    """`columns` are further values."""
     values = {
         "organization_id": organization_id,
         "email": email.lower(),
@@ -52,16 +96,36 @@ def add_user(
         "role": role,
         "password_hash": password_hash,
         "created_at": now,
+        "changed_at": now,
+        **(columns or {}),
     }
     return int(connection.execute(insert(users).values(values).returning(users.c.id)).scalar_one())
 
 
-def change_user(connection: Connection, organization_id: int, user_id: int, values: dict[str, str]) -> None:
+def change_user(connection: Connection, organization_id: int, user_id: int, values: Mapping[str, object]) -> None:
     where = (users.c.organization_id == organization_id, users.c.id == user_id)
-    connection.execute(update(users).where(*where).values(values))
+    connection.execute(update(users).where(*where).values(**values))
+
+
+def invited(connection: Connection, digest: bytes) -> Any:  # noqa: ANN401 - a row
+    """The user that an invitation is for."""
+    return connection.execute(select(users).where(users.c.invitation_hash == digest)).one_or_none()
+
+
+def take_invitation(connection: Connection, digest: bytes, now: int, values: Mapping[str, object]) -> Any:  # noqa: ANN401 - a row
+    """Change the user whose invitation it is, unless it has expired; None when there is none, or somebody was faster."""
+    where = (users.c.invitation_hash == digest, users.c.invitation_expires_at > now, users.c.status == "pending")
+    return connection.execute(update(users).where(*where).values(**values).returning(users)).one_or_none()
+
+
+def disown(connection: Connection, user_id: int) -> None:
+    """What the user owned belongs to nobody: devices (their column is no foreign key) and API clients."""
+    connection.execute(update(devices).where(devices.c.owner_user_id == user_id).values(owner_user_id=None))
+    connection.execute(update(clients).where(clients.c.owner_user_id == user_id).values(owner_user_id=None))
 
 
 def remove_user(connection: Connection, organization_id: int, user_id: int) -> None:
+    disown(connection, user_id)
     connection.execute(delete(users).where(users.c.organization_id == organization_id, users.c.id == user_id))
 
 
@@ -74,9 +138,23 @@ def client(connection: Connection, organization_id: int, row_id: int) -> Any:  #
     return connection.execute(query).one_or_none()
 
 
+def client_below(connection: Connection, ancestor_id: int, row_id: int) -> Any:  # noqa: ANN401 - a row
+    """The client, if its organization is `ancestor_id` or below it."""
+    tree = organizations.below(ancestor_id)
+    query = select(clients).join(tree, clients.c.organization_id == tree.c.id).where(clients.c.id == row_id)
+    return connection.execute(query).one_or_none()
+
+
 def clients_listed(connection: Connection, organization_id: int, *, after: int, limit: int) -> list[Any]:
     query = select(clients).where(clients.c.organization_id == organization_id, clients.c.id > after)
     return list(connection.execute(query.order_by(clients.c.id).limit(limit)))
+
+
+def clients_paged(connection: Connection, organization_id: int, *, skip: int, limit: int) -> tuple[list[Any], int]:
+    """In the order of ids; and how many there are."""
+    found = select(clients).where(clients.c.organization_id == organization_id)
+    rows = connection.execute(found.order_by(clients.c.id).offset(skip).limit(limit))
+    return list(rows), organizations.counted(connection, found)
 
 
 def add_client(
@@ -88,7 +166,9 @@ def add_client(
     secret_hash: bytes,
     owner_user_id: int | None,
     now: int,
+    columns: Mapping[str, object] | None = None,
 ) -> int:
+    """`columns` are further values."""
     values = {
         "organization_id": organization_id,
         "name": name,
@@ -96,6 +176,7 @@ def add_client(
         "secret_hash": secret_hash,
         "owner_user_id": owner_user_id,
         "created_at": now,
+        **(columns or {}),
     }
     return int(connection.execute(insert(clients).values(values).returning(clients.c.id)).scalar_one())
 
@@ -113,6 +194,7 @@ def add_token(
     digest: bytes,
     client_id: int,
     user_id: int | None,
+    scopes: str,
     expires_at: int,
 ) -> None:
     values = {
@@ -121,6 +203,7 @@ def add_token(
         "hash": digest,
         "client_id": client_id,
         "user_id": user_id,
+        "scopes": scopes,
         "expires_at": expires_at,
     }
     connection.execute(insert(tokens).values(values))
@@ -131,6 +214,7 @@ _found = (
         tokens,
         users.c.role,
         users.c.email,
+        users.c.status,
         clients.c.owner_user_id,
         clients.c.name.label("client_name"),
     )

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
-from airfreight.store.tables import artifacts, deliveries, rollout_artifacts
+from airfreight.store.tables import artifacts, attempts, deliveries, rollout_artifacts, rollouts
 
 
 def add(connection: Connection, values: dict[str, Any]) -> int:
@@ -55,3 +55,33 @@ def carried_by(connection: Connection, device_id: int, artifact_id: int, active_
         )
     )
     return connection.execute(query).first()
+
+
+_carried_under = (
+    select(
+        artifacts.c.id,
+        artifacts.c.path,
+        artifacts.c.size,
+        artifacts.c.sha256,
+        artifacts.c.md5,
+        rollout_artifacts.c.version.label("confirmed_version"),
+        rollout_artifacts.c.build.label("confirmed_build"),
+        rollout_artifacts.c.fw_type.label("confirmed_fw_type"),
+        deliveries.c.device_id,
+        deliveries.c.attempt_id,
+        deliveries.c.state.label("delivery_state"),
+        deliveries.c.cancel_requested,
+        rollouts.c.host,
+        rollouts.c.secure,
+    )
+    .join(deliveries, (deliveries.c.id == attempts.c.delivery_id) & (deliveries.c.attempt_id == attempts.c.id))
+    .join(rollouts, rollouts.c.id == deliveries.c.rollout_id)
+    .join(rollout_artifacts, rollout_artifacts.c.rollout_id == rollouts.c.id)
+    .join(artifacts, artifacts.c.id == rollout_artifacts.c.artifact_id)
+    .where(rollout_artifacts.c.position == 0)
+)
+
+
+def carried_under(connection: Connection, attempt_id: int) -> Any:  # noqa: ANN401 - a row
+    """The artifact of a delivery's current attempt, with the delivery and how it is to be fetched; or None."""
+    return connection.execute(_carried_under.where(attempts.c.id == attempt_id)).one_or_none()

@@ -42,6 +42,7 @@ class Row(NamedTuple):
     tries: int
     attempt_id: int | None
     cancel_requested: bool
+    consented: bool
     reached: int
     reason: str
     from_version: str
@@ -61,12 +62,17 @@ class Row(NamedTuple):
     device_uid: str = ""
     enabled: bool = False
     device_fw_type: str = ""
+    device_board: str = ""
+    device_component: str = ""
+    device_auto_update: bool | None = None
+    product_auto_update: bool = True
     device_library_version: str = ""
     device_time_zone: str = ""
     attributes_at: int | None = None
     product_time_zone: str = ""
     organization_time_zone: str = ""
     on_conflict: str = ""
+    started_at: int | None = None
     reset_period_ms: int = 0
     condition: str = ""
     check_type: bool = False
@@ -75,6 +81,8 @@ class Row(NamedTuple):
     host: str = ""
     secure: bool = False
     artifact_fw_type: str = ""
+    artifact_board: str = ""
+    artifact_component: str = ""
     artifact_library_version: str = ""
     newest_rollout_id: int | None = None
 
@@ -94,6 +102,7 @@ _moving = (
     deliveries.c.tries,
     deliveries.c.attempt_id,
     deliveries.c.cancel_requested,
+    deliveries.c.consented,
     deliveries.c.reached,
     deliveries.c.reason,
     deliveries.c.from_version,
@@ -116,12 +125,17 @@ _deciding = (
     devices.c.uid,
     devices.c.enabled,
     devices.c.fw_type,
+    devices.c.board,
+    devices.c.component,
+    devices.c.auto_update,
+    products.c.auto_update,
     devices.c.library_version,
     devices.c.time_zone,
     devices.c.attributes_at,
     products.c.time_zone,
     organizations.c.time_zone,
     rollouts.c.on_conflict,
+    rollouts.c.started_at,
     rollouts.c.reset_period_ms,
     rollouts.c.condition,
     rollouts.c.check_type,
@@ -130,6 +144,8 @@ _deciding = (
     rollouts.c.host,
     rollouts.c.secure,
     rollout_artifacts.c.fw_type,
+    rollout_artifacts.c.board,
+    rollout_artifacts.c.component,
     rollout_artifacts.c.library_version,
     select(func.max(_other.c.rollout_id))
     .join(_newer, _newer.c.id == _other.c.rollout_id)
@@ -242,20 +258,43 @@ def queued_in_stopped(connection: Connection, limit: int) -> list[int]:
 
 def superseded_ids(connection: Connection, rollout_id: int, after: int, limit: int) -> list[int]:
     """Queued deliveries of older superseding rollouts whose devices this rollout is for, too."""
+    query = _of_older(rollout_id, after).where(deliveries.c.state == "queued")
+    return list(connection.scalars(query.order_by(deliveries.c.id).limit(limit)))
+
+
+def overtaken_ids(connection: Connection, rollout_id: int, after: int, limit: int) -> list[int]:
+    """Deliveries under way of older superseding rollouts whose devices this rollout is for, too."""
+    query = _of_older(rollout_id, after).where(deliveries.c.state != "queued")
+    return list(connection.scalars(query.order_by(deliveries.c.id).limit(limit)))
+
+
+def _of_older(rollout_id: int, after: int) -> Select[Any]:
     newer = deliveries.alias("newer")
-    query = (
+    return (
         select(deliveries.c.id)
         .join(newer, (newer.c.device_id == deliveries.c.device_id) & (newer.c.rollout_id == rollout_id))
         .join(rollouts, rollouts.c.id == deliveries.c.rollout_id)
         .where(
             open_delivery,
-            deliveries.c.state == "queued",
             deliveries.c.rollout_id < rollout_id,
             rollouts.c.on_conflict == "supersede",
             deliveries.c.id > after,
         )
     )
-    return list(connection.scalars(query.order_by(deliveries.c.id).limit(limit)))
+
+
+def latest_tried(connection: Connection, device_ids: Sequence[int]) -> list[int]:
+    """For each device the delivery with its latest attempt."""
+    other = deliveries.alias("later")
+    is_latest = (
+        ~select(other.c.id)
+        .where(other.c.device_id == deliveries.c.device_id, other.c.attempt_id > deliveries.c.attempt_id)
+        .exists()
+    )
+    query = select(deliveries.c.id).where(
+        deliveries.c.device_id.in_(device_ids), deliveries.c.attempt_id.is_not(None), is_latest
+    )
+    return list(connection.scalars(query))
 
 
 def enqueue(
@@ -314,6 +353,7 @@ class Moved(NamedTuple):
     tries: int
     attempt_id: int | None
     cancel_requested: bool
+    consented: bool
     reached: int
     reason: str
     from_version: str

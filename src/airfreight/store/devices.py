@@ -3,17 +3,25 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, or_, select, update
 
+from airfreight.store import organizations
 from airfreight.store.hot import HotSelect, keys
-from airfreight.store.tables import device_seen, devices
+from airfreight.store.tables import connections, deliveries, device_seen, devices, history, products, rollouts
 
 _IN_ONE = 5000
 """Well below the number of parameters that either database takes."""
 
 _shown = (
-    select(devices, device_seen.c.seen_at)
+    select(
+        devices,
+        device_seen.c.seen_at,
+        connections.c.since_at.label("connected_at"),
+        products.c.key.label("product_key"),
+    )
+    .join(products, products.c.id == devices.c.product_id)
     .outerjoin(device_seen, device_seen.c.device_id == devices.c.id)
+    .outerjoin(connections, connections.c.device_id == devices.c.id)
     .where(devices.c.deleted_at.is_(None))
 )
 
@@ -29,18 +37,70 @@ def get(connection: Connection, organization_id: int, device_id: int) -> Any:  #
     return connection.execute(query).one_or_none()
 
 
+def home(connection: Connection, device_id: int) -> int | None:
+    """The organization it belongs to."""
+    query = select(devices.c.organization_id).where(devices.c.id == device_id, devices.c.deleted_at.is_(None))
+    found: int | None = connection.scalar(query)
+    return found
+
+
 def listed(
     connection: Connection, organization_id: int, *, product_id: int | None, query: str, after: int, limit: int
 ) -> list[Any]:
     """Those of a product, and those with `query` in their uid or name, whatever the case."""
-    found = _shown.where(devices.c.organization_id == organization_id, devices.c.id > after)
+    found = _shown.where(devices.c.organization_id == organization_id, devices.c.id > after, *_matching(query))
     if product_id is not None:
         found = found.where(devices.c.product_id == product_id)
-    if query:
-        found = found.where(
-            or_(devices.c.uid.icontains(query, autoescape=True), devices.c.name.icontains(query, autoescape=True))
-        )
     return list(connection.execute(found.order_by(devices.c.id).limit(limit)))
+
+
+def paged(
+    connection: Connection, organization_id: int, *, below: bool, query: str, skip: int, limit: int
+) -> tuple[list[Any], int]:
+    """One page, oldest first, and how many there are; `below`: also of the organizations below.
+
+    The page is found among bare ids, which an index has, so that skipping a hundred thousand devices reads none.
+    """
+    tree = select(organizations.below(organization_id).c.id)
+    where = (
+        devices.c.organization_id.in_(tree) if below else devices.c.organization_id == organization_id,
+        devices.c.deleted_at.is_(None),
+        *_matching(query),
+    )
+    chosen = select(devices.c.id).where(*where).order_by(devices.c.id).offset(skip).limit(limit)
+    rows = list(connection.execute(_shown.where(devices.c.id.in_(chosen)).order_by(devices.c.id)))
+    return rows, int(connection.execute(select(func.count()).select_from(devices).where(*where)).scalar_one())
+
+
+def _matching(query: str) -> list[ColumnElement[bool]]:
+    columns = (devices.c.uid, devices.c.name)
+    return [or_(*(column.icontains(query, autoescape=True) for column in columns))] if query else []
+
+
+def succeeded_at(connection: Connection, organization_id: int, device_id: int) -> int | None:
+    """When an update of the device last succeeded."""
+    query = select(func.max(deliveries.c.updated_at)).where(
+        deliveries.c.organization_id == organization_id,
+        deliveries.c.device_id == device_id,
+        deliveries.c.state == "succeeded",
+    )
+    found: int | None = connection.scalar(query)
+    return found
+
+
+def events(
+    connection: Connection, organization_id: int, device_id: int, *, skip: int, limit: int
+) -> tuple[list[Any], int]:
+    """One page of what happened in the device's deliveries, newest first, and how much there is."""
+    found = (
+        select(history, deliveries.c.organization_id, deliveries.c.rollout_id, rollouts.c.title)
+        .join(deliveries, deliveries.c.id == history.c.delivery_id)
+        .join(rollouts, rollouts.c.id == deliveries.c.rollout_id)
+        .where(deliveries.c.organization_id == organization_id, deliveries.c.device_id == device_id)
+    )
+    rows = list(connection.execute(found.order_by(history.c.id.desc()).offset(skip).limit(limit)))
+    counted = select(func.count()).select_from(found.with_only_columns(history.c.id).subquery())
+    return rows, int(connection.execute(counted).scalar_one())
 
 
 def taken(connection: Connection, organization_id: int, uids: Sequence[str]) -> set[str]:
@@ -79,3 +139,11 @@ def ids_by_digest(connection: Connection, digests: Sequence[bytes]) -> dict[byte
     if not digests:
         return {}
     return {bytes(digest): device_id for digest, device_id in _by_digest(connection, list(dict.fromkeys(digests)))}
+
+
+def broker_logins(connection: Connection) -> list[tuple[int, str]]:
+    """`(device id, password hash)` of every device that may log in at the broker."""
+    query = select(devices.c.id, devices.c.broker_hash).where(
+        devices.c.deleted_at.is_(None), devices.c.enabled, devices.c.broker_hash != ""
+    )
+    return [(row.id, row.broker_hash) for row in connection.execute(query.order_by(devices.c.id))]

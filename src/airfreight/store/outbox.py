@@ -1,7 +1,7 @@
 """Rows of the outbox: side effects written in the transaction that causes them, delivered by the worker afterwards."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
@@ -24,12 +24,21 @@ def add(
     connection.execute(insert(outbox).values(values))
 
 
-def claim(connection: Connection, *, now: int, until: int, limit: int) -> list[Any]:
-    """Take due rows that are first in their stream, until `until`: what a crashed worker took comes back by itself."""
+PUSH = "push."
+"""How the kinds begin that are for the one process which holds the line to the broker."""
+
+
+def claim(connection: Connection, *, now: int, until: int, limit: int, pushes: bool = False) -> list[Any]:
+    """Take due rows that are first in their stream, until `until`: what a crashed worker took comes back by itself.
+
+    `pushes`: those for the broker, else all others.
+    """
     older = outbox.alias("older")
     first = ~select(older.c.id).where(older.c.stream == outbox.c.stream, older.c.id < outbox.c.id).exists()
     free = or_(outbox.c.claimed_until.is_(None), outbox.c.claimed_until <= now)
-    due = select(outbox.c.id).where(outbox.c.due_at <= now, free, first).order_by(outbox.c.due_at, outbox.c.id)
+    is_push = outbox.c.kind.startswith(PUSH)
+    mine = is_push if pushes else ~is_push
+    due = select(outbox.c.id).where(outbox.c.due_at <= now, free, first, mine).order_by(outbox.c.due_at, outbox.c.id)
     ids = list(connection.scalars(due.limit(limit).with_for_update(skip_locked=True)))
     if not ids:
         return []
@@ -39,6 +48,10 @@ def claim(connection: Connection, *, now: int, until: int, limit: int) -> list[A
 
 def done(connection: Connection, row_id: int) -> None:
     connection.execute(delete(outbox).where(outbox.c.id == row_id))
+
+
+def all_done(connection: Connection, row_ids: Sequence[int]) -> None:
+    connection.execute(delete(outbox).where(outbox.c.id.in_(row_ids)))
 
 
 def remove(connection: Connection, stream: str, kind: str) -> None:

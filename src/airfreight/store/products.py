@@ -1,13 +1,14 @@
 """Rows of products."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from airfreight.store.tables import devices, products, rollouts
 
 
-def add(connection: Connection, organization_id: int, values: dict[str, object]) -> int:
+def add(connection: Connection, organization_id: int, values: Mapping[str, object]) -> int:
     values = {"organization_id": organization_id, **values}
     return int(connection.execute(insert(products).values(values).returning(products.c.id)).scalar_one())
 
@@ -22,9 +23,26 @@ def named(connection: Connection, organization_id: int, name: str) -> Any:  # no
     return connection.execute(query).one_or_none()
 
 
+def home(connection: Connection, product_id: int) -> int | None:
+    """The organization it belongs to."""
+    return connection.scalar(select(products.c.organization_id).where(products.c.id == product_id))
+
+
+def with_key(connection: Connection, key: str) -> int | None:
+    """The id of the product with this key, whosever it is: keys are unique everywhere."""
+    return connection.scalar(select(products.c.id).where(products.c.key == key))
+
+
 def listed(connection: Connection, organization_id: int, *, after: int, limit: int) -> list[Any]:
     query = select(products).where(products.c.organization_id == organization_id, products.c.id > after)
     return list(connection.execute(query.order_by(products.c.id).limit(limit)))
+
+
+def paged(connection: Connection, organization_id: int, *, skip: int, limit: int) -> tuple[list[Any], int]:
+    """Those of one page, oldest first, and how many there are."""
+    where = products.c.organization_id == organization_id
+    rows = connection.execute(select(products).where(where).order_by(products.c.id).offset(skip).limit(limit))
+    return list(rows), int(connection.execute(select(func.count()).select_from(products).where(where)).scalar_one())
 
 
 def is_used(connection: Connection, product_id: int) -> bool:
@@ -33,6 +51,11 @@ def is_used(connection: Connection, product_id: int) -> bool:
         if connection.execute(select(table.c.id).where(table.c.product_id == product_id).limit(1)).first():
             return True
     return False
+
+
+def change(connection: Connection, organization_id: int, product_id: int, values: Mapping[str, object]) -> None:
+    where = (products.c.organization_id == organization_id, products.c.id == product_id)
+    connection.execute(update(products).where(*where).values(**values))
 
 
 def remove(connection: Connection, organization_id: int, product_id: int) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
 from airfreight.store.tables import artifacts, devices, products, rollout_artifacts, rollouts
 
@@ -49,7 +49,7 @@ def artifacts_of(connection: Connection, rollout_ids: Sequence[int]) -> dict[int
     """Rollout id -> its artifacts in order: facts as confirmed for the rollout, bytes as stored."""
     stored = (artifacts.c.id, artifacts.c.uid, artifacts.c.path, artifacts.c.size, artifacts.c.sha256, artifacts.c.md5)
     query = (
-        select(rollout_artifacts, *stored, artifacts.c.component)
+        select(rollout_artifacts, *stored)
         .join(artifacts, artifacts.c.id == rollout_artifacts.c.artifact_id)
         .where(rollout_artifacts.c.rollout_id.in_(rollout_ids))
         .order_by(rollout_artifacts.c.rollout_id, rollout_artifacts.c.position)
@@ -57,6 +57,26 @@ def artifacts_of(connection: Connection, rollout_ids: Sequence[int]) -> dict[int
     found: dict[int, list[Any]] = {}
     for row in connection.execute(query):
         found.setdefault(row.rollout_id, []).append(row)
+    return found
+
+
+def file_facts(connection: Connection, artifact_ids: Sequence[int]) -> dict[int, Any]:
+    """Artifact id -> what its file says of itself, for comparing with what a rollout of it goes by."""
+    names = ("id", "version", "build", "fw_type", "board", "library_version", "component", "tagged")
+    query = select(*(artifacts.c[name] for name in names)).where(artifacts.c.id.in_(artifact_ids))
+    return {row.id: row for row in connection.execute(query)}
+
+
+def device_kinds(connection: Connection, organization_id: int, device_ids: Sequence[int]) -> dict[tuple[Any, ...], int]:
+    """`(has reported, fwType, board, component)` -> how many of these devices say that of themselves."""
+    kind = (devices.c.attributes_at.is_not(None), devices.c.fw_type, devices.c.board, devices.c.component)
+    found: dict[tuple[Any, ...], int] = {}
+    for start in range(0, len(device_ids), 10_000):
+        query = select(*kind, func.count()).where(
+            devices.c.organization_id == organization_id, devices.c.id.in_(device_ids[start : start + 10_000])
+        )
+        for *key, n in connection.execute(query.group_by(*kind)):
+            found[tuple(key)] = found.get(tuple(key), 0) + n
     return found
 
 

@@ -208,6 +208,7 @@ connections = Table(
     metadata,
     Column("device_id", ForeignKey("devices.id"), primary_key=True, autoincrement=False),
     _at("since_at"),
+    _at("sent_at", nullable=True),
     _at("due_at", nullable=True),
     Index(
         "ix_connections_due",

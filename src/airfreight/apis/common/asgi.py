@@ -103,10 +103,9 @@ async def answer_error(send: Send, status: int, message: str, code: str, headers
     extra: Headers = [(b"x-error-code", code.encode()), *(headers or ())]
     if status == STATUS[Kind.UNAUTHENTICATED]:
         extra.append((b"www-authenticate", b"Bearer"))
-    if status == STATUS[Kind.LIMITED]:
-        extra.append((b"retry-after", b"5"))
     await answer_json(send, status, {"error": {"message": message}}, extra)
 
 
 async def answer_refusal(send: Send, error: Refusal) -> None:
-    await answer_error(send, STATUS[error.kind], error.message, error.code)
+    headers = [(b"retry-after", str(error.retry_seconds).encode())] if error.retry_seconds else []
+    await answer_error(send, STATUS[error.kind], error.message, error.code, headers)

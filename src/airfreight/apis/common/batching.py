@@ -37,7 +37,7 @@ class Batcher(Generic[In, Out]):
     def submit(self, item: In) -> "asyncio.Future[Out]":
         """The future of the item's result. Raises Refusal(LIMITED) when too many wait already."""
         if self._waiting >= _WAITING:
-            raise Refusal(Kind.LIMITED, "The server is busy. Try again in a moment.", "busy")
+            raise Refusal(Kind.LIMITED, "The server is busy. Try again in a moment.", "busy", retry_seconds=5)
         self._waiting += 1
         future: asyncio.Future[Out] = self._loop.create_future()
         if not self._gathered:

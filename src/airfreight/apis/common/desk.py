@@ -1,15 +1,21 @@
-"""Where operator routes get their `Call`: the bearer token becomes a principal, the verb gets one transaction."""
+"""Where operator routes get their `Call`: the bearer token becomes a principal, the verb gets one transaction.
+
+A request is let in before its body is read: a stranger hears 401 whatever else is wrong with it, and costs little.
+"""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
+from airfreight.apis.common.limits import Limits
 from airfreight.domain.errors import conflict, unauthenticated
 from airfreight.domain.ids import Millis
 from airfreight.ports import Blobs
@@ -34,6 +40,21 @@ class Desk:
     settings: Settings
     keyring: Keyring
     blobs: Blobs
+    limits: Limits = field(default_factory=Limits)
+
+    def let_in(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        """The guard of every operator route, but those that their `security=[{}]` opens to everybody, and OPTIONS.
+
+        The organization of the token pays for the request, whichever one it acts on; each server process counts its
+        share of the limit. Raises Refusal(UNAUTHENTICATED, LIMITED).
+        """
+        if getattr(handler, "security", None) == [{}] or connection.scope.get("method") == "OPTIONS":
+            return
+        token = bearer(connection.headers.get("authorization"))
+        with self.database.read() as reading:
+            principal = access.authenticate(reading, self.keyring, token, clock())
+        share = max(1, self.settings.requests_per_minute // self.settings.workers)
+        self.limits.count(principal.organization_id, share)
 
     @contextmanager
     def read(self, request: Request[Any, Any, Any], organization_id: int | None = None) -> Iterator[Call]:

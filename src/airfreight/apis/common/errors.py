@@ -67,7 +67,8 @@ def answer(status: int, message: str, code: str, headers: dict[str, str] | None 
 def on_refusal(request: Request, error: Refusal) -> Response[ErrorResponse]:  # type: ignore[type-arg]
     """A door sets `opt["statuses"]` where its contract wants other numbers for a kind."""
     statuses = STATUS | (request.route_handler.opt.get("statuses") or {} if "route_handler" in request.scope else {})
-    return answer(statuses[error.kind], error.message, error.code)
+    headers = {"Retry-After": str(error.retry_seconds)} if error.retry_seconds else None
+    return answer(statuses[error.kind], error.message, error.code, headers)
 
 
 def on_http(request: Request, error: HTTPException) -> Response[ErrorResponse]:  # type: ignore[type-arg]

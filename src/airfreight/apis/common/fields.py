@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import msgspec
+from litestar.params import QueryParameter
 
 LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*(?![\s\S])"
 """No control characters (PostgreSQL refuses NUL), no line ends, nothing that turns the direction of text around.
@@ -13,6 +14,9 @@ The look-ahead is what `$` means in JSON Schema; Python's `$` would let a line f
 UID = r"^[A-Za-z0-9._:-]{1,64}$"
 """A device's external identity, for the schema; services.devices holds the rule."""
 
+PHONE = r"^(\+[0-9 ().-]{3,31})?(?![\s\S])"
+"""A phone number in the international form, or nothing."""
+
 Line = Annotated[str, msgspec.Meta(pattern=LINE)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=LINE)]
 ShortName = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=LINE)]
@@ -20,3 +24,4 @@ ZoneName = Annotated[
     str, msgspec.Meta(max_length=64, pattern=LINE, description="An IANA time zone such as Europe/Berlin.")
 ]
 At = Annotated[int, msgspec.Meta(description="Milliseconds since the epoch.")]
+Part = Annotated[str, QueryParameter(name="query", max_length=255, pattern=LINE, description="What to look for.")]

@@ -100,6 +100,14 @@ class DevicePlane:
         except Disconnected:
             return
 
+    def tell(self, job: Job) -> None:
+        """Have something written with the next batch, for another door; nobody waits for it."""
+        self._writes.submit(job).add_done_callback(_log_failure)
+
+    def heard(self, device_id: int) -> None:
+        """A device gave a sign of life at another door."""
+        self._seen.heard(device_id)
+
     # polls
 
     async def _next(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -235,8 +243,7 @@ class DevicePlane:
         )
 
         def note(reached: State) -> None:
-            moment = device_work.Served(device_id, artifact.attempt_id, reached)
-            self._writes.submit(moment).add_done_callback(_log_failure)
+            self.tell(device_work.Served(device_id, artifact.attempt_id, reached))
 
         try:
             whole = await serve(

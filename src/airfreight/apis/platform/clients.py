@@ -9,21 +9,37 @@ from litestar.params import JSONBody
 
 from airfreight.apis.common.body import In, Out
 from airfreight.apis.common.desk import Desk
-from airfreight.apis.common.fields import At, ShortName
+from airfreight.apis.common.fields import At, Line, ShortName
 from airfreight.apis.common.paging import After, Limit, Page, RowId, page
+from airfreight.apis.platform.products import OrgId, OrgIn
+from airfreight.domain.access import EVERYTHING
 from airfreight.services import clients
 
 TAGS = ["API clients"]
 
 
+Scopes = Annotated[
+    list[Annotated[Line, msgspec.Meta(max_length=32)]],
+    msgspec.Meta(max_length=64, description="Permissions, or `*` for all. With none, every call is refused."),
+]
+RedirectUrl = Annotated[Line, msgspec.Meta(max_length=clients.LONGEST_REDIRECT)]
+RedirectUrls = Annotated[list[RedirectUrl], msgspec.Meta(max_length=clients.MOST_REDIRECTS)]
+
+
 class ClientIn(In):
     name: ShortName
+    scopes: Scopes = msgspec.field(default_factory=lambda: [EVERYTHING])
+    redirect_urls: RedirectUrls = msgspec.field(default_factory=list)
+    org_id: OrgIn | None = None
 
 
 class Client(Out):
     id: int
+    organization_id: int
     name: str
     client_id: str
+    scopes: list[str]
+    redirect_urls: list[str]
     owner_user_id: int | None
     created_at: At
 
@@ -35,8 +51,11 @@ class NewClient(Client):
 def shape(row: Any) -> Client:  # noqa: ANN401 - a row
     return Client(
         id=row.id,
+        organization_id=row.organization_id,
         name=row.name,
         client_id=row.client_id,
+        scopes=clients.scopes_of(row),
+        redirect_urls=clients.redirects_of(row),
         owner_user_id=row.owner_user_id,
         created_at=row.created_at,
     )
@@ -44,18 +63,25 @@ def shape(row: Any) -> Client:  # noqa: ANN401 - a row
 
 @post("/", tags=TAGS, sync_to_thread=True)
 def create_client(request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: JSONBody[ClientIn]) -> NewClient:
-    """Create an API client, which may do everything in your organization. Needs `CLIENT_EDIT`."""
-    with desk.write(request) as call:
-        row, secret = clients.create(call, name=data.name)
+    """Create an API client for your organization or one below it. Needs `CLIENT_EDIT` and all of its scopes.
+
+    Its tokens may do what `scopes` allow, in that organization and below; those of a user also not more than the role.
+    """
+    with desk.write(request, data.org_id) as call:
+        row, secret = clients.create(call, name=data.name, allowed=data.scopes, redirect_urls=data.redirect_urls)
         return NewClient(**msgspec.structs.asdict(shape(row)), secret=secret)
 
 
 @get("/", tags=TAGS, sync_to_thread=True)
 def list_clients(
-    request: Request[Any, Any, Any], desk: NamedDependency[Desk], limit: Limit = 50, after: After = 0
+    request: Request[Any, Any, Any],
+    desk: NamedDependency[Desk],
+    org_id: OrgId = None,
+    limit: Limit = 50,
+    after: After = 0,
 ) -> Page[Client]:
-    """List the API clients, oldest first. Needs `CLIENT_EDIT`."""
-    with desk.read(request) as call:
+    """List the API clients of your organization or of one below it, oldest first. Needs `CLIENT_EDIT`."""
+    with desk.read(request, org_id) as call:
         return page(clients.search(call, after=after, limit=limit + 1), limit, shape)
 
 

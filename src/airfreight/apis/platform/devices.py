@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, Router, delete, get, post
+from litestar import Request, Router, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter
 
@@ -11,6 +11,7 @@ from airfreight.apis.common.body import In, Out
 from airfreight.apis.common.desk import Desk
 from airfreight.apis.common.fields import LINE, UID, At, Line
 from airfreight.apis.common.paging import After, Limit, Page, RowId, page
+from airfreight.apis.platform.products import OrgId, OrgIn
 from airfreight.domain.errors import invalid
 from airfreight.services import attributes, devices
 from airfreight.services.call import Call
@@ -26,10 +27,31 @@ Part = Annotated[str, QueryParameter(name="query", max_length=100, pattern=LINE,
 Token = Annotated[str, msgspec.Meta(description="Shown this once.")]
 
 
+OwnerId = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1, description="A user of the device's organization.")]
+Given = Annotated[
+    dict[str, str | bool | int | float | None],
+    msgspec.Meta(max_length=100, description="Laid over those it has; null removes. What the device says later wins."),
+]
+AutoUpdate = Annotated[
+    bool | None, msgspec.Meta(description="Whether updates come by themselves; null: as the product says.")
+]
+
+
 class DeviceIn(In):
     product_id: ProductId
     uid: Uid | None = None
     name: DeviceName = ""
+    owner_user_id: OwnerId | None = None
+    org_id: OrgIn | None = None
+
+
+class DeviceChange(In):
+    """What is absent stays as it is."""
+
+    name: DeviceName | msgspec.UnsetType = msgspec.UNSET
+    auto_update: AutoUpdate | msgspec.UnsetType = msgspec.UNSET
+    owner_user_id: OwnerId | msgspec.UnsetType | None = msgspec.UNSET
+    attributes: Given | msgspec.UnsetType = msgspec.UNSET
 
 
 class BulkDevice(In):
@@ -41,6 +63,7 @@ class BulkIn(In):
     """Either `count` or `devices`."""
 
     product_id: ProductId
+    org_id: OrgIn | None = None
     count: Annotated[int, msgspec.Meta(ge=1, le=MOST_AT_ONCE)] | None = None
     devices: Annotated[list[BulkDevice], msgspec.Meta(min_length=1, max_length=MOST_AT_ONCE)] | None = None
 
@@ -49,9 +72,12 @@ class Device(Out):
     """`version` is also among the attributes; `online`: heard from lately."""
 
     id: int
+    organization_id: int
     uid: str
     name: str
     product_id: int
+    owner_user_id: int | None
+    auto_update: AutoUpdate
     enabled: bool
     attributes: dict[str, str | bool | float]
     version: str
@@ -83,9 +109,12 @@ class BulkAnswer(Out):
 def shape(call: Call, row: Any) -> Device:  # noqa: ANN401 - a row
     return Device(
         id=row.id,
+        organization_id=row.organization_id,
         uid=row.uid,
         name=row.name,
         product_id=row.product_id,
+        owner_user_id=row.owner_user_id,
+        auto_update=row.auto_update,
         enabled=row.enabled,
         attributes=attributes.shown(row),
         version=row.version,
@@ -98,8 +127,9 @@ def shape(call: Call, row: Any) -> Device:  # noqa: ANN401 - a row
 @post("/", tags=TAGS, sync_to_thread=True)
 def create_device(request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: JSONBody[DeviceIn]) -> NewDevice:
     """Create a device. Needs `DEVICE_EDIT`. Running rollouts of the whole product include it."""
-    with desk.write(request) as call:
-        row, made = devices.create(call, product_id=data.product_id, wanted=Wanted(data.uid, data.name))
+    with desk.write(request, data.org_id) as call:
+        wanted = Wanted(data.uid, data.name)
+        row, made = devices.create(call, product_id=data.product_id, wanted=wanted, owner_user_id=data.owner_user_id)
         return NewDevice(**msgspec.structs.asdict(shape(call, row)), token=made.token)
 
 
@@ -109,7 +139,7 @@ def create_devices(request: Request[Any, Any, Any], desk: NamedDependency[Desk],
     if (data.count is None) == (data.devices is None):
         raise invalid("Give one of count and devices.")
     wanted = [Wanted(one.uid, one.name) for one in data.devices or ()] or [Wanted()] * (data.count or 0)
-    with desk.write(request) as call:
+    with desk.write(request, data.org_id) as call:
         made = devices.create_many(call, product_id=data.product_id, wanted=wanted)
     return BulkAnswer(items=[BulkItem(id=one.id, uid=one.uid, name=one.name, token=one.token) for one in made])
 
@@ -120,11 +150,12 @@ def list_devices(
     desk: NamedDependency[Desk],
     product_id: OfProduct = None,
     part: Part = "",
+    org_id: OrgId = None,
     limit: Limit = 50,
     after: After = 0,
 ) -> Page[Device]:
-    """List devices, oldest first. Needs `DEVICE_VIEW`."""
-    with desk.read(request) as call:
+    """List the devices of an organization, oldest first. Needs `DEVICE_VIEW`."""
+    with desk.read(request, org_id) as call:
         rows = devices.search(call, product_id=product_id, query=part, after=after, limit=limit + 1)
         return page(rows, limit, lambda row: shape(call, row))
 
@@ -134,6 +165,23 @@ def get_device(request: Request[Any, Any, Any], desk: NamedDependency[Desk], dev
     """Get a device. Needs `DEVICE_VIEW`."""
     with desk.read(request) as call:
         return shape(call, devices.get(call, device_id))
+
+
+@patch("/{device_id:int}", tags=TAGS, sync_to_thread=True)
+def change_device(
+    request: Request[Any, Any, Any], desk: NamedDependency[Desk], device_id: RowId, data: JSONBody[DeviceChange]
+) -> Device:
+    """Change a device. Needs `DEVICE_EDIT`. It is decided for again; `version` and `build` only it can tell."""
+    given: dict[str, Any] = {} if data.attributes is msgspec.UNSET else dict(data.attributes)
+    if data.auto_update is not msgspec.UNSET:
+        given["autoUpdate"] = data.auto_update
+    with desk.write(request) as call:
+        row = devices.describe(call, device_id, given)
+        if data.name is not msgspec.UNSET:
+            row = devices.rename(call, device_id, data.name)
+        if data.owner_user_id is not msgspec.UNSET:
+            row = devices.give(call, device_id, data.owner_user_id)
+        return shape(call, row)
 
 
 @post("/{device_id:int}/rotate-token", tags=TAGS, status_code=200, sync_to_thread=True)
@@ -156,5 +204,13 @@ def _token(made: Made) -> DeviceToken:
 
 router = Router(
     "/api/v1/devices",
-    route_handlers=[create_device, create_devices, list_devices, get_device, rotate_device_token, delete_device],
+    route_handlers=[
+        create_device,
+        create_devices,
+        list_devices,
+        get_device,
+        change_device,
+        rotate_device_token,
+        delete_device,
+    ],
 )

@@ -11,13 +11,14 @@ from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Request, Response, Router, post
-from litestar.datastructures import State
-from litestar.di import NamedDependency, Provide
+from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, Parameter, RequestBody, Schema
 from litestar.params import RawBody
+from msgspec import UNSET, UnsetType
 
 from airfreight.apis.common.desk import Desk, clock
+from airfreight.apis.common.guard import PASSWORD_GUARD
 from airfreight.domain.ids import Millis
 from airfreight.services import access
 from airfreight.services.access import Grant, GrantError
@@ -30,22 +31,24 @@ _PARAMETERS = {
     "username": "The user's email, for user_credentials.",
     "password": "The user's password, for user_credentials. Better in the body: addresses end up in logs.",
     "refresh_token": "For refresh_token. It works once.",
+    "scope": "Fewer permissions than the client has, with spaces between. RFC 6749 section 3.3.",
     "client_id": "For clients that cannot send HTTP Basic.",
     "client_secret": "For clients that cannot send HTTP Basic.",
 }
 
 
 class TokenAnswer(msgspec.Struct):
-    """Tokens; both live `expires_in` seconds."""
+    """Tokens; both live `expires_in` seconds. `scope` is there when fewer permissions were asked for than there are."""
 
     access_token: str
     token_type: str
     expires_in: int
     refresh_token: str
+    scope: str | UnsetType = UNSET
 
 
 class TokenError(msgspec.Struct):
-    """`error` is one of invalid_request, invalid_client, invalid_grant, unauthorized_client, unsupported_grant_type."""
+    """What `error` can be stands in docs/errors.md."""
 
     error: str
     error_description: str
@@ -70,6 +73,10 @@ class _Ask:
         return self.fields[name]
 
     @property
+    def scope(self) -> str:
+        return self.fields.get("scope", "")
+
+    @property
     def seconds(self) -> int:
         return self.desk.settings.token_seconds
 
@@ -91,7 +98,7 @@ class _TokenOperation(Operation):
 def _client_credentials(ask: _Ask) -> Grant:
     with ask.desk.database.write() as connection:
         return access.client_credentials(
-            connection, ask.desk.keyring, ask.client_id, ask.client_secret, ask.now, ask.seconds
+            connection, ask.desk.keyring, ask.client_id, ask.client_secret, ask.now, ask.seconds, ask.scope
         )
 
 
@@ -101,14 +108,16 @@ def _user_credentials(ask: _Ask) -> Grant:
         who = access.candidate(connection, ask["username"])
     access.check_password(ask.guard, who, password, ask.address, ask.now)
     with ask.desk.database.write() as connection:
-        return access.user_credentials(connection, ask.desk.keyring, ask.client_id, who, ask.now, ask.seconds)
+        return access.user_credentials(
+            connection, ask.desk.keyring, ask.client_id, who, ask.now, ask.seconds, ask.scope
+        )
 
 
 def _refresh(ask: _Ask) -> Grant:
     token = ask["refresh_token"]
     with ask.desk.database.write() as connection:
         return access.refresh(
-            connection, ask.desk.keyring, ask.client_id, ask.client_secret, token, ask.now, ask.seconds
+            connection, ask.desk.keyring, ask.client_id, ask.client_secret, token, ask.now, ask.seconds, ask.scope
         )
 
 
@@ -137,7 +146,8 @@ def create_token(
     """Get tokens. The API client proves itself by HTTP Basic (client id and secret), or by parameters.
 
     `client_credentials` acts for the client's organization, `user_credentials` for a user of it with the rights of
-    the user's role. After ten wrong passwords for one email from one address, one more is allowed every six seconds.
+    the user's role; both within the client's scopes, of which `scope` may ask for fewer. After ten wrong passwords
+    for one email from one address, one more is allowed every six seconds.
     """
     fields = _fields(request.scope["query_string"], body, request.headers.get("content-type", ""))
     client_id, client_secret = _client(request.headers.get("authorization"), fields)
@@ -150,7 +160,7 @@ def create_token(
     with desk.database.read() as connection:
         access.authenticate_client(connection, desk.keyring, client_id, client_secret)
     grant = make(ask)
-    return TokenAnswer(grant.access_token, "Bearer", grant.expires_in, grant.refresh_token)
+    return TokenAnswer(grant.access_token, "Bearer", grant.expires_in, grant.refresh_token, grant.scope or UNSET)
 
 
 def _fields(query: bytes, body: bytes, content_type: str) -> dict[str, str]:
@@ -202,17 +212,9 @@ def _on_grant_error(_request: Request, error: GrantError) -> Response[TokenError
     )
 
 
-def _guard(state: State) -> Guard:
-    """One for each app, that is for each process."""
-    found = state.get("password_guard")
-    if found is None:
-        found = state["password_guard"] = Guard()
-    return found
-
-
 router = Router(
     "/",
     route_handlers=[create_token],
-    dependencies={"guard": Provide(_guard, sync_to_thread=False)},
+    dependencies=PASSWORD_GUARD,
     exception_handlers={GrantError: _on_grant_error},
 )

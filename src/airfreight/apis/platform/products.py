@@ -3,52 +3,87 @@
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, Router, delete, get, post
+from litestar import Request, Router, delete, get, patch, post
 from litestar.di import NamedDependency
-from litestar.params import JSONBody
+from litestar.params import JSONBody, QueryParameter
 
 from airfreight.apis.common.body import In, Out
 from airfreight.apis.common.desk import Desk
-from airfreight.apis.common.fields import Line, Name, ZoneName
+from airfreight.apis.common.fields import At, Line, Name, ZoneName
 from airfreight.apis.common.paging import After, Limit, Page, RowId, page
 from airfreight.services import products
 
 TAGS = ["Products"]
 
 
+Words = Annotated[Line, msgspec.Meta(max_length=1000)]
+Key = Annotated[str, msgspec.Meta(pattern=products.KEY, description="What firmware carries as its type.")]
+AutoUpdate = Annotated[
+    bool, msgspec.Meta(description="Whether its devices take updates by themselves, or wait for a person to say so.")
+]
+OrgIn = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1, description="Yours, or one below it.")]
+OrgId = Annotated[int | None, QueryParameter(name="orgId", ge=1, le=2**31 - 1, description="Yours, or one below it.")]
+
+
 class ProductIn(In):
     name: Name
-    description: Annotated[Line, msgspec.Meta(max_length=1000)] = ""
+    description: Words = ""
     time_zone: ZoneName = ""
+    key: Key | None = None
+    auto_update: AutoUpdate = True
+    org_id: OrgIn | None = None
+
+
+class ProductChange(In):
+    """What is absent (or null) stays as it is."""
+
+    name: Name | None = None
+    description: Words | None = None
+    time_zone: ZoneName | None = None
+    auto_update: AutoUpdate | None = None
 
 
 class Product(Out):
     id: int
+    organization_id: int
     name: str
     description: str
     time_zone: str
-    created_at: Annotated[int, msgspec.Meta(description="Milliseconds since the epoch.")]
+    key: Key
+    auto_update: AutoUpdate
+    created_at: At
+    changed_at: At
 
 
 def shape(row: Any) -> Product:  # noqa: ANN401 - a row
-    return Product(
-        id=row.id, name=row.name, description=row.description, time_zone=row.time_zone, created_at=row.created_at
-    )
+    return Product(**{name: getattr(row, name) for name in Product.__struct_fields__})
 
 
 @post("/", tags=TAGS, sync_to_thread=True)
 def create_product(request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: JSONBody[ProductIn]) -> Product:
     """Create a product. Needs `PRODUCT_EDIT`."""
-    with desk.write(request) as call:
-        return shape(products.create(call, name=data.name, description=data.description, time_zone=data.time_zone))
+    with desk.write(request, data.org_id) as call:
+        row = products.create(
+            call,
+            name=data.name,
+            description=data.description,
+            time_zone=data.time_zone,
+            key=data.key or "",
+            auto_update=data.auto_update,
+        )
+        return shape(row)
 
 
 @get("/", tags=TAGS, sync_to_thread=True)
 def list_products(
-    request: Request[Any, Any, Any], desk: NamedDependency[Desk], limit: Limit = 50, after: After = 0
+    request: Request[Any, Any, Any],
+    desk: NamedDependency[Desk],
+    org_id: OrgId = None,
+    limit: Limit = 50,
+    after: After = 0,
 ) -> Page[Product]:
-    """List products, oldest first. Needs `PRODUCT_VIEW`."""
-    with desk.read(request) as call:
+    """List the products of an organization, oldest first. Needs `PRODUCT_VIEW`."""
+    with desk.read(request, org_id) as call:
         return page(products.search(call, after=after, limit=limit + 1), limit, shape)
 
 
@@ -59,6 +94,15 @@ def get_product(request: Request[Any, Any, Any], desk: NamedDependency[Desk], pr
         return shape(products.get(call, product_id))
 
 
+@patch("/{product_id:int}", tags=TAGS, sync_to_thread=True)
+def change_product(
+    request: Request[Any, Any, Any], desk: NamedDependency[Desk], product_id: RowId, data: JSONBody[ProductChange]
+) -> Product:
+    """Change a product. Needs `PRODUCT_EDIT`. Waiting devices are decided for again."""
+    with desk.write(request) as call:
+        return shape(products.change(call, product_id, **msgspec.structs.asdict(data)))
+
+
 @delete("/{product_id:int}", tags=TAGS, sync_to_thread=True)
 def delete_product(request: Request[Any, Any, Any], desk: NamedDependency[Desk], product_id: RowId) -> None:
     """Delete a product that has neither devices nor rollouts. Needs `PRODUCT_EDIT`."""
@@ -66,4 +110,7 @@ def delete_product(request: Request[Any, Any, Any], desk: NamedDependency[Desk],
         products.delete(call, product_id)
 
 
-router = Router("/api/v1/products", route_handlers=[create_product, list_products, get_product, delete_product])
+router = Router(
+    "/api/v1/products",
+    route_handlers=[create_product, list_products, get_product, change_product, delete_product],
+)

@@ -1,30 +1,51 @@
-"""`/api/v1/rollouts`: every rollout, whatever door made it: watch, pause, resume, stop; and why a device waits."""
+"""`/api/v1/rollouts`: every rollout, whatever door made it: watch, steer, send again; and why a device waits."""
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import QueryParameter
+from litestar.params import JSONBody
 
-from airfreight.apis.common.body import Out
+from airfreight.apis.common.body import In, Out
 from airfreight.apis.common.desk import Desk, clock
-from airfreight.apis.common.paging import After, Limit, LongAfter, Page, RowId, page
-from airfreight.domain.delivery import State
-from airfreight.services import deliveries, rollouts
+from airfreight.apis.common.fields import LINE
+from airfreight.apis.common.paging import After, Limit, Page, RowId
+from airfreight.apis.platform import rollout_deliveries, rollout_export
+from airfreight.domain.access import Permission
+from airfreight.domain.delivery import RANK, THE_SIX, State
+from airfreight.domain.rollout import Count
+from airfreight.services import artifacts, deliveries, rollout_clone, rollouts
+from airfreight.services.rollout_clone import Which
 from airfreight.services.rollouts import View
 
 TAGS = ["Rollouts"]
 Asked = Request[Any, Any, Any]
-InState = Annotated[State | None, QueryParameter(name="state", description="Only those in this state.")]
 
 
 class RolloutArtifact(Out):
+    """A file of a rollout. `notes`: a sentence for each fact that its maker claimed and the file does not confirm."""
+
     id: int
     filename: str
     version: str
     size: int
     sha256: str
+    notes: list[str]
+
+
+class Funnel(Out):
+    """How many devices ever came as far as this, whatever became of them; one that succeeded has passed every step."""
+
+    offered: int
+    downloading: int
+    downloaded: int
+    installing: int
+    installed: int
+    activating: int
+    succeeded: int
 
 
 class Rollout(Out):
@@ -39,41 +60,12 @@ class Rollout(Out):
     finish_on: str
     artifacts: list[RolloutArtifact]
     counts: dict[str, int]
+    funnel: Funnel
     reasons: dict[str, int]
     total: int
     created_at: int
     started_at: int | None
     finished_at: int | None
-
-
-class Delivery(Out):
-    """One device in a rollout. `id` goes into `after`."""
-
-    id: int
-    device_id: int
-    device_uid: str
-    state: str
-    reason: str
-    attempt: int
-    attempt_id: int | None
-    cancel_requested: bool
-    updated_at: int
-    detail: str
-
-
-class HistoryEvent(Out):
-    """One thing that happened to a delivery."""
-
-    at: int
-    actor: str
-    event: str
-    verdict: str
-    state: str
-    attempt_id: int | None
-    seq: int | None
-    reason: str
-    message: str
-    progress: int | None
 
 
 class ExplainCheck(Out):
@@ -106,6 +98,13 @@ class Explanation(Out):
     deliveries: list[DeviceDelivery]
 
 
+class RolloutClone(In):
+    """`title`: left out, that of the old rollout, marked."""
+
+    title: Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=LINE)] | None = None
+    devices: Which = Which.FAILED
+
+
 def shape(view: View) -> Rollout:
     rollout = view.rollout
     counts = {str(state): 0 for state in State}
@@ -123,10 +122,18 @@ def shape(view: View) -> Rollout:
         whole_product=bool(rollout.whole_product),
         finish_on=rollout.finish_on,
         artifacts=[
-            RolloutArtifact(id=a.id, filename=a.filename, version=a.version, size=a.size, sha256=a.sha256)
+            RolloutArtifact(
+                id=a.id,
+                filename=a.filename,
+                version=a.version,
+                size=a.size,
+                sha256=a.sha256,
+                notes=artifacts.noted(a, view.files[a.id]),
+            )
             for a in view.artifacts
         ],
         counts=counts,
+        funnel=funnel(view.counts),
         reasons=reasons,
         total=sum(counts.values()),
         created_at=rollout.created_at,
@@ -135,31 +142,21 @@ def shape(view: View) -> Rollout:
     )
 
 
-def _delivery(row: Any) -> Delivery:  # noqa: ANN401 - a row
-    asked = "asked to cancel; " if row.cancel_requested else ""
-    return Delivery(
-        id=row.id,
-        device_id=row.device_id,
-        device_uid=row.device_uid,
-        state=row.state,
-        reason=row.reason,
-        attempt=row.attempt,
-        attempt_id=row.attempt_id,
-        cancel_requested=bool(row.cancel_requested),
-        updated_at=row.updated_at,
-        detail=f"{asked}try {row.tries} of {row.attempts_limit}",
-    )
-
-
-def _event(row: Any) -> HistoryEvent:  # noqa: ANN401 - a row
-    return HistoryEvent(**{name: getattr(row, name) for name in HistoryEvent.__struct_fields__})
+def funnel(counts: Iterable[Count]) -> Funnel:
+    """From the exact counters: each says how far its deliveries ever came."""
+    came = Counter[int]()
+    for count in counts:
+        succeeded = count.state == State.SUCCEEDED
+        came[len(THE_SIX) + 1 if succeeded else count.reached] += count.n
+    reached = {state: sum(n for rank, n in came.items() if rank >= RANK[state]) for state in THE_SIX}
+    return Funnel(**reached, succeeded=came[len(THE_SIX) + 1])
 
 
 @get("/", tags=TAGS, sync_to_thread=True)
 def list_rollouts(request: Asked, desk: NamedDependency[Desk], limit: Limit = 50, after: After = 0) -> Page[Rollout]:
     """List rollouts, oldest first. Needs `OTA_VIEW`."""
     with desk.read(request) as call:
-        views = rollouts.search(call, after=after, limit=limit + 1)
+        views = rollouts.search(call, after=after, limit=limit + 1, with_devices=False)
         shown = [shape(view) for view in views[:limit]]
         return Page(shown, shown[-1].id if len(views) > limit else None)
 
@@ -168,36 +165,12 @@ def list_rollouts(request: Asked, desk: NamedDependency[Desk], limit: Limit = 50
 def get_rollout(request: Asked, desk: NamedDependency[Desk], rollout_id: RowId) -> Rollout:
     """Get a rollout with its exact counts. Needs `OTA_VIEW`."""
     with desk.read(request) as call:
-        return shape(rollouts.get(call, rollout_id))
-
-
-@get("/{rollout_id:int}/deliveries", tags=TAGS, sync_to_thread=True)
-def list_deliveries(
-    request: Asked,
-    desk: NamedDependency[Desk],
-    rollout_id: RowId,
-    state_: InState = None,
-    limit: Limit = 50,
-    after: LongAfter = 0,
-) -> Page[Delivery]:
-    """List the devices of a rollout with where they stand. Needs `OTA_VIEW`."""
-    with desk.read(request) as call:
-        rows = deliveries.search(call, rollout_id, state=state_, after=after, limit=limit + 1)
-        return page(rows, limit, _delivery)
-
-
-@get("/{rollout_id:int}/deliveries/{delivery_id:int}/history", tags=TAGS, sync_to_thread=True)
-def get_history(
-    request: Asked, desk: NamedDependency[Desk], rollout_id: RowId, delivery_id: RowId
-) -> list[HistoryEvent]:
-    """Everything that happened to one device in one rollout, oldest first. Needs `OTA_VIEW`."""
-    with desk.read(request) as call:
-        return [_event(row) for row in deliveries.history(call, rollout_id, delivery_id)]
+        return shape(rollouts.get(call, rollout_id, with_devices=False))
 
 
 def _steered(request: Asked, desk: Desk, rollout_id: int) -> Rollout:
     with desk.read(request) as call:
-        return shape(rollouts.get(call, rollout_id))
+        return shape(rollouts.get(call, rollout_id, need=Permission.OTA_CANCEL, with_devices=False))
 
 
 @post("/{rollout_id:int}/pause", tags=TAGS, status_code=200, sync_to_thread=True)
@@ -225,6 +198,20 @@ def stop_rollout(request: Asked, desk: NamedDependency[Desk], rollout_id: RowId)
     return _steered(request, desk, rollout_id)
 
 
+@post("/{rollout_id:int}/clone", tags=TAGS, sync_to_thread=True)
+def clone_rollout(
+    request: Asked, desk: NamedDependency[Desk], rollout_id: RowId, data: JSONBody[RolloutClone]
+) -> Rollout:
+    """Send the same again to devices of a rollout that is over. Needs `OTA_START`.
+
+    The new rollout has the old one's file, facts and policy, and is for those of its devices that failed (or that are
+    not updated, or all) and still exist. It is seen at the same doors.
+    """
+    with desk.write(request) as call:
+        clone_id = rollout_clone.clone(call, rollout_id, which=data.devices, title=data.title)
+        return shape(rollouts.get(call, clone_id, need=Permission.OTA_START, with_devices=False))
+
+
 @get("/api/v1/devices/{device_id:int}/explain", tags=["Devices"], sync_to_thread=True)
 def explain_device(request: Asked, desk: NamedDependency[Desk], device_id: RowId) -> Explanation:
     """Why a device is or is not updated: what its next poll is told and every check behind it. Needs `DEVICE_VIEW`."""
@@ -247,10 +234,11 @@ router = Router(
     route_handlers=[
         list_rollouts,
         get_rollout,
-        list_deliveries,
-        get_history,
+        *rollout_deliveries.HANDLERS,
+        rollout_export.export_rollout,
         pause_rollout,
         resume_rollout,
         stop_rollout,
+        clone_rollout,
     ],
 )

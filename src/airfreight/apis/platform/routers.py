@@ -3,6 +3,7 @@
 from airfreight.apis.platform import (
     artifacts,
     clients,
+    consent,
     devices,
     enrollment_keys,
     me,
@@ -22,6 +23,7 @@ ROUTERS = [
     enrollment_keys.router,
     products.router,
     devices.router,
+    consent.router,
     artifacts.router,
     rollouts.router,
     rollouts.explain_device,

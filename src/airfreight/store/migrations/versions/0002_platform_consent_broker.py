@@ -77,6 +77,7 @@ def upgrade() -> None:
         "connections",
         sa.Column("device_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("since_at", sa.BigInteger(), nullable=False),
+        sa.Column("sent_at", sa.BigInteger(), nullable=True),
         sa.Column("due_at", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["device_id"], ["devices.id"], name=op.f("fk_connections_device_id_devices")),
         sa.PrimaryKeyConstraint("device_id", name=op.f("pk_connections")),

@@ -1,0 +1,165 @@
+"""Offers to devices that do not ask but listen at the broker: who is due, what they are sent, what became of it.
+
+`decide` says what; this says when. A device is looked at when it comes back, when the bell rings, at the moment its
+last decision named, and once in a while to see whether it still listens.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from airfreight.domain.decide import Do, spread
+from airfreight.domain.delivery import State
+from airfreight.domain.ids import Millis
+from airfreight.services import deliveries, file_urls
+from airfreight.services.credentials import Keyring
+from airfreight.services.deliveries import Answer
+from airfreight.services.ledger import Ledger
+from airfreight.settings import Settings
+from airfreight.store import artifacts, connections, leases, outbox
+from airfreight.store.connections import Due
+from airfreight.store.database import Database
+
+__all__ = ["Due", "Errand", "Offered", "all_due", "due", "errands", "gone", "hold_line", "leave_line", "offer", "sent"]
+
+OFFER = outbox.PUSH + "offer"
+_LEASE = "broker"
+_LEASE_MS = 20_000
+_CLAIM_MS = 60_000
+_LONGEST_RETRY_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What a device is sent: where the file is, and what it is."""
+
+    device_id: int
+    url: str
+    size: int
+    fw_type: str
+    version: str
+    build: str
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """A row of the outbox that is to be sent; no `offered`: it is not true any more."""
+
+    row_id: int
+    attempts: int
+    offered: Offered | None
+
+
+def hold_line(database: Database, holder: str, now: Millis) -> bool:
+    """Whether this process is the one that talks to the broker, for the next 20 seconds."""
+    with database.write() as connection:
+        return leases.take(connection, _LEASE, holder, now, now + _LEASE_MS)
+
+
+def leave_line(database: Database, holder: str) -> None:
+    """Another process may talk to the broker at once."""
+    with database.write() as connection:
+        leases.leave(connection, _LEASE, holder)
+
+
+def all_due(database: Database, now: Millis) -> None:
+    """The bell has rung: decide for every device that listens."""
+    with database.write() as connection:
+        connections.all_due(connection, now)
+
+
+def due(database: Database, now: Millis, limit: int) -> list[Due]:
+    """Who is to be looked at now."""
+    with database.read() as connection:
+        return connections.due(connection, now, limit)
+
+
+def gone(database: Database, absent: Sequence[Due]) -> None:
+    """These were found not to listen."""
+    if absent:
+        with database.write() as connection:
+            connections.gone(connection, absent)
+
+
+def offer(database: Database, settings: Settings, now: Millis, present: Sequence[Due]) -> int:
+    """Decide for devices that listen, and write what is to be sent into the outbox; how many offers.
+
+    An offer that stands is sent again only to a device that has come back since.
+    """
+    by_id = {one.device_id: one for one in present}
+
+    def decided(ledger: Ledger) -> int:
+        answers = deliveries.advance_devices(ledger, sorted(by_id))
+        told = [device_id for device_id, answer in answers.items() if _is_to_be_told(answer, by_id[device_id])]
+        for device_id in told:
+            _send(ledger, answers[device_id])
+        connections.sent(ledger.connection, told, now)
+        connections.settle(
+            ledger.connection, {one: _next_look(answers.get(which), settings, now) for which, one in by_id.items()}
+        )
+        return len(told)
+
+    return deliveries.transact(database, settings, now, decided) if by_id else 0
+
+
+def _is_to_be_told(answer: Answer, one: Due) -> bool:
+    if answer.row is None or answer.decision.do is not Do.DOWNLOAD or answer.row.state != State.OFFERED:
+        return False
+    return answer.is_new or one.unanswered
+
+
+def _send(ledger: Ledger, answer: Answer) -> None:
+    outbox.add(
+        ledger.connection,
+        organization_id=answer.row.organization_id if answer.row else 0,
+        stream=f"device:{answer.device_id}",
+        kind=OFFER,
+        body={"attempt": answer.attempt_id},
+        now=ledger.now,
+    )
+
+
+def _next_look(answer: Answer | None, settings: Settings, now: Millis) -> int:
+    look = now + 1000 * spread(answer.device_id if answer else 0, settings.online_seconds)
+    recheck = answer.decision.recheck_at if answer else None
+    return look if recheck is None else min(look, recheck)
+
+
+def errands(database: Database, settings: Settings, keyring: Keyring, now: Millis, limit: int) -> list[Errand]:
+    """What waits in the outbox for the broker, taken for a minute."""
+    with database.write() as connection:
+        rows = outbox.claim(connection, now=now, until=now + _CLAIM_MS, limit=limit, pushes=True)
+        attempts = {row.id: int(json.loads(row.body)["attempt"]) for row in rows}
+        offered = _offered(connection, settings, keyring, now, attempts)
+    return [Errand(row.id, row.attempts, offered.get(row.id)) for row in rows]
+
+
+def _offered(
+    connection: Connection, settings: Settings, keyring: Keyring, now: Millis, attempts: Mapping[int, int]
+) -> dict[int, Offered]:
+    """Outbox row -> the message, for attempts whose offer still stands."""
+    found = {}
+    for row_id, attempt_id in attempts.items():
+        file = artifacts.carried_under(connection, attempt_id)
+        if file is None or file.delivery_state != State.OFFERED or file.cancel_requested:
+            continue
+        found[row_id] = Offered(
+            device_id=file.device_id,
+            url=file_urls.for_device(file, settings, keyring, now),
+            size=file.size,
+            fw_type=file.confirmed_fw_type,
+            version=file.confirmed_version,
+            build=file.confirmed_build,
+        )
+    return found
+
+
+def sent(database: Database, done: Sequence[int], again: Sequence[Errand], now: Millis) -> None:
+    """What was sent is done; what has no receipt is sent again, later each time."""
+    with database.write() as connection:
+        outbox.all_done(connection, done)
+        for one in again:
+            pause = min(1000 * 2 ** min(one.attempts, 6), _LONGEST_RETRY_MS)
+            outbox.retry(connection, one.row_id, now + pause)

@@ -1,0 +1,85 @@
+"""Reads of deliveries for people: each with its device, what that reported last, and when it was heard from.
+
+Nothing here writes, and nothing that devices wait for comes here: see store.deliveries for both.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from airfreight.store.tables import attempts, deliveries, device_seen, devices
+
+_standing = (
+    select(
+        deliveries,
+        devices.c.uid.label("device_uid"),
+        devices.c.name.label("device_name"),
+        devices.c.version.label("device_version"),
+        devices.c.build.label("device_build"),
+        devices.c.library_version.label("device_library_version"),
+        devices.c.fw_type.label("device_fw_type"),
+        devices.c.board.label("device_board"),
+        devices.c.component.label("device_component"),
+        devices.c.attributes_at.label("device_reported_at"),
+        device_seen.c.seen_at.label("device_seen_at"),
+        attempts.c.offered_at,
+    )
+    .join(devices, devices.c.id == deliveries.c.device_id)
+    .outerjoin(device_seen, device_seen.c.device_id == deliveries.c.device_id)
+    .outerjoin(attempts, attempts.c.id == deliveries.c.attempt_id)
+)
+
+
+def listed(
+    connection: Connection,
+    organization_id: int,
+    rollout_id: int,
+    *,
+    state: str | None,
+    reason: str | None,
+    after: int,
+    limit: int,
+) -> list[Any]:
+    """Deliveries of a rollout, by delivery id after `after`."""
+    query = _standing.where(
+        deliveries.c.organization_id == organization_id, deliveries.c.rollout_id == rollout_id, deliveries.c.id > after
+    )
+    if state:
+        query = query.where(deliveries.c.state == state)
+    if reason:
+        query = query.where(deliveries.c.reason == reason)
+    return list(connection.execute(query.order_by(deliveries.c.id).limit(limit)))
+
+
+def by_device(connection: Connection, organization_id: int, rollout_id: int, *, after: int, limit: int) -> list[Any]:
+    """All of them by device id after `after`: the order of an index, so that walking through them stays linear."""
+    query = _standing.where(
+        deliveries.c.organization_id == organization_id,
+        deliveries.c.rollout_id == rollout_id,
+        deliveries.c.device_id > after,
+    )
+    return list(connection.execute(query.order_by(deliveries.c.device_id).limit(limit)))
+
+
+def devices_in(
+    connection: Connection,
+    organization_id: int,
+    rollout_id: int,
+    *,
+    states: Sequence[str],
+    besides: Sequence[str] = (),
+) -> list[int]:
+    """Devices of a rollout that still exist, with a delivery in one of `states` that has no reason of `besides`."""
+    query = (
+        select(deliveries.c.device_id)
+        .join(devices, devices.c.id == deliveries.c.device_id)
+        .where(
+            deliveries.c.organization_id == organization_id,
+            deliveries.c.rollout_id == rollout_id,
+            deliveries.c.state.in_(states),
+            deliveries.c.reason.not_in(besides),
+            devices.c.deleted_at.is_(None),
+        )
+    )
+    return list(connection.scalars(query.order_by(deliveries.c.device_id)))
