@@ -154,6 +154,8 @@ def _check(settings: Settings) -> None:
         raise SettingError("AIRFREIGHT_PUBLIC_URL must begin with http:// or https://.")
     if settings.in_flight not in {"finish", "cancel"}:
         raise SettingError("AIRFREIGHT_IN_FLIGHT must be finish or cancel.")
+    if len(settings.public_url) > 128:
+        raise SettingError("AIRFREIGHT_PUBLIC_URL must have at most 128 characters: devices have small buffers.")
     if settings.mqtt_url and not settings.mqtt_url.startswith(("mqtt://", "mqtts://")):
         raise SettingError("AIRFREIGHT_MQTT_URL must begin with mqtt:// or mqtts://.")
     if settings.mqtt_url and not settings.public_url:

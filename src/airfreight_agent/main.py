@@ -11,7 +11,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
@@ -85,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _listed(table: Mapping[str, Behaviour] | Mapping[str, MqttBehaviour]) -> str:
-    return "\n".join(f"  {row.name:26}{row.description}" for row in table.values())
+    return "\n".join(f"  {row.name:28}{row.description}" for row in table.values())
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
@@ -230,9 +229,7 @@ def _fleet_at_broker(options: argparse.Namespace) -> int:
     try:
         asyncio.run(_watched(fleet.run(options.seconds), line))
     finally:
-        progress = fleet.progress()
-        shown = {"devices": len(fleet.devices), "behaviours": progress.behaviours, **asdict(progress.traffic)}
-        sys.stdout.write(json.dumps(shown, indent=2) + "\n")
+        _print_mqtt_summary(fleet)
     return 0
 
 
@@ -264,6 +261,27 @@ def _print_summary(fleet: Fleet) -> None:
         "downloadedBytes": traffic.downloaded_bytes,
         "powerCuts": traffic.power_cuts,
         "contradictions": traffic.contradictions,
+        "errors": traffic.errors,
+    }
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+
+def _print_mqtt_summary(fleet: MqttFleet) -> None:
+    progress = fleet.progress()
+    traffic = progress.traffic
+    document = {
+        "devices": len(fleet.devices),
+        "behaviours": progress.behaviours,
+        "connections": traffic.connections,
+        "offers": traffic.offers,
+        "downloads": traffic.downloads,
+        "resumptions": traffic.resumptions,
+        "downloadedBytes": traffic.downloaded_bytes,
+        "installations": traffic.installations,
+        "fallbacks": traffic.fallbacks,
+        "pings": traffic.pings,
+        "contradictions": traffic.contradictions,
+        "refusals": traffic.refusals,
         "errors": traffic.errors,
     }
     sys.stdout.write(json.dumps(document, indent=2) + "\n")

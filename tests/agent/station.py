@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
@@ -41,7 +41,7 @@ class Station:
     offers: Counter[str] = field(default_factory=Counter)
     requests: list[Request] = field(default_factory=list)
 
-    async def __aenter__(self) -> "Station":
+    async def __aenter__(self) -> Self:
         self._http = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self._http.sockets[0].getsockname()[1]
         self.client = Client(CallbackAPIVersion.VERSION2, client_id="station")
@@ -51,7 +51,7 @@ class Station:
         self.client.on_message = self._heard
         is_subscribed = asyncio.Event()
         loop = asyncio.get_running_loop()
-        self.client.on_subscribe = lambda *_: loop.call_soon_threadsafe(is_subscribed.set)
+        self.client.on_subscribe = lambda *_: loop.call_soon_threadsafe(is_subscribed.set)  # type: ignore[assignment]
         self.client.connect("127.0.0.1", self.broker.port)
         self.client.loop_start()
         async with asyncio.timeout(10):

@@ -15,6 +15,11 @@ from tests.cli.conftest import Answer, Run, Stub
             "/api/v1/products",
             {"name": "P", "description": "d", "timeZone": "Europe/Oslo"},
         ),
+        (
+            ("product", "create", "P", "--key", "TMPLx", "--no-auto-update", "--org", "4"),
+            "/api/v1/products",
+            {"name": "P", "key": "TMPLx", "autoUpdate": False, "orgId": 4},
+        ),
         (("device", "create", "--product", "3"), "/api/v1/devices", {"productId": 3}),
         (
             ("device", "create", "--product", "3", "--uid", "u", "--name", "n"),
@@ -193,3 +198,71 @@ def test_rotate_token_shows_the_new_token(run: Run, logged_in: Stub) -> None:
     result = run("device", "rotate-token", "4")
     assert "new" in result.out
     assert result.err == "A token is not shown again: keep it now.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path", "body"),
+    [
+        (("product", "edit", "3", "--no-auto-update"), "/api/v1/products/3", {"autoUpdate": False}),
+        (
+            ("product", "edit", "3", "--name", "n", "--description", "", "--time-zone", "Europe/Oslo", "--auto-update"),
+            "/api/v1/products/3",
+            {"name": "n", "description": "", "timeZone": "Europe/Oslo", "autoUpdate": True},
+        ),
+        (("device", "edit", "4", "--name", "n"), "/api/v1/devices/4", {"name": "n"}),
+        (
+            ("device", "edit", "4", "--auto-update", "off", "--owner", "7"),
+            "/api/v1/devices/4",
+            {"autoUpdate": False, "ownerUserId": 7},
+        ),
+        (
+            ("device", "edit", "4", "--auto-update", "product", "--owner", "none"),
+            "/api/v1/devices/4",
+            {"autoUpdate": None, "ownerUserId": None},
+        ),
+        (
+            ("device", "edit", "4", "--set", "floor=2", "--set", "hot=true", "--set", "serial=007", "--set", "gone="),
+            "/api/v1/devices/4",
+            {"attributes": {"floor": 2, "hot": True, "serial": "007", "gone": None}},
+        ),
+        (
+            ("device", "edit", "4", "--set", "a=b=c", "--set", "n=NaN", "--set", "i=1e999", "--set", 'j={"k":1}'),
+            "/api/v1/devices/4",
+            {"attributes": {"a": "b=c", "n": "NaN", "i": "1e999", "j": '{"k":1}'}},
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_edit_sends_what_was_named(
+    run: Run, logged_in: Stub, arguments: tuple[str, ...], path: str, body: object
+) -> None:
+    logged_in.on("PATCH", path, Answer(body={"id": 9}))
+    assert run(*arguments, "--json").document == {"id": 9}
+    assert logged_in.seen[0].document == body
+    assert run(*arguments).code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("product", "edit", "3"),
+        ("device", "edit", "4"),
+        ("device", "edit", "4", "--auto-update", "yes"),
+        ("device", "edit", "4", "--owner", "me"),
+        ("device", "edit", "4", "--set", "floor"),
+        ("device", "edit", "4", "--set", "=2"),
+    ],
+    ids=" ".join,
+)
+def test_an_edit_that_says_nothing_is_refused_before_any_request(
+    run: Run, logged_in: Stub, arguments: tuple[str, ...]
+) -> None:
+    assert run(*arguments).code == 2
+    assert logged_in.seen == []
+
+
+@pytest.mark.parametrize(("noun", "path"), [("product", "products"), ("device", "devices")])
+def test_a_list_can_be_of_an_organization_below(run: Run, logged_in: Stub, noun: str, path: str) -> None:
+    logged_in.on("GET", f"/api/v1/{path}", Answer(body={"items": [], "next": None}))
+    assert run(noun, "list", "--org", "4").code == 0
+    assert logged_in.seen[0].query == {"orgId": "4", "limit": "50"}

@@ -3,16 +3,19 @@
 import random
 from typing import Any
 
-from sqlalchemy import select
-from tests.apis.site import Json, Site
-from tests.make import Board, image
+from sqlalchemy import and_, select
+from tests.apis.site import Site
+from tests.make import Board
 
-from airfreight.services import clients, enrollment, users
 from airfreight.domain.access import Role
+from airfreight.services import clients, enrollment, users
 from airfreight.store import tables
 
 EACH = 8
 """Rows of each kind that made-up requests may name, change and remove; their ids begin at 1."""
+
+USED = EACH // 2
+"""The first so many products and artifacts are in use: they cannot be removed."""
 
 
 class World(Site):
@@ -21,30 +24,27 @@ class World(Site):
     def __init__(self, served: Any, stack: Any) -> None:
         super().__init__(served, stack)
         self.enrollment_key = ""
-        self.device = Board(0, "", "", b"")
+        self.device, self.attempt, self.carried = Board(0, "", "", b""), 0, 0
         self.artifacts = [self.artifact("2.0.0", fw_type=f"T{number}") for number in range(EACH)]
         products = [self.product_id, *(self.product(f"product {number}") for number in range(EACH))]
-        self.boards = [board for product in products for board in self.devices(product, 3)]
-        for number in range(EACH):
+        self.boards = [board for product in products[:USED] for board in self.devices(product, 2)]
+        for number, board in enumerate(self.boards):
             self.organization(f"below {number}")
-            self.create(self.artifacts[number], self.boards[number : number + 1], productId=products[number // 3])
+            self.create(self.artifacts[number % USED], [board], productId=products[number // 2])
         with self.call() as call:
             for number in range(EACH):
                 clients.create(call, name=f"client {number}")
                 users.create(call, email=f"u{number}@made.example", password_hash="x", role=Role.USER)
                 enrollment.create(call, name=f"key {number}")
-        for board in self.boards[:EACH]:
+        for board in self.boards:
             self.tell(board, version="1.0.0", fwType="T1")
             self.poll(board)
 
     def token(self, scheme: str) -> str:
         """The token that a security scheme of the document asks for."""
         if scheme == "deviceToken":
-            if not self._has(tables.devices, tables.devices.c.token_hash == self.device.digest):
-                product = self.product()
-                [self.device] = self.devices(product)
-                self.create(self.artifact("3.0.0"), [self.device], productId=product)
-                self.poll(self.device)
+            if not self._is_under_way():
+                self._another_device()
             return self.device.token
         if scheme == "enrollmentKey":
             digest = self.keyring.digest(self.enrollment_key)
@@ -56,29 +56,34 @@ class World(Site):
             self.tokens = self.people(self.organization_id)
         return self.tokens["client"]
 
+    def _is_under_way(self) -> bool:
+        """Whether the device that asks has something to do still."""
+        table = tables.deliveries
+        ended = ["queued", "succeeded", "failed", "canceled", "skipped"]
+        return self._has(table, and_(table.c.device_id == self.device.id, table.c.state.not_in(ended)))
+
+    def _another_device(self) -> None:
+        product, artifact = self.product(), self.artifact("3.0.0")
+        [self.device] = self.devices(product)
+        self.create(artifact, [self.device], productId=product)
+        told = self.poll(self.device)
+        self.attempt, self.carried = told.attempt_id or 0, artifact.id
+
     def _has(self, table: Any, condition: Any) -> bool:
         return bool(self.rows(select(table.c.id).where(condition)))
 
-    def known(self, rng: random.Random) -> dict[str, Any]:
-        """Values that exist, by the names they have on the wire."""
-        one = rng.randint(1, EACH)
-        names = (
-            "id",
-            "productId",
-            "parentId",
-            "rolloutId",
-            "deviceId",
-            "userId",
-            "product",
-            "shipmentId",
-            "templateId",
-        )
-        return dict.fromkeys(names, one) | {
+    def known(self, rng: random.Random, scheme: str | None) -> dict[str, Any]:
+        """Values that exist or are good, by the names they have on the wire."""
+        one = self.carried if scheme == "deviceToken" else rng.randint(1, EACH)
+        return dict.fromkeys(("id", "parentId", "rolloutId", "deviceId", "userId", "shipmentId"), one) | {
+            **dict.fromkeys(("productId", "templateId", "product"), rng.randint(1, USED)),
             "orgId": self.organization_id,
             "deviceIds": [],
             "pathToFirmware": rng.choice(self.artifacts).path,
             "firmwareInfo": {},
             "skipFwTypeCheck": True,
-            "attempt": 1000 + one,
+            "attempt": self.attempt,
+            "email": f"{rng.randbytes(8).hex()}@made.example",
+            "password": "a password that is long enough",
             "wait": 0,
         }

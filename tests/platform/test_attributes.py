@@ -37,6 +37,13 @@ def test_values_within_bounds_are_kept_as_they_are(value: Any) -> None:
     assert type(kept) is type(value)
 
 
+def test_auto_update_and_component_are_well_known() -> None:
+    merged = merge("{}", {"autoUpdate": False, "component": "NCP"})
+    assert merged == Merged({"auto_update": False, "component": "NCP"}, "{}")
+    assert merge("{}", {"autoUpdate": None, "component": None}).columns == {"auto_update": None, "component": ""}
+    assert merge("{}", {"component": ""}).columns == {"component": ""}
+
+
 BAD: list[dict[str, Any]] = [
     {"k": "x" * 257},
     {"k": 2**53 + 1},
@@ -60,6 +67,12 @@ BAD: list[dict[str, Any]] = [
     {"fwType": "a\nb"},
     {"board": []},
     {"timeZone": "Mars/Olympus"},
+    {"component": "GPU"},
+    {"component": "mcu"},
+    {"component": True},
+    {"autoUpdate": "true"},
+    {"autoUpdate": 1},
+    {"autoUpdate": []},
     {"timeZone": "../../etc/passwd"},
     {"timeZone": "/etc/passwd"},
     {f"k{i}": i for i in range(65)},

@@ -12,7 +12,11 @@ from tests.platform.conftest import World
 from airfreight.apis.common.desk import clock
 from airfreight.store.tables import deliveries, device_seen, devices, rollouts
 
-SHOWN = {"id", "uid", "name", "productId", "enabled", "attributes", "version", "lastSeenAt", "online", "createdAt"}
+SHOWN = {"id", "uid", "name", "productId", "enabled", "attributes", "version", "lastSeenAt", "online", "createdAt"} | {
+    "organizationId",
+    "ownerUserId",
+    "autoUpdate",
+}
 
 
 def test_a_new_device_is_shown_with_its_token_this_once(world: World) -> None:
@@ -214,3 +218,43 @@ def test_a_new_device_joins_the_running_rollout_of_its_whole_product_and_leaves_
     assert states(world, rollout) == dict.fromkeys([one, *many], "queued")
     assert world.call("DELETE", f"/api/v1/devices/{one}").status_code == 204
     assert states(world, rollout) == {one: "canceled", **dict.fromkeys(many, "queued")}
+
+
+def test_a_change_changes_what_it_names(world: World) -> None:
+    number = world.make("device")
+    path = f"/api/v1/devices/{number}"
+    before = world.get(path)
+    owner = world.home.users["user"]
+    changed = world.call("PATCH", path, json={"name": "Cellar", "autoUpdate": False, "ownerUserId": owner}).json()
+    attributes = {"autoUpdate": False}
+    assert changed == {**before, "name": "Cellar", "autoUpdate": False, "ownerUserId": owner, "attributes": attributes}
+    assert world.get(path) == changed
+    again = world.call("PATCH", path, json={"attributes": {"floor": 2, "timeZone": "Asia/Tokyo"}}).json()
+    assert again["attributes"] == {"floor": 2, "timeZone": "Asia/Tokyo", "autoUpdate": False}
+    cleared = {"autoUpdate": None, "ownerUserId": None, "attributes": {"floor": None, "timeZone": None}, "name": ""}
+    assert world.call("PATCH", path, json=cleared).json() == {**before, "name": ""}
+    assert world.call("PATCH", path, json={}).json() == {**before, "name": ""}
+
+
+def test_an_owner_is_a_user_of_the_devices_organization(world: World) -> None:
+    number = world.make("device")
+    for nobody in (2**31 - 1, world.other.users["user"]):
+        answer = world.call("PATCH", f"/api/v1/devices/{number}", json={"name": "x", "ownerUserId": nobody})
+        assert answer.status_code == 404
+        body = {"productId": world.make("product"), "ownerUserId": nobody}
+        assert world.call("POST", "/api/v1/devices", json=body).status_code == 404
+    assert (world.get(f"/api/v1/devices/{number}")["name"], len(found(world))) == ("", 1)
+    mine = {"productId": world.make("product"), "ownerUserId": world.home.users["user"]}
+    assert world.post("/api/v1/devices", mine)["ownerUserId"] == mine["ownerUserId"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"name": None}, {"name": "a\nb"}, {"autoUpdate": "no"}, {"ownerUserId": 0}, {"ownerUserId": "1"}, {"attributes": None}, {"attributes": []}, {"attributes": {"k": []}}, {"attributes": {"": 1}}, {"attributes": {"version": "2"}}, {"attributes": {f"k{i}": 1 for i in range(65)}}, {"uid": "x"}, {"token": "x"}],
+)  # fmt: skip
+def test_a_bad_change_is_refused_and_changes_nothing(world: World, body: dict[str, Any]) -> None:
+    number = world.make("device")
+    before = world.get(f"/api/v1/devices/{number}")
+    answer = world.call("PATCH", f"/api/v1/devices/{number}", json=body)
+    assert answer.status_code == 400, answer.text
+    assert world.get(f"/api/v1/devices/{number}") == before

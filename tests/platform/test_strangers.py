@@ -13,6 +13,8 @@ from tests.platform.conftest import PASSWORD, World
 
 BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "/api/v1/users/{user_id:int}"): {"name": "x"},
+    ("PATCH", "/api/v1/products/{product_id:int}"): {"name": "x"},
+    ("PATCH", "/api/v1/devices/{device_id:int}"): {"name": "x", "attributes": {"floor": 1}, "ownerUserId": None},
     ("PATCH", "/api/v1/organizations/{organization_id:int}"): {"name": "x"},
     ("POST", "/api/v1/users/{user_id:int}/transfer"): {"orgId": 1},
     ("POST", "/api/v1/rollouts/{rollout_id:int}/clone"): {},

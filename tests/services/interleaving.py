@@ -361,7 +361,12 @@ class Interleaving(RuleBasedStateMachine):
 
     def _stays_ended(self, row: Any) -> None:
         if row.state in ENDS:
-            assert self.ended.setdefault(row.id, (row.state, row.reason)) == (row.state, row.reason)
+            before = self.ended.setdefault(row.id, (row.state, row.reason))
+            if before != (row.state, row.reason):  # only a success can be taken back, and only by the old version
+                assert (before, (row.state, row.reason)) == (("succeeded", ""), ("failed", "rolled_back"))
+                query = select(tables.devices.c.version).where(tables.devices.c.id == row.device_id)
+                assert [one.version for one in self.bench.rows(query)] == [row.from_version]
+                self.ended[row.id] = row.state, row.reason
         else:
             assert row.id not in self.ended
 

@@ -173,8 +173,8 @@ def test_a_condition_waits_for_a_device_that_has_not_told_what_it_runs(bench: Be
 def test_a_file_for_another_type_is_never_offered(bench: Bench) -> None:
     product = bench.product()
     [board] = bench.devices(product)
-    bench.tell(board, fwType="kettle")
     rollout = bench.ship(bench.artifact("2.0.0", fw_type="toaster"), product, [board], check_type=True)
+    bench.tell(board, fwType="kettle")
     assert bench.poll(board).decision.do is Do.NOTHING
     assert bench.stand(rollout, board) == ("skipped", "type_mismatch")
 

@@ -164,6 +164,10 @@ class Session:
         """POST a JSON object and return the answer."""
         return document(self.send(Request("POST", path, document=body)))
 
+    def patch(self, path: str, body: Doc) -> Doc:
+        """PATCH with a JSON object and return the answer."""
+        return document(self.send(Request("PATCH", path, document=body)))
+
     def put(self, path: str, **params: object) -> Doc:
         """PUT nothing but parameters and return the answer."""
         return document(self.send(Request("PUT", path, params)))

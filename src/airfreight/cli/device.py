@@ -1,6 +1,7 @@
 """`airfreight device`: the devices, their tokens, and why one is or is not updated."""
 
 import csv
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +24,14 @@ COLUMNS = (
     *columns("version", "online"),
     Column("last seen", "lastSeenAt", when),
 )
-DETAILS = (*COLUMNS, *columns("enabled", "attributes"), Column("created", "createdAt", when))
+DETAILS = (
+    *COLUMNS,
+    Column("owner", "ownerUserId"),
+    *columns("autoUpdate", "enabled", "attributes"),
+    Column("created", "createdAt", when),
+)
+MOST_EXACT = 2**53
+AUTO_UPDATE = {"on": True, "off": False, "product": None}
 TOKENS = columns("id", "uid", "name", "token")
 CHECKS = columns("verdict", "name", "detail")
 ONCE = "A token is not shown again: keep it now."
@@ -76,6 +84,9 @@ def bulk_create(
 def list_(
     product: Annotated[str | None, typer.Option(metavar="ID|NAME", help="Only devices of this product.")] = None,
     query: Annotated[str | None, typer.Option(help="Only devices with this in their uid or name.")] = None,
+    org: Annotated[
+        int | None, typer.Option(metavar="ID", help="An organization below yours; yours by default.")
+    ] = None,
     limit: Limit = 50,
     after: After = None,
     as_json: AsJson = False,
@@ -86,7 +97,7 @@ def list_(
     """
     with connect() as session:
         number = None if product is None else product_id(session, product)
-        answer = session.page(PATH, productId=number, query=query, limit=limit, after=after)
+        answer = session.page(PATH, productId=number, query=query, orgId=org, limit=limit, after=after)
         output.page(answer, COLUMNS, as_json=as_json)
 
 
@@ -98,6 +109,39 @@ def show(number: Id, as_json: AsJson = False) -> None:
     """
     with connect() as session:
         output.record(session.get(f"{PATH}/{number}"), DETAILS, as_json=as_json)
+
+
+@app.command()
+def edit(
+    number: Id,
+    name: Annotated[str | None, typer.Option(help="Its new name.")] = None,
+    auto_update: Annotated[
+        str | None,
+        typer.Option(metavar="on|off|product", help="Whether it takes updates without being asked, or as its product."),
+    ] = None,
+    owner: Annotated[str | None, typer.Option(metavar="ID|none", help="The user who owns it.")] = None,
+    given: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An attribute; no value removes it.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change a device: its name, its owner, its attributes, whether it takes updates by itself.
+
+    Example: airfreight device edit 17 --auto-update off --set timeZone=Europe/Oslo --set floor=2
+    """
+    body = present(name=name, attributes=_attributes(given) if given else None)
+    if auto_update is not None:
+        if auto_update not in AUTO_UPDATE:
+            raise usage("--auto-update has another value", "Give on, off or product.")
+        body["autoUpdate"] = AUTO_UPDATE[auto_update]
+    if owner is not None:
+        if owner != "none" and not (owner.isascii() and owner.isdigit()):
+            raise usage("--owner has another value", "Give the id of a user, or none.")
+        body["ownerUserId"] = None if owner == "none" else int(owner)
+    if not body:
+        raise usage("Nothing to change was named", "Give --name, --auto-update, --owner or --set.")
+    with connect() as session:
+        output.record(session.patch(f"{PATH}/{number}", body), DETAILS, as_json=as_json)
 
 
 @app.command()
@@ -139,6 +183,25 @@ def delete(number: Id, as_json: AsJson = False) -> None:
     with connect() as session:
         session.delete(f"{PATH}/{number}")
         output.removed("device", number, as_json=as_json)
+
+
+def _attributes(given: list[str]) -> Doc:
+    """Read NAME=VALUE: true, false and numbers as such, anything else as text, nothing as "remove it"."""
+    attributes: Doc = {}
+    for one in given:
+        name, separator, text = one.partition("=")
+        if not name or not separator:
+            raise usage("--set needs a name and a value", "Write --set NAME=VALUE, or --set NAME= to remove it.")
+        attributes[name] = _value(text) if text else None
+    return attributes
+
+
+def _value(text: str) -> object:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, bool | int | float) and abs(value) <= MOST_EXACT else text
 
 
 def _read_devices(source: str) -> list[Doc]:

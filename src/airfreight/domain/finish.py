@@ -85,7 +85,7 @@ def judge(delivery: Delivery, *, running: Facts, wanted: Facts, before: Facts) -
 def _is_unchanged(running: Facts, wanted: Facts, before: Facts) -> bool:
     """To the letter what it ran before, and not what it was sent: 1.0.0+a does not become 1.0.0+b by staying."""
     unchanged = (running.version, running.build) == (before.version, before.build)
-    return unchanged and running.version != wanted.version
+    return unchanged and bool(running.version and wanted.version) and running.version != wanted.version
 
 
 def same(a: Facts, b: Facts) -> bool | None:

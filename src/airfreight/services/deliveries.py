@@ -29,6 +29,7 @@ from airfreight.domain.delivery import (
     Skip,
     State,
     Verdict,
+    Yield,
 )
 from airfreight.domain.errors import conflict, not_found
 from airfreight.domain.ids import Millis
@@ -191,9 +192,20 @@ def advance(ledger: Ledger, digests: Sequence[bytes]) -> list[Answer | None]:
 
 
 def advance_devices(ledger: Ledger, device_ids: Sequence[int]) -> dict[int, Answer]:
-    """The same by device id, for devices that do not ask."""
+    """The same by device id, for devices that do not ask.
+
+    They cannot be asked to cancel either: an offer that one has not taken up is withdrawn, its URL is dead by then. And
+    an offer to them does not expire before it is taken up: it may not have reached them, and would cost them a try.
+    """
     turns = _turns(store.by_device(ledger.connection, device_ids), lambda row: row.device_id)
-    return _advance(ledger, turns)
+    for row in turns.values():
+        if row.state == State.OFFERED and row.cancel_requested:
+            ledger.apply(ledger.entry(row), Yield(), Note("server"))
+    answers = _advance(ledger, turns)
+    for which, answer in answers.items():
+        if answer.is_new:
+            ledger.entry(turns[which]).deadline_at = None
+    return answers
 
 
 def _advance(ledger: Ledger, turns: Mapping[K, Row]) -> dict[K, Answer]:
@@ -349,10 +361,7 @@ def consent(call: Call, device_id: int) -> int:
     Raises NOT_FOUND for the device, CONFLICT when nothing waits for it.
     """
     call.need(Permission.DEVICE_EDIT)
-    rows = [row for row in store.by_device(call.connection, [device_id]) if row.organization_id == call.organization_id]
-    if not rows:
-        raise not_found("Device")
-    row = choose(rows)
+    row = choose(_rows_of(call, device_id))
     if row.id is None:
         raise conflict("No update waits for this device.", "nothing_waits")
     ledger = Ledger(call.connection, call.settings, call.now)
@@ -475,12 +484,17 @@ class Explanation:
 def explain(call: Call, device_id: int) -> Explanation:
     """Why a device is or is not updated now. Raises NOT_FOUND."""
     call.need(Permission.DEVICE_VIEW)
-    rows = [row for row in store.by_device(call.connection, [device_id]) if row.organization_id == call.organization_id]
-    if not rows:
-        raise not_found("Device")
+    rows = _rows_of(call, device_id)
     decision = _answer(choose(rows), call.now).decision
-    latest = store.of_device(call.connection, call.organization_id, device_id, 20)
+    latest = store.of_device(call.connection, rows[0].organization_id, device_id, 20)
     return Explanation(decision, _summary(decision, rows[0], latest), latest)
+
+
+def _rows_of(call: Call, device_id: int) -> list[Row]:
+    """A device with what is open for it. Raises NOT_FOUND unless it is the caller's organization's, or one below."""
+    rows = store.by_device(call.connection, [device_id])
+    call.at(rows[0].organization_id if rows else None, "Device")
+    return rows
 
 
 def _summary(decision: Decision, row: Row, latest: list[Any]) -> str:

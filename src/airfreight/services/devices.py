@@ -230,7 +230,9 @@ def _change(call: Call, device_id: int, values: Mapping[str, object]) -> Any:  #
 
 
 def _check_owner(call: Call, user_id: int) -> None:
-    if access.user(call.connection, call.organization_id, user_id) is None:
+    """Who is a user there now stays one until this transaction ends. Raises NOT_FOUND."""
+    user = access.lock_user(call.connection, user_id)
+    if user is None or user.organization_id != call.organization_id:
         raise not_found("User")
 
 

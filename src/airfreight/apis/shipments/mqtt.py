@@ -30,6 +30,8 @@ _LOGIN_SECONDS = 1.0
 _RECEIPT_SECONDS = 10.0
 _LONGEST_PAUSE_SECONDS = 30.0
 _BATCH = 500
+_NOBODY = 0
+"""An id that no device has."""
 _LONGEST_INFO = 4096
 _INFO_NAMES = {"ver": "version", "build": "build", "type": "fwType"}
 _decode = msgspec.json.Decoder(dict[str, object]).decode
@@ -92,6 +94,7 @@ class MqttDoor:
     _arrived: deque[Arrived] = field(default_factory=deque)
     _something: threading.Event = field(default_factory=threading.Event)
     _rung: int = -1
+    _warned: bool = False
     _login: broker_login.Keeper = field(init=False)
 
     def __post_init__(self) -> None:
@@ -165,12 +168,22 @@ class MqttDoor:
             self._rung = rung
         found = pushing.due(self.desk.database, self.clock(), limit) if limit > 0 else []
         if found:
-            pings = [ping_of(self.desk.settings.mqtt_prefix, one.device_id) for one in found]
-            answers = list(zip(found, self._published(line, pings), strict=True))
+            asked = [one.device_id for one in found]
+            receipts = self._published(
+                line, [ping_of(self.desk.settings.mqtt_prefix, one) for one in [*asked, _NOBODY]]
+            )
+            self._warn_of_listeners(receipts.pop())
+            answers = list(zip(found, receipts, strict=True))
             pushing.gone(self.desk.database, _those(answers, Receipt.NOBODY))
             present = _those(answers, Receipt.TAKEN)
             pushing.offer(self.desk.database, self.desk.settings, self.clock(), present)
         return len(found)
+
+    def _warn_of_listeners(self, receipt: Receipt) -> None:
+        """A message to nobody was taken: then somebody subscribes to everything, and receipts tell of no device."""
+        if receipt is Receipt.TAKEN and not self._warned:
+            log.warning("somebody subscribes to all topics at the broker: it cannot be told which devices are there")
+        self._warned = receipt is Receipt.TAKEN
 
     def _send(self, line: Line) -> None:
         """Send what waits in the outbox for the broker."""

@@ -58,6 +58,7 @@ _BUCKET_BY_RANK = ["started", *(_ON_THE_WAY[state] for state in THE_SIX)]
 _FAILED = {
     Reason.ROLLED_BACK: "rollback",
     Reason.WRONG_VERSION: "firmwareVersionMismatch",
+    Reason.UNPROVEN: "firmwareVersionMismatch",
     Reason.INCOMPATIBLE: "firmwareTypeMismatch",
 }
 _SKIPPED = {
@@ -156,6 +157,8 @@ def policy(wire: ShipmentCreate) -> Policy:
 
 
 _NAME = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_LONGEST_HOST = 128
+"""Small devices have 239 bytes for the whole URL."""
 _HOST = re.compile(rf"{_NAME}(\.{_NAME})*(:[1-9][0-9]{{0,4}})?", re.ASCII)
 
 
@@ -163,8 +166,10 @@ def host(text: str) -> str:
     """The host for download URLs: scheme and trailing slashes stripped, `host` or `host:port`. Raises INVALID."""
     bare = re.sub(r"^https?://", "", text.strip(), flags=re.IGNORECASE).rstrip("/").lower()
     port = bare.rpartition(":")[2] if ":" in bare else "1"
-    if bare and (not _HOST.fullmatch(bare) or int(port) > 65_535):
-        raise invalid("host must be a domain name such as myhost.com, with a port if need be.")
+    if bare and (len(bare) > _LONGEST_HOST or not _HOST.fullmatch(bare) or int(port) > 65_535):
+        raise invalid(
+            f"host must be a domain name such as myhost.com, with a port if need be, up to {_LONGEST_HOST} characters."
+        )
     return bare
 
 

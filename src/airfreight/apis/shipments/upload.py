@@ -23,6 +23,7 @@ _FORM = {
                 "type": {"type": "string", "enum": ["FIRMWARE"]},
             },
             "required": ["upfile", "type"],
+            "additionalProperties": False,
         }
     }
 }

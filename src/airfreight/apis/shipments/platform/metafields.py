@@ -89,10 +89,10 @@ def set_device_metafield(
     try:
         with desk.write(request, org_id) as call:
             return device_fields(devices.describe(call, device_id, {NAMES.get(data.name, data.name): data.value}))
-    except Refusal as refusal:
-        if refusal.kind is not Kind.INVALID:
+    except Refusal as error:
+        if error.kind is not Kind.INVALID:
             raise
-        raise invalid(f"name, value: {refusal.message}", refusal.code) from None
+        raise invalid(f"name, value: {error.message}", error.code) from None
 
 
 HANDLERS = [get_device_metafields, set_device_metafield]

@@ -1,0 +1,147 @@
+"""A rollout whose type check could pass on none of its devices is not made; one that may pass on any is."""
+
+import pytest
+from sqlalchemy import select
+from tests.make import Bench, Board
+
+from airfreight.domain.errors import Kind, Refusal
+from airfreight.services import rollouts
+from airfreight.services.artifacts import Confirmed
+from airfreight.services.rollouts import Cargo, Policy
+from airfreight.store import tables
+
+FILE = Confirmed("2.0.0", "", "lamp", "ESP32", "", "MCU")
+FITS = {"fwType": "lamp", "board": "ESP32", "component": "MCU"}
+
+
+def ship(bench: Bench, to: list[Board], confirmed: Confirmed = FILE, *, check: bool = True, product: int = 0) -> int:
+    with bench.call() as call:
+        return rollouts.create(
+            call,
+            origin="native",
+            title="t",
+            product_id=product or None,
+            device_ids=[board.id for board in to],
+            cargo=[Cargo(bench.artifact("2.0.0").id, "image.bin", confirmed)],
+            policy=Policy(check_type=check),
+        )
+
+
+def refusal(bench: Bench, to: list[Board], confirmed: Confirmed = FILE) -> str:
+    before = bench.rows(select(tables.rollouts.c.id))
+    with pytest.raises(Refusal) as refused:
+        ship(bench, to, confirmed)
+    assert (refused.value.kind, refused.value.code) == (Kind.INVALID, "never_matches")
+    assert bench.rows(select(tables.rollouts.c.id)) == before
+    return refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("reported", "fields"),
+    [
+        ({"fwType": "toaster"}, "fwType"),
+        ({"fwType": None}, "fwType"),
+        ({"board": "Mega"}, "boardType"),
+        ({"component": "NCP"}, "type"),
+        ({"fwType": "toaster", "board": "Mega", "component": "NCP"}, "fwType, boardType, type"),
+    ],
+)
+def test_what_contradicts_is_named_by_field_and_never_by_value(
+    bench: Bench, reported: dict[str, str], fields: str
+) -> None:
+    boards = bench.devices(bench.product(), 3)
+    for board in boards:
+        bench.tell(board, **FITS | reported)
+    message = refusal(bench, boards)
+    assert f"none of the 3 devices: what they report contradicts it in {fields}. " in message
+    assert "skipFwTypeCheck (--skip-type-check)" in message
+    assert not any(value and value in message for value in [*reported.values(), "lamp", "ESP32"])
+
+
+def test_devices_that_differ_in_different_ways_name_all_fields(bench: Bench) -> None:
+    boards = bench.devices(bench.product(), 2)
+    bench.tell(boards[0], **FITS | {"board": "Mega"})
+    bench.tell(boards[1], **FITS | {"fwType": "toaster"})
+    assert "in fwType, boardType. " in refusal(bench, boards)
+
+
+@pytest.mark.parametrize(
+    ("reported", "confirmed"),
+    [
+        (FITS, FILE),
+        (FITS | {"board": "esp32"}, FILE),
+        (FITS | {"board": ""}, FILE),
+        (FITS | {"board": "Other"}, FILE),
+        (FITS | {"component": ""}, FILE),
+        (FITS | {"board": "Mega"}, Confirmed("2.0.0", "", "lamp", "", "", "MCU")),
+        (FITS | {"board": "Mega"}, Confirmed("2.0.0", "", "lamp", "other", "", "MCU")),
+        (FITS | {"component": "NCP"}, Confirmed("2.0.0", "", "lamp", "ESP32", "", "")),
+    ],
+)
+def test_what_is_unknown_on_either_side_contradicts_nothing(
+    bench: Bench, reported: dict[str, str], confirmed: Confirmed
+) -> None:
+    [board] = bench.devices(bench.product())
+    bench.tell(board, **reported)
+    rollout = ship(bench, [board], confirmed)
+    assert bench.poll(board).attempt_id is not None
+    assert bench.stand(rollout, board) == ("offered", "")
+
+
+def test_one_device_that_may_fit_is_enough(bench: Bench) -> None:
+    product = bench.product()
+    boards = bench.devices(product, 3)
+    for board in boards[:2]:
+        bench.tell(board, **FITS | {"fwType": "toaster"})
+    assert ship(bench, boards)  # the third has not reported yet
+    bench.tell(boards[2], **FITS | {"fwType": "toaster"})
+    refusal(bench, boards)
+    bench.tell(boards[2], **FITS)
+    assert ship(bench, boards)
+
+
+def test_a_whole_product_may_get_fitting_devices_later(bench: Bench) -> None:
+    product = bench.product()
+    [board] = bench.devices(product)
+    bench.tell(board, **FITS | {"fwType": "toaster"})
+    assert ship(bench, [], product=product)
+
+
+def test_without_the_type_check_nothing_is_looked_at(bench: Bench) -> None:
+    [board] = bench.devices(bench.product())
+    bench.tell(board, **FITS | {"fwType": "toaster", "board": "Mega", "component": "NCP"})
+    assert ship(bench, [board], check=False)
+    assert ship(bench, [board], Confirmed("2.0.0", "", "", "", ""), check=False)
+
+
+def test_a_file_without_a_type_is_refused_first(bench: Bench) -> None:
+    product = bench.product()
+    bench.devices(product)
+    with pytest.raises(Refusal) as refused:
+        ship(bench, [], Confirmed("2.0.0", "", "", "ESP32", ""), product=product)
+    assert refused.value.code == "type_unknown"
+
+
+def test_what_the_check_refuses_the_decision_would_have_skipped(bench: Bench) -> None:
+    """The same files and devices, made before the devices reported: each is skipped for its type."""
+    product = bench.product()
+    boards = bench.devices(product, 3)
+    rollout = ship(bench, boards)
+    for board, wrong in zip(boards, ({"fwType": "toaster"}, {"board": "Mega"}, {"component": "NCP"}), strict=True):
+        bench.tell(board, **FITS | wrong)
+        bench.poll(board)
+        assert bench.stand(rollout, board) == ("skipped", "type_mismatch")
+        refusal(bench, [board])
+
+
+def test_the_component_is_kept_with_the_rollout(bench: Bench) -> None:
+    [board] = bench.devices(bench.product())
+    rollout = ship(bench, [board], Confirmed("2.0.0", "", "lamp", "", "", "NCP"))
+    table = tables.rollout_artifacts
+    [row] = bench.rows(select(table.c.component).where(table.c.rollout_id == rollout))
+    assert row.component == "NCP"
+
+
+def test_many_devices_are_looked_at_in_few_statements(bench: Bench) -> None:
+    boards = bench.devices(bench.product(), 10_000) + bench.devices(bench.product(), 1)
+    assert ship(bench, boards[:10_000])
