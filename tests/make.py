@@ -27,7 +27,7 @@ from airfreight.services.artifacts import Confirmed
 from airfreight.services.call import Call
 from airfreight.services.credentials import Keyring
 from airfreight.services.deliveries import Answer, Report
-from airfreight.services.device_work import Advance, Job, Reports, Result, Served, SetAttributes
+from airfreight.services.device_work import Advance, Job, Reports, Result, Returned, Served, SetAttributes
 from airfreight.services.devices import Wanted
 from airfreight.services.rollouts import Cargo, Policy
 from airfreight.settings import load
@@ -135,9 +135,10 @@ class Bench:
         with self.call() as call:
             return int(organizations.create(call, name=name).id)
 
-    def product(self, name: str = "", time_zone: str = "") -> int:
+    def product(self, name: str = "", time_zone: str = "", *, auto_update: bool = True) -> int:
         with self.call() as call:
-            return int(products.create(call, name=name or uuid.uuid4().hex, time_zone=time_zone).id)
+            made = products.create(call, name=name or uuid.uuid4().hex, time_zone=time_zone, auto_update=auto_update)
+        return int(made.id)
 
     def devices(self, product_id: int, count: int = 1) -> list[Board]:
         with self.call() as call:
@@ -228,6 +229,14 @@ class Bench:
         [shown] = self.work(SetAttributes(board.digest, attributes))
         assert isinstance(shown, Mapping)
         return shown
+
+    def back(self, board: Board, /, **info: object) -> None:
+        """The device has come back at the broker and says what it runs."""
+        self.work(Returned(board.id, info))
+
+    def copy(self, board: Board, /, **info: object) -> None:
+        """The broker sends again what the device said some time ago."""
+        self.work(Returned(board.id, info, is_live=False))
 
     def served(self, board: Board, attempt: int | None, reached: State) -> None:
         """The server saw bytes go to the device."""

@@ -74,6 +74,9 @@ class Settings:
     accel_prefix: str = _setting(
         "", "nginx's internal location of the blob folder; when set, downloads leave by `X-Accel-Redirect`."
     )
+    resume_seconds: int = _setting(
+        60, "How long a device that cannot report may take to go on with a download that broke off."
+    )
     download_seconds: int = _setting(86_400, "How long the URL of a file with a token in it can be used.")
     mqtt_url: str = _setting(
         "",
@@ -144,6 +147,7 @@ def _check(settings: Settings) -> None:
         "history_limit",
         "requests_per_minute",
         "download_seconds",
+        "resume_seconds",
         "push_per_second",
     ):
         if getattr(settings, name) < 1:

@@ -5,7 +5,7 @@ where the server must say that it ended. These devices never report: bytes and v
 from dataclasses import dataclass
 from enum import StrEnum
 
-from airfreight_agent.behaviours import End
+from airfreight_agent.behaviours import NO_REPORT, End
 from airfreight_agent.protocol import Reason
 
 DEFAULT = "good"
@@ -26,11 +26,11 @@ class MqttBehaviour:
     """One row. A field that is not set means: as a good device does it. Seconds are the device's own (see Pace).
 
     `offline_seconds`: before it connects for the first time. `breaks_off`: so many of its downloads end in the middle
-    (None: all); with `resumes` it goes on there with a Range. `hangs_up`: it leaves the broker to download, as small
-    devices do. `boots` is what comes up after an installation: "new", "old", or "other" (neither).
-    `falls_back_seconds`: so long after the new version came up the old one is back. `ignores_offers`: it takes them
-    from the broker, and that is all. `stays_seconds`: it drops each connection after so long without a word.
-    `http_1_0`: it asks for the file in the old way.
+    (None: all); with `resumes` it goes on there with a Range, with `crashes` it restarts. `hangs_up`: it leaves the
+    broker to download, as small devices do. `boots` is what comes up after an installation: "new", "old", or "other"
+    (neither). `falls_back_seconds`: so long after the new version came up the old one is back. `ignores_offers`: it
+    takes them from the broker, and that is all. `stays_seconds`: it drops each connection after so long without a
+    word. `http_1_0`: it asks for the file in the old way.
     """
 
     name: str
@@ -41,6 +41,7 @@ class MqttBehaviour:
     breaks_off: int | None = 0
     resumes: bool = False
     hangs_up: bool = False
+    crashes: bool = False
     boots: str = "new"
     falls_back_seconds: float | None = None
     ignores_offers: bool = False
@@ -69,7 +70,15 @@ MQTT_BEHAVIOURS: dict[str, MqttBehaviour] = {
             "breaks_off",
             "leaves each download in the middle",
             breaks_off=None,
-            ends=_failed(Reason.DOWNLOAD_FAILED, "no_report"),
+            ends=_failed(NO_REPORT),
+        ),
+        MqttBehaviour(
+            "crashes",
+            "restarts in the middle of each download",
+            breaks_off=None,
+            crashes=True,
+            # A small file may be in the network whole: then the server must think that the device has it.
+            ends=_failed(Reason.DOWNLOAD_FAILED, Reason.INSTALL_FAILED),
         ),
         MqttBehaviour("breaks_off_once", "leaves its first download in the middle", breaks_off=1),
         MqttBehaviour(
@@ -79,7 +88,7 @@ MQTT_BEHAVIOURS: dict[str, MqttBehaviour] = {
             "install_fails",
             "boots its old version after each installation",
             boots="old",
-            ends=_failed(Reason.INSTALL_FAILED, Reason.ROLLED_BACK),
+            ends=_failed(Reason.INSTALL_FAILED),
         ),
         MqttBehaviour(
             "boots_another",
@@ -97,7 +106,7 @@ MQTT_BEHAVIOURS: dict[str, MqttBehaviour] = {
             "never_reacts",
             "takes the offer from the broker and does nothing",
             ignores_offers=True,
-            ends=_failed("no_report"),
+            ends=frozenset({End("offered")}),
         ),
         MqttBehaviour("reconnects", "drops its connection every 5 seconds without a word", stays_seconds=5.0),
         _demanding("wants_all_fields", Demand.FULL_OFFER),

@@ -229,12 +229,16 @@ class MqttDevice:
         if self.row.hangs_up:
             link.close()
         head = await self._fetch(offer)
-        if head is None:
-            self.phase = Phase.OFFLINE if self.row.hangs_up else Phase.LISTENING
-            return self.row.hangs_up
-        link.close()
-        await self._install(offer)
-        return True
+        if head is not None:
+            link.close()
+            await self._install(offer)
+            return True
+        if self.row.crashes:
+            link.drop()
+            await self._boot()
+            return True
+        self.phase = Phase.OFFLINE if self.row.hangs_up else Phase.LISTENING
+        return self.row.hangs_up
 
     def _wants(self, offer: Offer, payload: bytes) -> bool:
         if offer.version and (offer.version, offer.build or self.build) == (self.version, self.build):

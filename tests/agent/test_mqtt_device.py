@@ -166,6 +166,7 @@ def test_a_download_shows_no_credentials_and_follows_what_the_url_says(broker: B
     ("name", "versions"),
     [
         ("install_fails", [OLD, OLD]),
+        ("crashes", [OLD, OLD]),
         ("boots_another", [OLD, "0.0.0-other"]),
         ("falls_back", [OLD, VERSION, OLD]),
     ],

@@ -108,6 +108,8 @@ NO_PERMISSION: dict[str, str] = {
     "services/me.py:describe": "whoever has a token may know whose it is",
     "services/devices.py:add": "for callers who have asked already: create, create_many, enroll",
     "services/devices.py:is_online": "looks at a row that its caller was allowed to read",
+    "services/devices.py:updated_at": "looks at a device that its caller was allowed to read or to change",
+    "services/products.py:id_of_key": "a bare number, for a verb that asks",
     "services/deliveries.py:enlist": "part of devices.add",
     "services/deliveries.py:release": "part of devices.delete",
     "services/deliveries.py:close_all": "part of rollouts.delete",

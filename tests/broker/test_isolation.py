@@ -249,12 +249,15 @@ def test_the_server_hears_after_a_restart_what_came_while_it_was_away(
         wait((broker.folder / "mosquitto.db").exists)
         broker.kill()
     broker.start()
-    connect("1").publish("airfreight/1/info/mcu", b"after it")
+    back = connect("1")
+    back.client.publish("airfreight/1/info/mcu", b"after it, at QoS 0", qos=0)
+    back.publish("airfreight/1/info/mcu", b"after it")
     second = server()
-    wait(lambda: len(second.heard) == (2 if end == "stop" else 1))
+    wait(lambda: second.heard and second.heard[-1][1] == b"after it")
     second.close()
 
-    assert second.heard[-1][1] == b"after it"
+    heard = [payload for _, payload, _ in second.heard]
+    assert heard == [*([b"before the restart"] if end == "stop" else []), b"after it, at QoS 0", b"after it"]
 
 
 @pytest.fixture

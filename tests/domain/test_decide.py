@@ -136,6 +136,11 @@ class TestChecks:
         again = with_plan(replace(with_device(FIT, facts=Facts("2.0")), before=Facts("2.0")), condition=Condition.NONE)
         assert decide(again, NOW).event == Offer()
 
+    def test_a_device_that_runs_it_already_is_sent_it_when_no_try_came_before_and_no_condition_is_set(self) -> None:
+        first = replace(with_device(FIT, facts=Facts("2.0")), delivery=Delivery())
+        assert decide(with_plan(first, condition=Condition.NONE), NOW).event == Offer()
+        assert decide(first, NOW).event == Skip(Reason.CONDITION_NOT_MET)
+
     def test_a_bare_device_has_nothing_to_do(self) -> None:
         assert decide(Snapshot(Device(1)), NOW).do is Do.NOTHING
         assert decide(replace(FIT, plan=None), NOW) == decide(Snapshot(Device(1)), NOW)

@@ -229,6 +229,14 @@ class TestJudgeReturned:
         assert judge_returned(Delivery(State.OFFERED), running=old, wanted=new, before=old) is None
         assert judge_returned(Delivery(State.DOWNLOADED), running=new, wanted=new, before=old) == Succeed()
 
+    @pytest.mark.parametrize(
+        ("ran", "sent"), [(Facts("1.0.0", "b"), Facts(build="b")), (Facts(build="b"), Facts("2.0.0", "b"))]
+    )
+    def test_a_version_that_one_side_does_not_tell_is_no_difference(self, ran: Facts, sent: Facts) -> None:
+        """The builds agree, and that is all that can be compared: as if both had told the same version."""
+        assert judge_returned(Delivery(State.DOWNLOADED), running=ran, wanted=sent, before=ran) == Succeed()
+        assert judge(Delivery(State.ACTIVATING), running=ran, wanted=sent, before=ran) == Succeed()
+
 
 BUILD_1, BUILD_2 = "Jan  8 2024 10:00:00", "Jan  9 2024 12:25:30"
 
@@ -244,6 +252,7 @@ REVERTED = [
     (Facts("2.0.0", BUILD_1), Facts("2.0.0", BUILD_2), Facts("2.0.0", BUILD_1), True),
     (Facts("2.0.0", "Jan 8 2024 10:00:00"), Facts("2.0.0", BUILD_2), Facts("2.0.0", BUILD_1), True),
     (Facts("2.0.0"), Facts("2.0.0", BUILD_2), Facts("2.0.0", BUILD_1), False),  # it may be either
+    (Facts("2.0.0", BUILD_1), Facts("2.0.0", BUILD_2), Facts("2.0.0"), False),  # it may have been the new one before
     (Facts(build=BUILD_1), Facts("2.0.0", BUILD_2), Facts("1.0.0", BUILD_1), True),
     # where the file names nothing to compare, that it runs the old one again is enough: asked only of one that has changed
     (OLD, NO_FACTS, OLD, True),

@@ -35,6 +35,10 @@ class Process:
         self._process: subprocess.Popen[bytes] | None = None
         self._token = ""
 
+    def set(self, name: str, value: str) -> None:
+        """A setting that is only known now; for the next start."""
+        self._environment[f"AIRFREIGHT_{name.upper()}"] = value
+
     def start(self) -> "Process":
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(

@@ -30,7 +30,9 @@ class World(Site):
         self.boards = [board for product in products[:USED] for board in self.devices(product, 2)]
         for number, board in enumerate(self.boards):
             self.organization(f"below {number}")
-            self.create(self.artifacts[number % USED], [board], productId=products[number // 2])
+            made = self.create(self.artifacts[number % USED], [board], productId=products[number // 2])
+            if number >= USED:
+                self.stop(made["id"])
         with self.call() as call:
             for number in range(EACH):
                 clients.create(call, name=f"client {number}")

@@ -122,6 +122,8 @@ def _tidy(schema: dict[str, Any], named: dict[str, Any]) -> None:
     if len(kinds) == 1:
         del schema["oneOf"]
         schema |= kinds[0]
+    for beside in schema.pop("allOf", []):
+        schema |= beside
     if "$ref" in schema:
         schema |= named[schema.pop("$ref").rpartition("/")[2]]
     for limit in ("minimum", "maximum"):

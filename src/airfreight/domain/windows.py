@@ -64,7 +64,7 @@ def opens_at(
     closing = _moment(datetime.fromtimestamp(opening / 1000, tz).date(), after_last, tz)
     start = max(opening, since or opening)
     entry = Millis(start + int(share * max(0, min(SPREAD_MS, (closing - start) // 2))))
-    return None if is_open and entry <= now else max(entry, Millis(now + 1))
+    return None if is_open and entry <= now else entry
 
 
 def _moment(day: date, hour: int, tz: ZoneInfo, fold: int = 0) -> Millis:

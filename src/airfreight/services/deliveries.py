@@ -191,16 +191,20 @@ def advance(ledger: Ledger, digests: Sequence[bytes]) -> list[Answer | None]:
     return [answers.get(digest) for digest in digests]
 
 
-def advance_devices(ledger: Ledger, device_ids: Sequence[int]) -> dict[int, Answer]:
-    """The same by device id, for devices that do not ask.
+def advance_devices(ledger: Ledger, sent_at: Mapping[int, int | None]) -> dict[int, Answer]:
+    """The same by device id, for devices that do not ask but listen now; `sent_at`: when each was last sent an offer.
 
     They cannot be asked to cancel either: an offer that one has not taken up is withdrawn, its URL is dead by then. And
-    an offer to them does not expire before it is taken up: it may not have reached them, and would cost them a try.
+    an offer to them expires only while they listen: it may not have reached the others, and would cost them a try.
     """
-    turns = _turns(store.by_device(ledger.connection, device_ids), lambda row: row.device_id)
-    for row in turns.values():
-        if row.state == State.OFFERED and row.cancel_requested:
+    turns = _turns(store.by_device(ledger.connection, list(sent_at)), lambda row: row.device_id)
+    for device_id, row in turns.items():
+        if row.state != State.OFFERED:
+            continue
+        if row.cancel_requested:
             ledger.apply(ledger.entry(row), Yield(), Note("server"))
+        elif ledger.now - (sent_at[device_id] or ledger.now) > row.deadline_seconds * 1000:
+            ledger.apply(ledger.entry(row), Expire(), Note("server"))
     answers = _advance(ledger, turns)
     for which, answer in answers.items():
         if answer.is_new:
@@ -293,6 +297,20 @@ def served(ledger: Ledger, moments: Sequence[tuple[int, int, State]]) -> None:
                 ledger.claim(entry, Reach(state), Note("server"))
             else:
                 ledger.heard(entry)
+
+
+def broken_off(ledger: Ledger, moments: Sequence[tuple[int, int]]) -> None:
+    """Devices that cannot report left in the middle of a download: `(device id, attempt id)` each.
+
+    They get `resume_seconds` to go on with it; then the attempt expires.
+    """
+    owners = store.deliveries_of_attempts(ledger.connection, sorted({attempt_id for _, attempt_id in moments}))
+    ledger.entries(sorted(set(owners.values())))
+    for device_id, attempt_id in moments:
+        for entry in ledger.entries([owners[attempt_id]] if attempt_id in owners else []):
+            is_current = entry.row.device_id == device_id and entry.attempt_id == attempt_id
+            if is_current and entry.delivery.state is State.DOWNLOADING:
+                ledger.hurry(entry, Note("server", message="the download broke off"))
 
 
 def open_of(connection: Connection, device_ids: Sequence[int]) -> dict[int, list[Row]]:

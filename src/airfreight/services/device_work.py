@@ -56,6 +56,14 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
+class BrokenOff:
+    """A device that cannot report left in the middle of a download. Result: none that matters."""
+
+    device_id: int
+    attempt_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class Returned:
     """A device that listens at the broker has come back and says what it runs. Result: none that matters.
 
@@ -67,7 +75,7 @@ class Returned:
     is_live: bool = True
 
 
-Job = Advance | Reports | SetAttributes | Served | Returned
+Job = Advance | Reports | SetAttributes | Served | BrokenOff | Returned
 Result = deliveries.Answer | Sequence[Verdict] | Mapping[str, object] | None
 
 
@@ -93,6 +101,9 @@ def _work(ledger: Ledger, jobs: Sequence[Job]) -> list[Result | Exception]:
     moments = [(job.device_id, job.attempt_id, job.reached) for job in jobs if isinstance(job, Served)]
     if moments:
         deliveries.served(ledger, moments)
+    broken = [(job.device_id, job.attempt_id) for job in jobs if isinstance(job, BrokenOff)]
+    if broken:
+        deliveries.broken_off(ledger, broken)
     asking = [(i, job) for i, job in enumerate(jobs) if isinstance(job, Advance)]
     answers = deliveries.advance(ledger, [job.digest for _, job in asking])
     results.update({i: answer for (i, _), answer in zip(asking, answers, strict=True)})

@@ -17,7 +17,7 @@ from airfreight.domain.ids import Millis
 from airfreight.domain.rollout import OVER
 from airfreight.services.rollout_state import finish_if_done
 from airfreight.settings import Settings
-from airfreight.store import counters
+from airfreight.store import connections, counters
 from airfreight.store import deliveries as store
 from airfreight.store.deliveries import Row
 
@@ -83,6 +83,7 @@ class Ledger:
         self._deltas: Tally[counters.Key] = Tally()
         self._history: list[store.Event] = []
         self._ended: set[int] = set()
+        self._again: dict[int, int] = {}
 
     def entry(self, row: Row) -> Entry:
         """The entry of a row that has a delivery; the same one however often it is asked for."""
@@ -184,6 +185,7 @@ class Ledger:
             raise LostRace
         store.add_history(self.connection, self._history)
         counters.fold(self.connection, self._deltas, self.now)
+        connections.due_by(self.connection, self._again)
         for rollout_id in sorted(self._ended):
             finish_if_done(self.connection, rollout_id, self.now)
 
@@ -194,6 +196,14 @@ class Ledger:
         if entry.deadline_at is not None and deadline - entry.deadline_at > period * _NOTE_EVERY:
             entry.deadline_at, entry.dirty = deadline, True
 
+    def hurry(self, entry: Entry, note: Note) -> None:
+        """The deadline comes soon, and the history says why."""
+        soon = self.now + self.settings.resume_seconds * 1000
+        entry.deadline_at, entry.dirty = min(entry.deadline_at or soon, soon), True
+        if entry.events < self.settings.history_limit:
+            state = entry.delivery.state
+            self._remember(entry, entry.attempt_id, Reach(state), Verdict.NOTED, note, "broken_off")
+
     def _moved(self, entry: Entry, before: Delivery) -> None:
         after, rollout_id = entry.delivery, entry.row.rollout_id
         self._deltas[_counter(rollout_id, before)] -= 1
@@ -202,6 +212,7 @@ class Ledger:
         if after.state is State.QUEUED:
             pause = self.settings.retry_seconds * 1000 * 2 ** min(before.tries - 1, 6)
             entry.not_before, entry.attempt_id, entry.deadline_at = self.now + pause, None, None
+            self._again[entry.row.device_id] = entry.not_before
         elif after.state in ENDS:
             entry.not_before = entry.deadline_at = None
             self._ended.add(rollout_id)

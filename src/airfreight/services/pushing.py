@@ -91,7 +91,7 @@ def offer(database: Database, settings: Settings, now: Millis, present: Sequence
     by_id = {one.device_id: one for one in present}
 
     def decided(ledger: Ledger) -> int:
-        answers = deliveries.advance_devices(ledger, sorted(by_id))
+        answers = deliveries.advance_devices(ledger, {which: by_id[which].sent_at for which in sorted(by_id)})
         told = [device_id for device_id, answer in answers.items() if _is_to_be_told(answer, by_id[device_id])]
         for device_id in told:
             _send(ledger, answers[device_id])

@@ -62,6 +62,23 @@ def settle(connection: Connection, moments: Mapping[Due, int]) -> None:
         connection.execute(_settle, rows)
 
 
+_due_by = (
+    update(connections)
+    .where(
+        connections.c.device_id == bindparam("the_id"),
+        or_(connections.c.due_at.is_(None), connections.c.due_at > bindparam("the_due")),
+    )
+    .values(due_at=bindparam("the_due"))
+)
+
+
+def due_by(connection: Connection, moments: Mapping[int, int]) -> None:
+    """Decide for these devices at these moments at the latest, `device id -> milliseconds`."""
+    if moments:
+        rows = [{"the_id": device_id, "the_due": at} for device_id, at in sorted(moments.items())]
+        connection.execute(_due_by, rows)
+
+
 def sent(connection: Connection, device_ids: Sequence[int], now: int) -> None:
     """These have been sent an offer."""
     connection.execute(update(connections).where(connections.c.device_id.in_(device_ids)).values(sent_at=now))

@@ -8,6 +8,7 @@ import base64
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from airfreight.apis.common import ranges
@@ -17,6 +18,16 @@ _BLOCK = 64 * 1024
 _LARGEST = 256 * 1024
 _AT_ONCE = 0.001
 _NOWAIT = getattr(os, "RWF_NOWAIT", 0)
+
+
+class Outcome(StrEnum):
+    """How serving went. WHOLE: the last byte of the file has gone out; BROKEN: the client left before its last one;
+    ANSWERED: anything else, such as a part of the file.
+    """
+
+    WHOLE = "whole"
+    BROKEN = "broken"
+    ANSWERED = "answered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +47,8 @@ class ServedFile:
 
 async def serve(
     scope: Scope, receive: Receive, send: Send, file: ServedFile, *, seconds: float, started: Callable[[], None]
-) -> bool:
-    """Answer a GET or HEAD; True when the last byte of the file has gone out.
+) -> Outcome:
+    """Answer a GET or HEAD, and tell how it went.
 
     `started` is called before the first byte. Raises FileNotFoundError before anything is sent.
     """
@@ -49,20 +60,22 @@ async def serve(
             span = _wanted(scope, file)
         except ranges.Unsatisfiable:
             await _unsatisfiable(send, file)
-            return False
+            return Outcome.ANSWERED
         if header(scope, b"if-none-match") == file.etag:
             await answer(send, 304, headers=[(b"etag", file.etag.encode())])
-            return False
+            return Outcome.ANSWERED
         start, end = span or (0, file.size)
         await send({"type": "http.response.start", "status": 206 if span else 200, "headers": _headers(file, span)})
         if scope["method"] == "GET":
             started()
         if scope["method"] == "HEAD" or file.accel:
             await send({"type": "http.response.body", "body": b""})
-            return False
-        sent = await _send_span(receive, send, descriptor, start, end, seconds)
+            return Outcome.ANSWERED
+        if not await _send_span(receive, send, descriptor, start, end, seconds):
+            return Outcome.BROKEN
         # the last byte says that it has all only after all the others: from the first on, or as a proper resumption
-        return sent and end == file.size and (start == 0 or header(scope, b"if-range") == file.etag)
+        has_all = end == file.size and (start == 0 or header(scope, b"if-range") == file.etag)
+        return Outcome.WHOLE if has_all else Outcome.ANSWERED
     finally:
         os.close(descriptor)
 

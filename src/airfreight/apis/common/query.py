@@ -12,7 +12,7 @@ from litestar.typing import FieldDefinition
 
 from airfreight.domain.errors import invalid
 
-_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,18})", re.ASCII)
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
 
 
 class _Declared(NamedTuple):

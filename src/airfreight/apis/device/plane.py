@@ -27,7 +27,7 @@ from airfreight.apis.common.asgi import (
 from airfreight.apis.common.batching import Batcher
 from airfreight.apis.common.body import decode
 from airfreight.apis.common.desk import Desk, clock
-from airfreight.apis.common.files import ServedFile, serve
+from airfreight.apis.common.files import Outcome, ServedFile, serve
 from airfreight.apis.device import shapes, translate
 from airfreight.apis.device.bell import Bell
 from airfreight.apis.device.seen import Seen
@@ -246,7 +246,7 @@ class DevicePlane:
             self.tell(device_work.Served(device_id, artifact.attempt_id, reached))
 
         try:
-            whole = await serve(
+            outcome = await serve(
                 scope,
                 receive,
                 send,
@@ -257,7 +257,7 @@ class DevicePlane:
         except FileNotFoundError:
             log.error("the bytes of an artifact are missing", artifact=artifact.id)  # noqa: TRY400 - no trace needed
             raise not_found("Artifact") from None
-        if whole:
+        if outcome is Outcome.WHOLE:
             note(State.DOWNLOADED)
 
     def _carried(self, digest: bytes, artifact_id: int) -> tuple[int, Any]:

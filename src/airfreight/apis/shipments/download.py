@@ -13,11 +13,11 @@ import structlog
 
 from airfreight.apis.common.asgi import Disconnected, Headers, Receive, Scope, Send, answer_error, answer_refusal
 from airfreight.apis.common.desk import Desk, clock
-from airfreight.apis.common.files import ServedFile, serve
+from airfreight.apis.common.files import Outcome, ServedFile, serve
 from airfreight.domain.delivery import State
 from airfreight.domain.errors import Refusal, not_found
 from airfreight.services import file_urls
-from airfreight.services.device_work import Served
+from airfreight.services.device_work import BrokenOff, Served
 
 PREFIX = "/static/"
 
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 class StaticFiles:
     """The ASGI callable of `/static/`. `tell` takes what the server sees of a download, `heard` a sign of life."""
 
-    def __init__(self, desk: Desk, tell: Callable[[Served], None], heard: Callable[[int], None]) -> None:
+    def __init__(self, desk: Desk, tell: Callable[[Served | BrokenOff], None], heard: Callable[[int], None]) -> None:
         self._desk, self._tell, self._heard = desk, tell, heard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,12 +62,19 @@ class StaticFiles:
         )
         seconds = self._desk.settings.chunk_seconds
         try:
-            whole = await serve(scope, receive, send, served, seconds=seconds, started=lambda: note(State.DOWNLOADING))
+            outcome = await serve(
+                scope, receive, send, served, seconds=seconds, started=lambda: note(State.DOWNLOADING)
+            )
+        except Disconnected:
+            self._tell(BrokenOff(file.device_id, file.attempt_id))
+            raise
         except FileNotFoundError:
             log.error("the bytes of an artifact are missing", artifact=file.id)  # noqa: TRY400 - no trace needed
             raise not_found("File") from None
-        if whole:
+        if outcome is Outcome.WHOLE:
             note(State.DOWNLOADED)
+        elif outcome is Outcome.BROKEN:
+            self._tell(BrokenOff(file.device_id, file.attempt_id))
 
     def _find(self, path: str, token: str) -> Any:  # noqa: ANN401 - a row or None
         with self._desk.database.read() as connection:

@@ -126,7 +126,7 @@ def _md5(text: str | None) -> str | None:
     if not text:
         return None
     if not re.fullmatch(r"[0-9a-fA-F]{32}", text):
-        raise invalid("firmwareInfo.md5Hash must be 32 hexadecimal digits.")
+        raise invalid("firmwareInfo.md5Hash must be 32 hexadecimal digits.", "bad_hash")
     return text.lower()
 
 
@@ -138,7 +138,7 @@ def _sha256(text: str | None) -> str | None:
     except (binascii.Error, ValueError):
         digest = b""
     if len(digest) != 32:
-        raise invalid("firmwareInfo.sha256Hash must be base64 of 32 bytes, padded: 44 characters.")
+        raise invalid("firmwareInfo.sha256Hash must be base64 of 32 bytes, padded: 44 characters.", "bad_hash")
     return digest.hex()
 
 
@@ -168,7 +168,8 @@ def host(text: str) -> str:
     port = bare.rpartition(":")[2] if ":" in bare else "1"
     if bare and (len(bare) > _LONGEST_HOST or not _HOST.fullmatch(bare) or int(port) > 65_535):
         raise invalid(
-            f"host must be a domain name such as myhost.com, with a port if need be, up to {_LONGEST_HOST} characters."
+            f"host must be a domain name such as myhost.com, with a port if need be, up to {_LONGEST_HOST} characters.",
+            "bad_host",
         )
     return bare
 

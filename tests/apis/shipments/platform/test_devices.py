@@ -8,6 +8,7 @@ from tests.apis.shipments.platform.door import MISSING, ask, rung, stranger
 from tests.apis.site import Site
 
 from airfreight.apis.common.desk import clock
+from airfreight.apis.shipments.platform import devices, metafields
 from airfreight.store import tables
 
 LISTED = {
@@ -113,6 +114,9 @@ def test_devices_are_listed_page_by_page_with_their_number(site: Site) -> None:
     ask(site, "DELETE", "device", status=204, deviceId=ids[0])
     left = ask(site, "GET", "devices")
     assert ([one["id"] for one in left["content"]], left["totalElements"]) == (ids[1:], 4)
+    for size in (1, 3, 4, 5):
+        assert ask(site, "GET", "devices", size=size)["totalElements"] == 4
+        assert ask(site, "GET", "devices", size=size, page=9)["totalElements"] == 4
 
 
 def test_devices_of_organizations_below_are_listed_when_asked_for(site: Site) -> None:
@@ -258,6 +262,13 @@ ROUTES: list[tuple[str, str, Any]] = [
     ("POST", "device/transfer/to-owner", {"ownerId": 1}),
     ("DELETE", "device/owner", None),
 ]
+
+
+def test_every_endpoint_of_one_device_stands_in_the_list() -> None:
+    handlers = [*devices.HANDLERS, *metafields.HANDLERS]
+    found = {(method, path.strip("/")) for one in handlers for path in one.paths for method in one.http_methods}
+    of_many = {("GET", "devices"), ("GET", "search/devices"), ("POST", "device/create")}
+    assert {(method, path) for method, path, _ in ROUTES} == found - of_many - {("OPTIONS", path) for _, path in found}
 
 
 @pytest.mark.parametrize(("method", "path", "body"), ROUTES)

@@ -119,7 +119,8 @@ def test_bad_ones_are_refused_by_field_and_kept_out(site: Site, board: Board, na
 
 
 def test_a_body_has_both_fields_and_no_more(site: Site, board: Board) -> None:
-    for body in ({}, {"name": "k"}, {"value": 1}, {"name": "k", "value": 1, "id": 1}, []):
+    bodies: list[Any] = [{}, {"name": "k"}, {"value": 1}, {"name": "k", "value": 1, "id": 1}, []]
+    for body in bodies:
         ask(site, "POST", "device/metafield", status=400, deviceId=board.id, json=body)
 
 

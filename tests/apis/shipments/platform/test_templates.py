@@ -153,7 +153,7 @@ def test_a_reference_that_is_none_is_refused_by_name(site: Site, reference: str)
         ("DELETE", "template"),
         ("GET", "template/metafields"),
     ):
-        body = {"json": {}} if method == "PUT" else {}
+        body: dict[str, Any] = {"json": {}} if method == "PUT" else {}
         answer = site.ask(method, f"/api/v1/organization/{path}", params={"templateId": reference}, **body)
         assert (answer.status_code, "templateId" in answer.text) == (400, True), (method, path, answer.text)
 

@@ -34,7 +34,7 @@ Part = Annotated[
 _TROUBLE = {"fail", "expire", "revert"}
 
 
-class DeviceIn(In):
+class DeviceCreate(In):
     """`onwerId` is `ownerId` as an older page of the vendor's spells it."""
 
     template_id: Key
@@ -225,7 +225,7 @@ def is_device_online(request: Asked, desk: NamedDependency[Desk], device_id: Dev
 
 
 @post("/device/create", operation_id="createDevice", tags=TAGS, sync_to_thread=True)
-def create_device(request: Asked, desk: NamedDependency[Desk], data: JSONBody[DeviceIn]) -> DeviceDetails:
+def create_device(request: Asked, desk: NamedDependency[Desk], data: JSONBody[DeviceCreate]) -> DeviceDetails:
     """Create a device; the answer has its token, this once. Needs `DEVICE_EDIT`.
 
     Running shipments to the whole template include it.

@@ -40,7 +40,7 @@ TemplateRef = Annotated[
 ]
 
 
-class TemplateIn(In):
+class TemplateCreate(In):
     name: Name
     org_id: OrgIn | msgspec.UnsetType = msgspec.UNSET
     template_id: Key | msgspec.UnsetType = msgspec.UNSET
@@ -149,7 +149,7 @@ def get_template(
 
 
 @post("/template/create", operation_id="createTemplate", tags=TAGS, sync_to_thread=True)
-def create_template(request: Asked, desk: NamedDependency[Desk], data: JSONBody[TemplateIn]) -> TemplateDetails:
+def create_template(request: Asked, desk: NamedDependency[Desk], data: JSONBody[TemplateCreate]) -> TemplateDetails:
     """Create a template. Needs `PRODUCT_EDIT`. Give it the `templateId` that firmware in the field has, if any."""
     with desk.write(request, data.org_id or None) as call:
         products.check_time_zone(data.tz, "tz")
