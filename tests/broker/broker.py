@@ -9,6 +9,7 @@ import getpass
 import hashlib
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -21,7 +22,9 @@ from pathlib import Path
 
 import pytest
 
-DEPLOY = Path(__file__).parents[2] / "deploy" / "mosquitto"
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy" / "mosquitto"
+PAGE = ROOT / "docs" / "devices" / "mqtt.md"
 SERVER_USER, SERVER_PASSWORD = "airfreight", "a-password-of-the-server-for-tests"
 PATIENCE_SECONDS = 15.0
 
@@ -57,20 +60,19 @@ class Certificates:
     key: Path
 
 
+def documented_openssl() -> list[list[str]]:
+    """The commands of the page that make an authority and the broker's certificate."""
+    page = PAGE.read_text().replace("\\\n", " ")
+    return [shlex.split(line)[1:] for line in page.splitlines() if line.startswith("openssl ")]
+
+
 def make_certificates(folder: Path) -> Certificates:
-    """As docs/devices/mqtt.md does it. Skips the test on a machine without the openssl command."""
+    """As the page does it, for this host. Skips the test on a machine without the openssl command."""
     openssl = find_program("openssl")
     folder.mkdir(parents=True, exist_ok=True)
-
-    def run(*arguments: str) -> None:
+    for documented in documented_openssl():
+        arguments = [word.replace("DNS:mqtt.example.com", "DNS:localhost,IP:127.0.0.1") for word in documented]
         subprocess.run([openssl, *arguments], cwd=folder, check=True, capture_output=True)
-
-    names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
-    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    run("req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.crt", "-days", "30", "-subj", "/CN=A test CA")
-    run("req", *new_key, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=localhost", "-addext", names)
-    signed = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "30", "-copy_extensions", "copy")
-    run("x509", "-req", "-in", "server.csr", "-out", "server.crt", *signed)
     return Certificates(folder / "ca.crt", folder / "server.crt", folder / "server.key")
 
 

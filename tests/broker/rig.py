@@ -42,8 +42,7 @@ class Rig:
     def ship(self, product: int, made: Sequence[Json], size: int = 65536, **fields: Any) -> int:
         """A shipment of a tagged image to these devices; its id."""
         image = build_sample_image(NEW, build=NEW_BUILD, fw_type=TYPE, size=size)
-        form = {"upfile": ("a.bin", image)}
-        stored = self.client.post("/api/upload", files=form, data={"type": "FIRMWARE"}).json()
+        stored = self.client.put("/api/v1/artifacts", params={"filename": "a.bin"}, content=image).json()
         body = {
             "title": "t",
             "productId": product,

@@ -74,7 +74,21 @@ def parsed(received: bytes) -> list[Answer]:
             raise ValueError(f"not an answer: {received[:200]!r}")
         status = int(line.split(" ", 2)[1])
         headers = {name.lower(): value for name, value in (one.split(": ", 1) for one in lines if ": " in one)}
-        length = 0 if status in {204, 304} or status < 200 else int(headers["content-length"])
-        answers.append(Answer(status, headers, rest[:length]))
-        received = rest[length:]
+        if headers.get("transfer-encoding") == "chunked":
+            body, received = _chunks(rest)
+        else:
+            length = 0 if status in {204, 304} or status < 200 else int(headers["content-length"])
+            body, received = rest[:length], rest[length:]
+        answers.append(Answer(status, headers, body))
     return answers
+
+
+def _chunks(rest: bytes) -> tuple[bytes, bytes]:
+    """A chunked body, and what stands behind it."""
+    body = b""
+    while True:
+        line, _, rest = rest.partition(b"\r\n")
+        size = int(line, 16)
+        body, rest = body + rest[:size], rest[size + 2 :]
+        if not size:
+            return body, rest

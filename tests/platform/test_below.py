@@ -25,10 +25,11 @@ def ids(world: World, query: str) -> list[int]:
 
 
 def owned_device(world: World, user_id: int) -> int:
+    product = world.make("product")
     with world.desk.database.write() as connection:
         values = {
             "organization_id": world.home.organization_id,
-            "product_id": world.make("product"),
+            "product_id": product,
             "uid": uuid.uuid4().hex,
             "owner_user_id": user_id,
             "created_at": 1,

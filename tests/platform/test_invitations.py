@@ -88,8 +88,8 @@ def test_the_last_active_admin_stays_active(world: World) -> None:
     admin = f"/api/v1/users/{world.home.users['admin']}"
     second = world.post("/api/v1/users", {"email": "b@x.y", "password": NEW, "role": "admin"})
     assert world.call("PATCH", f"/api/v1/users/{second['id']}", json={"status": "inactive"}).status_code == 200
-    for how in ({"json": {"status": "suspended"}}, {"json": {"role": "user"}}):
-        answer = world.call("PATCH", admin, "client", **how)
+    for change in ({"status": "suspended"}, {"role": "user"}):
+        answer = world.call("PATCH", admin, "client", json=change)
         assert (answer.status_code, answer.headers["x-error-code"]) == (409, "last_admin")
     assert world.call("DELETE", admin, "client").status_code == 409
     assert world.call("DELETE", f"/api/v1/users/{second['id']}", "client").status_code == 204

@@ -59,7 +59,7 @@ def test_a_scope_that_does_not_exist_and_one_that_the_caller_lacks_are_refused(w
 
 
 def test_scope_works_in_a_form_too_and_for_users(world: World) -> None:
-    how = {"username": world.home.email("admin"), "password": PASSWORD, "scope": "OTA_VIEW"}
+    how: dict[str, Any] = {"username": world.home.email("admin"), "password": PASSWORD, "scope": "OTA_VIEW"}
     answer = world.token("user_credentials", form=True, **how)
     assert answer.json()["scope"] == "OTA_VIEW"
     world.home.tokens["few"] = answer.json()["access_token"]

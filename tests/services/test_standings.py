@@ -1,6 +1,7 @@
 """Each device of a rollout stands somewhere for a reason, and one sentence says so; it cannot contradict the poll."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, update
@@ -28,7 +29,7 @@ def words(bench: Bench, rollout: int, board: Board | None = None) -> str:
     return look(bench, rollout, board).words
 
 
-def one(bench: Bench, **policy: object) -> tuple[int, Board]:
+def one(bench: Bench, **policy: Any) -> tuple[int, Board]:
     [board] = bench.devices(bench.product())
     return bench.ship(bench.artifact("2.0.0"), to=[board], **policy), board
 
@@ -49,7 +50,7 @@ def test_one_that_waits_to_be_asked_says_when_its_device_was_last_heard_of(bench
         ({"condition": Condition.VERSION_NEWER}, "Waits (attributes known: the device has not reported its"),
     ],
 )
-def test_one_that_waits_says_for_what(bench: Bench, policy: dict[str, object], expected: str) -> None:
+def test_one_that_waits_says_for_what(bench: Bench, policy: dict[str, Any], expected: str) -> None:
     [board] = bench.devices(bench.product())
     rollout = bench.ship(bench.artifact("2.0.0", fw_type="lamp"), to=[board], **policy)
     told = words(bench, rollout)
@@ -150,7 +151,7 @@ def test_a_version_mismatch_says_which_value_differed(bench: Bench) -> None:
     ],
 )
 def test_one_that_was_skipped_says_what_was_compared(
-    bench: Bench, policy: dict[str, object], reports: dict[str, str], expected: str
+    bench: Bench, policy: dict[str, Any], reports: dict[str, str], expected: str
 ) -> None:
     [board] = bench.devices(bench.product())
     rollout = bench.ship(bench.artifact("2.0.0", fw_type="lamp"), to=[board], **policy)

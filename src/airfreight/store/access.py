@@ -113,7 +113,7 @@ def invited(connection: Connection, digest: bytes) -> Any:  # noqa: ANN401 - a r
 
 
 def take_invitation(connection: Connection, digest: bytes, now: int, values: Mapping[str, object]) -> Any:  # noqa: ANN401 - a row
-    """Change the user whose invitation it is, unless it has expired; None when there is none, or somebody was faster."""
+    """The user whose invitation it is, changed; None when it has expired, or somebody was faster."""
     where = (users.c.invitation_hash == digest, users.c.invitation_expires_at > now, users.c.status == "pending")
     return connection.execute(update(users).where(*where).values(**values).returning(users)).one_or_none()
 

@@ -57,8 +57,8 @@ class Body(AbstractDTO[Any]):
 
     def __init__(self, asgi_connection: ASGIConnection[Any, Any, Any, Any]) -> None:
         super().__init__(asgi_connection)
-        content_type = asgi_connection.headers.get("content-type", "application/json")
-        self._is_json = content_type.partition(";")[0].strip().lower() in {"application/json", ""}
+        content_type = asgi_connection.headers.get("content-type") or "application/json"
+        self._is_json = content_type.partition(";")[0].strip().lower() == "application/json"
 
     @override
     def decode_bytes(self, value: bytes) -> Any:

@@ -39,7 +39,6 @@ _CODES = {400: "invalid", 401: "unauthenticated", 403: "forbidden", 404: "not_fo
 _WORDS = {
     404: "There is nothing at this address. See /docs for what there is.",
     405: "This address does not take this method; the Allow header lists those it takes.",
-    413: "The body is larger than this server accepts.",
     415: "The body must be sent as Content-Type: application/json.",
 }
 
@@ -77,6 +76,8 @@ def on_http(request: Request, error: HTTPException) -> Response[ErrorResponse]: 
         return on_crash(request, error)
     is_validation = isinstance(error, ValidationException)
     message = _validation_words(error, _wire_names(request)) if is_validation else _WORDS.get(status, "")
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        message = f"The body is larger than the limit of {request.route_handler.resolve_request_max_body_size()} bytes."
     return answer(status, message or HTTPStatus(status).phrase + ".", _CODES.get(status, "invalid"), error.headers)
 
 

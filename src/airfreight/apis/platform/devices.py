@@ -137,7 +137,7 @@ def create_device(request: Request[Any, Any, Any], desk: NamedDependency[Desk], 
 def create_devices(request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: JSONBody[BulkIn]) -> BulkAnswer:
     """Create many devices at once, or none of them. Needs `DEVICE_EDIT`."""
     if (data.count is None) == (data.devices is None):
-        raise invalid("Give one of count and devices.")
+        raise invalid("Give one of count and devices.", "one_of")
     wanted = [Wanted(one.uid, one.name) for one in data.devices or ()] or [Wanted()] * (data.count or 0)
     with desk.write(request, data.org_id) as call:
         made = devices.create_many(call, product_id=data.product_id, wanted=wanted)

@@ -25,7 +25,7 @@ PersonName = Annotated[Line, msgspec.Meta(max_length=100)]
 
 
 BelowToo = Annotated[
-    bool, QueryParameter(name="includeBelow", description="Also the users of the organizations below it.")
+    bool | None, QueryParameter(name="includeBelow", description="Also the users of the organizations below it.")
 ]
 
 
@@ -157,14 +157,14 @@ def list_users(
     request: Asked,
     desk: NamedDependency[Desk],
     org_id: OrgId = None,
-    below: BelowToo = False,
+    below: BelowToo = None,
     part: Part = "",
     limit: Limit = 50,
     after: After = 0,
 ) -> Page[User]:
     """List the users of your organization or of one below it, oldest first. Needs `USER_VIEW`."""
     with desk.read(request, org_id) as call:
-        rows = users.search(call, query=part, below=below, after=after, limit=limit + 1)
+        rows = users.search(call, query=part, below=bool(below), after=after, limit=limit + 1)
         return page(rows, limit, shape)
 
 

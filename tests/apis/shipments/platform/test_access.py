@@ -66,13 +66,10 @@ def call(site: Site, who: str | None, method: str, path: str) -> Any:
 
 def everything(site: Site) -> list[Any]:
     return [
-        ask(site, "GET", path, size=1000, **query)
-        for path, query in (
-            ("sub-organizations", {}),
-            ("users", {"includeSubOrgUsers": True}),
-            ("oauth/clients", {}),
-            ("profile", {}),
-        )
+        ask(site, "GET", "sub-organizations", size=1000),
+        ask(site, "GET", "users", size=1000, includeSubOrgUsers=True),
+        ask(site, "GET", "oauth/clients", size=1000),
+        ask(site, "GET", "profile"),
     ]
 
 

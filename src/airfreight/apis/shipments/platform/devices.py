@@ -231,7 +231,7 @@ def create_device(request: Asked, desk: NamedDependency[Desk], data: JSONBody[De
     Running shipments to the whole template include it.
     """
     if data.owner_id and data.onwer_id:
-        raise invalid("Give one of ownerId and onwerId.")
+        raise invalid("Give one of ownerId and onwerId.", "one_of")
     with desk.write(request, data.org_id or None) as call:
         row, made = devices.create(
             call,

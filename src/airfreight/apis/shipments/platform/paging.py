@@ -23,11 +23,11 @@ PageSize = Annotated[
 """Handlers take `page: PageNumber = 0, size: PageSize = DEFAULT_SIZE`; a query skips `page * size` rows."""
 
 
-class Content(msgspec.Struct, Generic[T]):
+class Content(msgspec.Struct, Generic[T], rename="camel"):
     """A page, and how many there are on all pages."""
 
     content: list[T]
-    totalElements: int
+    total_elements: int
 
 
 def content(rows: Sequence[Any], total: int, shape: Callable[[Any], T]) -> Content[T]:

@@ -33,7 +33,8 @@ RoleId = Annotated[
     int, QueryParameter(name="roleId", ge=1, le=3, description="1 Admin, 2 Staff, 3 User.", schema_extra=_INT32)
 ]
 SubOrgUsers = Annotated[
-    bool, QueryParameter(name="includeSubOrgUsers", description="Also the users of the organizations below yours.")
+    bool | None,
+    QueryParameter(name="includeSubOrgUsers", description="Also the users of the organizations below yours."),
 ]
 Email = Annotated[str, msgspec.Meta(min_length=3, max_length=254, description="Kept in lower case.")]
 Password = Annotated[
@@ -170,13 +171,13 @@ def _role(role: Role, permissions: frozenset[Permission]) -> RoleInfo:
 def get_users(
     request: Asked,
     desk: NamedDependency[Desk],
-    sub_org_users: SubOrgUsers = False,
+    sub_org_users: SubOrgUsers = None,
     page: PageNumber = 0,
     size: PageSize = DEFAULT_SIZE,
 ) -> Content[UserInList]:
     """List the users of your organization, oldest first. Needs `USER_VIEW`."""
     with desk.read(request) as call:
-        return content(*users.paged(call, below=sub_org_users, skip=page * size, limit=size), in_list)
+        return content(*users.paged(call, below=bool(sub_org_users), skip=page * size, limit=size), in_list)
 
 
 @get("/search/users", tags=TAGS, sync_to_thread=True)
