@@ -153,7 +153,7 @@ class App:
 def _has_odd_number(path: str) -> bool:
     """Whether a part of the path is a number to Python but not to anybody else: +1, 0_1, a digit of another script."""
     for part in path.split("/"):
-        if part and len(part) < 20 and part[-1].isdigit():
+        if part and len(part) < 20 and part.strip()[-1:].isdigit():
             with suppress(ValueError):
                 if str(int(part)) != part:
                     return True

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TypeVar
 
+_YEAR_SECONDS = 366 * 86_400
 _BOOLS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
@@ -152,12 +153,20 @@ def _check(settings: Settings) -> None:
     ):
         if getattr(settings, name) < 1:
             raise SettingError(f"{variable(name)} must be at least 1.")
+    if settings.download_seconds > _YEAR_SECONDS:
+        raise SettingError("AIRFREIGHT_DOWNLOAD_SECONDS must be at most a year.")
     if settings.secret_key and len(settings.secret_key) < 32:
         raise SettingError("AIRFREIGHT_SECRET_KEY must have 32 characters or more.")
     if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
         raise SettingError("AIRFREIGHT_PUBLIC_URL must begin with http:// or https://.")
     if settings.in_flight not in {"finish", "cancel"}:
         raise SettingError("AIRFREIGHT_IN_FLIGHT must be finish or cancel.")
+    if settings.log_level not in {"debug", "info", "warning", "error"}:
+        raise SettingError("AIRFREIGHT_LOG_LEVEL must be debug, info, warning or error.")
+    _check_broker(settings)
+
+
+def _check_broker(settings: Settings) -> None:
     if len(settings.public_url) > 128:
         raise SettingError("AIRFREIGHT_PUBLIC_URL must have at most 128 characters: devices have small buffers.")
     if settings.mqtt_url and not settings.mqtt_url.startswith(("mqtt://", "mqtts://")):
@@ -166,5 +175,3 @@ def _check(settings: Settings) -> None:
         raise SettingError("AIRFREIGHT_PUBLIC_URL is needed with AIRFREIGHT_MQTT_URL: devices are sent whole URLs.")
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", settings.mqtt_prefix):
         raise SettingError("AIRFREIGHT_MQTT_PREFIX must have 1 to 32 letters, digits, _ or -.")
-    if settings.log_level not in {"debug", "info", "warning", "error"}:
-        raise SettingError("AIRFREIGHT_LOG_LEVEL must be debug, info, warning or error.")

@@ -106,6 +106,9 @@ def test_the_search_for_words_finds_them(identifier: str) -> None:
 NO_PERMISSION: dict[str, str] = {
     "services/artifacts.py:by_path": "asks through need(OTA_VIEW) in its first line",
     "services/me.py:describe": "whoever has a token may know whose it is",
+    "services/me.py:user": "the user whose token it is",
+    "services/organizations.py:own": "whoever has a token may know whose it is",
+    "services/users.py:check_role": "a question of roles, for verbs that have asked",
     "services/devices.py:add": "for callers who have asked already: create, create_many, enroll",
     "services/devices.py:is_online": "looks at a row that its caller was allowed to read",
     "services/devices.py:updated_at": "looks at a device that its caller was allowed to read or to change",
@@ -150,7 +153,7 @@ def test_every_verb_asks_for_a_permission() -> None:
 
 
 def test_every_route_of_people_goes_through_the_desk() -> None:
-    """`desk.read` and `desk.write` are where a token becomes a caller; only tokens themselves are had without one."""
+    """`desk.read` and `desk.write` are where a token becomes a caller; tokens and invitations are used without one."""
     open_routes = []
     for path in sorted((CORE / "apis").rglob("*.py")):
         for one in functions(path):
@@ -161,7 +164,11 @@ def test_every_route_of_people_goes_through_the_desk() -> None:
                 body = ast.unparse(one)
                 if not re.search(r"desk\.(read|write)\(|uploads\.check", body):
                     open_routes.append(f"{named(path)}:{one.name}")
-    assert open_routes == ["airfreight/apis/platform/oauth.py:create_token"]
+    assert open_routes == [
+        "airfreight/apis/platform/oauth.py:create_token",
+        "airfreight/apis/platform/users.py:accept_invite",
+        "airfreight/apis/shipments/platform/users.py:accept_user_invite",
+    ]
 
 
 def test_only_one_module_writes_deliveries() -> None:

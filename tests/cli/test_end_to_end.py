@@ -1,5 +1,6 @@
 """The whole way against a real server: from `login` to a device that runs the new version."""
 
+import csv
 import json
 import os
 import subprocess
@@ -186,22 +187,43 @@ def test_from_login_to_the_new_version(
     assert shown["version"].strip() == "2.3.1"
 
 
-def test_a_device_that_fails_makes_watch_fail(
+def test_a_device_that_fails_makes_watch_fail_and_is_in_the_clone(
     ok: Ok, run: Run, device: Callable[[str], Device], tmp_path: Path
 ) -> None:
     product = ok("product", "create", "Failing lamp")["id"]
     made = ok("device", "create", "--product", str(product))
     lamp = device(made["token"])
     lamp.boot("2.3.0")
-    artifact = ok("artifact", "upload", str(firmware(tmp_path, "2.3.1")))
+    file = firmware(tmp_path, "2.3.1")
+    artifact = ok("artifact", "upload", str(file))
     options = ("--product", str(product), "--title", "fails", "--attempts", "1", "--device", str(made["id"]))
     number = ok("shipment", "create", "--path", artifact["path"], *options)["id"]
     lamp.report(lamp.instruction()["attempt"], "failed", reason="no_space")
     watched = watch(run, number)
     assert watched.code == 1
     assert watched.out.splitlines()[-1].endswith("finished: 1 of 1 ended (failed 1)")
-    failed = run("shipment", "devices", str(number), "--state", "failed")
-    assert "no_space" in failed.out
+    failed = run("shipment", "devices", str(number), "--reason", "no_space")
+    assert "Failed: the device has no room for the file (try 1 of 1)." in failed.out
+    assert run("shipment", "clone", str(number), "--devices", "all", "--title", "").code == 1
+
+    again = ok("shipment", "clone", str(number))["id"]
+    assert run("shipment", "watch", str(again), "--interval", "0.1", "--timeout", "0.3").code == 124
+    lamp.update(file.read_bytes(), "2.3.1")
+    assert watch(run, again).code == 0
+    out = tmp_path / "devices.csv"
+    assert run("shipment", "export", str(again), "--out", str(out)).code == 0
+    [row] = csv.DictReader(out.read_text(encoding="utf-8").splitlines())
+    assert (row["deviceId"], row["state"], row["reportedVersion"]) == (str(made["id"]), "succeeded", "2.3.1")
+    written = json.loads(run("shipment", "export", str(again), "--format", "json").out)
+    assert [item["words"] for item in written["items"]] == ["Updated; the device reports 2.3.1."]
+    shown = run("shipment", "show", str(again)).out
+    assert "fails (again)" in shown
+    assert "offered 1, downloading 1, downloaded 1, installing 1, installed 1, activating 1, succeeded 1" in shown
+    nobody = run("shipment", "clone", str(again))
+    assert (nobody.code, nobody.err) == (
+        1,
+        "No device that failed is left of this rollout. Choose other devices, or make a new rollout.\n",
+    )
 
 
 def test_a_shipment_is_paused_resumed_stopped_and_deleted(ok: Ok, run: Run, tmp_path: Path) -> None:

@@ -43,6 +43,27 @@ from tests.cli.conftest import Answer, Run, Stub
             "/api/v1/users",
             {"email": "e@x", "password": "p", "role": "user"},
         ),
+        (
+            ("user", "create", "e@x", "--password", "p", "--org", "4"),
+            "/api/v1/users",
+            {"email": "e@x", "password": "p", "role": "user", "orgId": 4},
+        ),
+        (
+            ("user", "invite", "e@x", "--role", "staff", "--org", "4"),
+            "/api/v1/users/invite",
+            {"email": "e@x", "role": "staff", "orgId": 4},
+        ),
+        (("user", "move", "7", "--org", "4"), "/api/v1/users/7/transfer", {"orgId": 4}),
+        (
+            ("user", "move", "7", "--org", "4", "--role", "admin"),
+            "/api/v1/users/7/transfer",
+            {"orgId": 4, "role": "admin"},
+        ),
+        (
+            ("client", "create", "c", "--scope", "OTA_VIEW", "--scope", "OTA_START", "--org", "4"),
+            "/api/v1/clients",
+            {"name": "c", "scopes": ["OTA_VIEW", "OTA_START"], "orgId": 4},
+        ),
         (("org", "create", "o", "--parent", "1"), "/api/v1/organizations", {"name": "o", "parentId": 1}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -85,6 +106,7 @@ def test_list_pages_through_the_route_of_its_noun(run: Run, logged_in: Stub, nou
         (("enrollment-key", "delete", "4"), "/api/v1/enrollment-keys/4"),
         (("client", "delete", "4"), "/api/v1/clients/4"),
         (("user", "delete", "4"), "/api/v1/users/4"),
+        (("org", "delete", "4"), "/api/v1/organizations/4"),
         (("shipment", "delete", "4"), "/api/v1/organization/shipment"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
@@ -210,6 +232,10 @@ def test_rotate_token_shows_the_new_token(run: Run, logged_in: Stub) -> None:
             {"name": "n", "description": "", "timeZone": "Europe/Oslo", "autoUpdate": True},
         ),
         (("device", "edit", "4", "--name", "n"), "/api/v1/devices/4", {"name": "n"}),
+        (("user", "edit", "7", "--status", "suspended"), "/api/v1/users/7", {"status": "suspended"}),
+        (("user", "edit", "7", "--name", "n", "--role", "admin"), "/api/v1/users/7", {"name": "n", "role": "admin"}),
+        (("org", "edit", "3", "--name", "n"), "/api/v1/organizations/3", {"name": "n"}),
+        (("org", "edit", "3", "--time-zone", "Europe/Oslo"), "/api/v1/organizations/3", {"timeZone": "Europe/Oslo"}),
         (
             ("device", "edit", "4", "--auto-update", "off", "--owner", "7"),
             "/api/v1/devices/4",
@@ -266,3 +292,23 @@ def test_a_list_can_be_of_an_organization_below(run: Run, logged_in: Stub, noun:
     logged_in.on("GET", f"/api/v1/{path}", Answer(body={"items": [], "next": None}))
     assert run(noun, "list", "--org", "4").code == 0
     assert logged_in.seen[0].query == {"orgId": "4", "limit": "50"}
+
+
+def test_an_invitation_shows_its_token_this_once(run: Run, logged_in: Stub) -> None:
+    logged_in.on("POST", "/api/v1/users/invite", Answer(201, {"id": 7, "email": "e@x", "inviteToken": "secret-token"}))
+    result = run("user", "invite", "e@x")
+    assert "secret-token" in result.out
+    assert result.err == "The token is not shown again: pass it on now.\n"
+
+
+def test_users_are_listed_for_an_organization_and_those_below(run: Run, logged_in: Stub) -> None:
+    logged_in.on("GET", "/api/v1/users", Answer(body={"items": [], "next": None}))
+    run("user", "list", "--org", "3", "--below", "--query", "ada")
+    assert logged_in.seen[0].query == {"orgId": "3", "includeBelow": "true", "query": "ada", "limit": "50"}
+
+
+@pytest.mark.parametrize("noun", ["user", "org"])
+def test_an_edit_without_a_change_is_refused_before_any_request(run: Run, logged_in: Stub, noun: str) -> None:
+    result = run(noun, "edit", "7")
+    assert (result.code, result.err.partition(".")[0]) == (2, "Nothing to change")
+    assert logged_in.seen == []

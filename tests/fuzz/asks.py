@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +11,9 @@ from urllib.parse import quote
 Json = dict[str, Any]
 MARKER = "M4rk3r"
 """Planted in what is wrong: no error may repeat it."""
+
+UNFIT = "unfit"
+"""In place of a text that has a form of its own; one that may be left out is."""
 
 FORM = (
     b'--b\r\nContent-Disposition: form-data; name="upfile"; filename="f.bin"\r\n\r\nDATA\r\n'
@@ -84,7 +88,7 @@ def _one(
         value = sample(document, schema, known, name if parameter["in"] == "query" else "id")
         if parameter["in"] == "path":
             path = path.replace("{" + name + "}", quote(str(value), safe=""))
-        elif value is not None:
+        elif value is not None and (value is not UNFIT or parameter.get("required")):
             query.append((name, quote(str(value), safe="")))
             numbers += [name] * (schema.get("type") == "integer")
     security: list[Json] = (operation if "security" in operation else document)["security"]
@@ -126,12 +130,14 @@ def sample(document: Json, schema: Json, known: Mapping[str, Any], name: str = "
         return schema["default"]
     kind = schema.get("type")
     if kind == "object":
-        return {one: sample(document, inner, known, one) for one, inner in schema.get("properties", {}).items()}
+        made = {one: sample(document, inner, known, one) for one, inner in schema.get("properties", {}).items()}
+        return {one: value for one, value in made.items() if one in schema.get("required", ()) or value is not UNFIT}
     if kind == "array":
         return [sample(document, schema["items"], known)] if schema.get("minItems") else []
     if kind in {"integer", "number"}:
         return max(1, schema.get("minimum", 1))
-    return {"boolean": False, "null": None}.get(str(kind), "text")
+    fits = re.search(schema.get("pattern", ""), "text") and schema.get("minLength", 0) <= 4
+    return {"boolean": False, "null": None}.get(str(kind), "text" if fits else UNFIT)
 
 
 ODD_NUMBERS = [

@@ -301,7 +301,7 @@ class Stage:
         known = {
             "id": 2, "productId": 1, "parentId": 1, "orgId": 1, "shipmentId": 1, "product": 1, "count": 2, "devices": None, "deviceIds": [],
             "pathToFirmware": artifact["path"], "firmwareInfo": {}, "skipFwTypeCheck": True, "attempt": told["attempt"], "wait": 0, "host": "",
-            "email": "x@made.example", "password": "long enough, this one", "timeZone": "", "filename": "x.bin", "name": "a name",
+            "email": "x@made.example", "password": "long enough, this one", "timeZone": "", "tz": "UTC", "templateId": "1", "file": "fw.bin", "filename": "x.bin", "name": "a name",
         }  # fmt: skip
         document: Json = client.get("/openapi.json").json()
         return good(document, tokens, known)

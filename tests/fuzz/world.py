@@ -1,21 +1,26 @@
 """One organization with some of everything, for requests that are made up: what exists, and who may ask."""
 
 import random
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import and_, select
 from tests.apis.site import Site
 from tests.make import Board
 
+from airfreight.apis.common.desk import clock
 from airfreight.domain.access import Role
-from airfreight.services import clients, enrollment, users
-from airfreight.store import tables
+from airfreight.services import clients, enrollment, file_urls, users
+from airfreight.store import artifacts, tables
 
 EACH = 8
-"""Rows of each kind that made-up requests may name, change and remove; their ids begin at 1."""
+"""Rows of each kind, from the first id on, that made-up requests name; as many again are there to be removed.
+
+What two doors can remove (products are templates) is there three times.
+"""
 
 USED = EACH // 2
-"""The first so many products and artifacts are in use: they cannot be removed."""
+"""The first so many products and artifacts are in use."""
 
 
 class World(Site):
@@ -25,16 +30,19 @@ class World(Site):
         super().__init__(served, stack)
         self.enrollment_key = ""
         self.device, self.attempt, self.carried = Board(0, "", "", b""), 0, 0
-        self.artifacts = [self.artifact("2.0.0", fw_type=f"T{number}") for number in range(EACH)]
-        products = [self.product_id, *(self.product(f"product {number}") for number in range(EACH))]
-        self.boards = [board for product in products[:USED] for board in self.devices(product, 2)]
-        for number, board in enumerate(self.boards):
+        both = 2 * EACH
+        self.artifacts = [self.artifact("2.0.0", fw_type=f"T{number}") for number in range(both)]
+        products = [self.product_id, *(self.product(f"product {number}") for number in range(1, 3 * EACH))]
+        for number in range(3 * EACH):
             self.organization(f"below {number}")
-            made = self.create(self.artifacts[number % USED], [board], productId=products[number // 2])
-            if number >= USED:
+        self.boards = [board for product in products[:USED] for board in self.devices(product, both // USED)]
+        for number, board in enumerate(self.boards):
+            product = products[number * USED // both]
+            made = self.create(self.artifacts[number % USED], [board], productId=product)
+            if number >= EACH:
                 self.stop(made["id"])
         with self.call() as call:
-            for number in range(EACH):
+            for number in range(both):
                 clients.create(call, name=f"client {number}")
                 users.create(call, email=f"u{number}@made.example", password_hash="x", role=Role.USER)
                 enrollment.create(call, name=f"key {number}")
@@ -71,17 +79,30 @@ class World(Site):
         told = self.poll(self.device)
         self.attempt, self.carried = told.attempt_id or 0, artifact.id
 
+    def file(self) -> tuple[str, str]:
+        """The name and the token of a file that can be fetched at `/static/`."""
+        if not self._is_under_way():
+            self._another_device()
+        with self.database.read() as connection:
+            row = artifacts.carried_under(connection, self.attempt)
+        url = file_urls.for_device(row, replace(self.settings, public_url="http://x"), self.keyring, clock())
+        address, _, query = url.partition("?token=")
+        return address.rpartition("/")[2], query.partition("&")[0]
+
     def _has(self, table: Any, condition: Any) -> bool:
         return bool(self.rows(select(table.c.id).where(condition)))
 
-    def known(self, rng: random.Random, scheme: str | None) -> dict[str, Any]:
+    def known(self, rng: random.Random, scheme: str | None, *, removes: bool) -> dict[str, Any]:
         """Values that exist or are good, by the names they have on the wire."""
-        one = self.carried if scheme == "deviceToken" else rng.randint(1, EACH)
-        return dict.fromkeys(("id", "parentId", "rolloutId", "deviceId", "userId", "shipmentId"), one) | {
-            **dict.fromkeys(("productId", "templateId", "product"), rng.randint(1, USED)),
+        one = self.carried if scheme == "deviceToken" else rng.randint(1, EACH) + EACH * removes
+        ids = ("id", "parentId", "rolloutId", "deviceId", "userId", "shipmentId")
+        product = one + EACH if removes else rng.randint(1, USED)
+        return dict.fromkeys(ids, one) | {
+            **dict.fromkeys(("productId", "product"), product),
+            "templateId": str(product),
             "orgId": self.organization_id,
             "deviceIds": [],
-            "pathToFirmware": rng.choice(self.artifacts).path,
+            "pathToFirmware": rng.choice(self.artifacts[:USED]).path,
             "firmwareInfo": {},
             "skipFwTypeCheck": True,
             "attempt": self.attempt,

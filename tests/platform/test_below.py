@@ -1,11 +1,15 @@
 """What a parent organization does in those below it: people and API clients, made, changed, moved and removed."""
 
+import threading
 import uuid
 from typing import Any
 
 from sqlalchemy import insert, select
+from tests.platform.conftest import PASSWORD as HOME_PASSWORD
 from tests.platform.conftest import World
 
+from airfreight.apis.common.desk import clock
+from airfreight.services import access
 from airfreight.store.tables import devices
 
 PASSWORD = "another long password"
@@ -97,6 +101,23 @@ def test_a_user_moves_down_and_up_again_and_never_out(world: World) -> None:
     assert world.post(path, {"orgId": world.home.organization_id})["role"] == "staff"
     for number in (world.other.organization_id, 2**31 - 1):
         assert world.call("POST", path, json={"orgId": number}).status_code == 404
+
+
+def test_a_token_that_is_handed_out_while_the_user_moves_ends_too(world: World) -> None:
+    desk, side, plant = world.desk, world.home, below(world)
+    granted = world.token("user_credentials", username=side.email("user"), password=HOME_PASSWORD).json()
+    path = f"/api/v1/users/{side.users['user']}/transfer"
+    other = threading.Thread(target=lambda: world.post(path, {"orgId": plant}))
+    with desk.database.write() as connection:
+        refresh = granted["refresh_token"]
+        grant = access.refresh(connection, desk.keyring, side.client_id, side.secret, refresh, clock(), 60)
+        other.start()
+        other.join(0.5)
+        assert other.is_alive(), "the move waits for the refresh"
+    other.join()
+    side.tokens["late"] = grant.access_token
+    assert world.get(f"/api/v1/users/{side.users['user']}")["organizationId"] == plant
+    assert world.call("GET", "/api/v1/me", "late").status_code == 401
 
 
 def test_the_devices_of_a_deleted_user_are_nobodys_and_others_keep_theirs(world: World) -> None:

@@ -309,3 +309,21 @@ def test_what_cannot_be_cloned_says_why(world: World, bench: Bench) -> None:
     for number, code in ((running, "still_open"), (rollout, "nobody_left")):
         answer = world.call("POST", f"{API}/{number}/clone", json={})
         assert (answer.status_code, answer.headers["x-error-code"]) == (409, code)
+
+
+def test_a_token_that_may_only_do_one_thing_is_not_refused_the_answer_to_it(world: World, bench: Bench) -> None:
+    rollout, _ = over(bench)
+    running = bench.ship(bench.artifact(""), bench.product())
+
+    def asked(scope: str, method: str, path: str, **how: Any) -> int:
+        with bench.call() as call:
+            call.connection.execute(update(tables.tokens).values(scopes=scope))
+        return world.call(method, f"{API}/{path}", "client", **how).status_code
+
+    assert asked("OTA_CANCEL", "POST", f"{running}/pause") == 200
+    assert asked("OTA_CANCEL", "POST", f"{running}/stop") == 200
+    assert asked("OTA_CANCEL", "GET", f"{running}") == 403
+    assert asked("OTA_CANCEL", "POST", f"{rollout}/clone", json={}) == 403
+    assert asked("OTA_START", "POST", f"{rollout}/clone", json={}) == 201
+    assert asked("OTA_START", "GET", f"{rollout}/export") == 403
+    assert asked("OTA_VIEW", "GET", f"{rollout}/export") == 200

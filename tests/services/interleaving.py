@@ -6,6 +6,7 @@ What must hold is asked of the database after every step; at the end everybody i
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -24,9 +25,9 @@ from airfreight.domain.delivery import ENDS, RANK, THE_SIX, State, Verdict
 from airfreight.domain.errors import Kind, Refusal
 from airfreight.domain.rollout import OVER
 from airfreight.domain.windows import DayPart
-from airfreight.services import deliveries
+from airfreight.services import deliveries, pushing
 from airfreight.services.deliveries import Answer, Report
-from airfreight.services.device_work import Advance, Job, Reports
+from airfreight.services.device_work import Advance, Job, Reports, Returned
 from airfreight.store import tables
 
 NUMBERS = st.integers(0, 2**16)
@@ -116,13 +117,17 @@ class Word:
 
 @dataclass(slots=True)
 class Life:
-    """A device: what it runs, the attempts it was told of, the newest superseding rollout it was ever offered."""
+    """A device: the attempts it was told of, the newest superseding rollout it was ever offered; how often it came back
+    at the broker, and at which return each attempt was sent to it there.
+    """
 
     board: Board
     told: list[int] = field(default_factory=list)
     sent: Counter[int] = field(default_factory=Counter)
     removed: bool = False
     newest: int = 0
+    returns: int = 0
+    pushed: dict[int, int] = field(default_factory=dict)
 
 
 class Interleaving(RuleBasedStateMachine):
@@ -174,8 +179,17 @@ class Interleaving(RuleBasedStateMachine):
     def ship(self, number: int, which: int, whole: bool, policy: dict[str, Any]) -> None:
         some = [life.board for bit, life in enumerate(self._living()) if number >> bit & 1]
         whole = whole or not some
-        made = self.bench.ship(self.artifacts[which], self.product, () if whole else some, **policy)
+        try:
+            made = self.bench.ship(self.artifacts[which], self.product, () if whole else some, **policy)
+        except Refusal as refusal:  # all of them are of another type
+            assert refusal.code == "never_matches"
+            return
         self.rollouts[made] = whole
+
+    @rule(number=NUMBERS)
+    def a_user_wants_it(self, number: int) -> None:
+        with suppress(Refusal), self.bench.call() as call:
+            deliveries.consent(call, self._one(number).board.id)
 
     @rule(number=NUMBERS, verbs=st.sampled_from(STEERING))
     def steer(self, number: int, verbs: list[str]) -> None:
@@ -298,6 +312,35 @@ class Interleaving(RuleBasedStateMachine):
     def a_device_boots(self, number: int, version: str, fw_type: str) -> None:
         self.bench.tell(self._one(number).board, version=version, fwType=fw_type)
 
+    @rule(
+        number=NUMBERS,
+        versions=st.lists(st.sampled_from([OLD, *NEW[:2], THIRD]), min_size=1, max_size=3),
+        live=st.booleans(),
+    )
+    def a_listener_comes_back(self, number: int, versions: list[str], live: bool) -> None:
+        """At the broker: once, or a few times while the server was away; or the broker sends old words again."""
+        life = self._one(number)
+        life.returns += 1
+        self.bench.work(*(Returned(life.board.id, {"version": v, "fwType": "T"}, is_live=live) for v in versions))
+
+    @rule(there=NUMBERS)
+    def the_server_looks_who_listens(self, there: int) -> None:
+        bench = self.bench
+        due = pushing.due(bench.database, bench.now, 100)
+        present = [one for bit, one in enumerate(due) if there >> bit & 1]
+        pushing.gone(bench.database, [one for one in due if one not in present])
+        pushing.offer(bench.database, bench.settings, bench.now, present)
+        errands = pushing.errands(bench.database, bench.settings, bench.keyring, bench.now, 100)
+        for offered in (errand.offered for errand in errands if errand.offered):
+            [row] = [one for one in self._rows() if one.device_id == offered.device_id and one.state in THE_SIX]
+            assert row.state == State.OFFERED
+            assert not row.cancel_requested
+            life, attempt = self.lives[row.device_id], row.attempt_id
+            before = life.pushed.get(attempt)
+            assert before is None or before < life.returns, "sent twice though it never came back"
+            life.pushed[attempt] = life.returns
+        pushing.sent(bench.database, [errand.row_id for errand in errands], [], bench.now)
+
     # time and the worker
 
     @rule(seconds=st.sampled_from(JUMPS), ticks=st.booleans())
@@ -351,7 +394,8 @@ class Interleaving(RuleBasedStateMachine):
         assert 1 <= row.tries <= row.attempts_limit
         assert row.tries <= row.attempt
         assert RANK.get(state, 0) <= row.reached <= len(THE_SIX)
-        assert (row.deadline_at is not None) == (state in THE_SIX)
+        assert row.deadline_at is None or state in THE_SIX
+        assert row.deadline_at is not None or state not in THE_SIX or state is State.OFFERED
         assert state in THE_SIX or not row.cancel_requested
         assert state not in ENDS or row.not_before is None
         assert state not in THE_SIX or row.attempt_id is not None
@@ -380,7 +424,7 @@ class Interleaving(RuleBasedStateMachine):
         for row in rows:
             mine = moves.get(row.id, [])
             assert row.state == (mine[-1].state if mine else State.QUEUED)
-            assert row.attempt == 1 + sum(move.state == State.QUEUED for move in mine)
+            assert row.attempt == 1 + sum(move.state == State.QUEUED and move.event != "consent" for move in mine)
             ranks = [RANK.get(State(move.state), len(RANK)) for move in mine]
             assert all(after == 0 or before <= after for before, after in pairwise(ranks))
             assert offered[row.id] == sum(move.event == "offer" for move in mine)

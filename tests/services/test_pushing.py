@@ -274,7 +274,6 @@ def test_a_device_that_does_not_fit_is_skipped_and_told_nothing(bench: Bench, pr
     assert bench.stand(rollout, board) == ("skipped", "condition_not_met")
 
 
-@pytest.mark.xfail(strict=True, reason="it is looked at again after a quarter of an hour")
 def test_what_comes_after_one_that_does_not_fit_comes_at_once(bench: Bench, product: int) -> None:
     """Not a quarter of an hour later, when the device would be looked at anyway."""
     [board], others = listening(bench, product), bench.devices(product, 2)
@@ -364,7 +363,6 @@ class TestStop:
         pushing.sent(bench.database, [errand.row_id], [], bench.now)
         assert waiting(bench) == []
 
-    @pytest.mark.xfail(strict=True, reason="it is looked at again after a quarter of an hour")
     def test_the_next_one_comes_at_once_after_one_that_was_withdrawn(self, bench: Bench, product: int) -> None:
         object.__setattr__(bench.settings, "in_flight", "cancel")
         [board], others = listening(bench, product), bench.devices(product, 2)
@@ -442,7 +440,6 @@ class TestOutbox:
         [again] = take(bench)
         assert again.offered is None
 
-    @pytest.mark.xfail(strict=True, reason="an offer in the outbox is not decided again")
     @pytest.mark.parametrize("since", ["paused", "closed"])
     def test_what_may_not_be_offered_now_is_not_sent_now_but_then(self, bench: Bench, product: int, since: str) -> None:
         [board] = listening(bench, product)
@@ -541,7 +538,6 @@ class TestExpiry:
         assert told(bench) == [board.id]
         assert (bench.delivery(rollout, board).attempt, bench.delivery(rollout, board).tries) == (1, 1)
 
-    @pytest.mark.xfail(strict=True, reason="it expires by the moment it was sent alone")
     def test_nor_while_the_server_was_away(self, bench: Bench, product: int) -> None:
         """Nobody looked, so nobody knows whether the device was there."""
         [board] = listening(bench, product)

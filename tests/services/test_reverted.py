@@ -188,7 +188,6 @@ def test_while_a_newer_rollout_is_under_way_the_old_one_keeps_its_success(
     assert bench.drift() == {}
 
 
-@pytest.mark.xfail(strict=True, reason="an attempt that failed and waits for the next is not seen")
 def test_between_two_tries_of_a_newer_rollout_the_old_one_keeps_its_success(
     bench: Bench, say: Say, board: Board, product: int
 ) -> None:
@@ -278,7 +277,6 @@ def test_both_words_in_one_batch_of_two_devices(bench: Bench, say: Say, product:
         assert bench.stand(rollout, made) == ("failed", "rolled_back")
 
 
-@pytest.mark.xfail(strict=True, reason="a copy takes a success back")
 def test_a_copy_never_takes_a_success_back(bench: Bench, say: Say, board: Board, product: int) -> None:
     """Of an old message: the broker kept it, or sends it again because the line broke before it was acknowledged."""
     rollout = updated(bench, say, board, product)

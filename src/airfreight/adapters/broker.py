@@ -52,7 +52,11 @@ class PahoLine:
         self._receipts: dict[int, Receipt] = {}
         self._state = "opening"
         self._trouble = "it does not answer"
-        self._client = self._made(settings)
+        self._is_publishing = False
+        try:
+            self._client = self._made(settings)
+        except (OSError, ssl.SSLError) as error:
+            raise BrokerAwayError(f"its certificate authority cannot be read: {type(error).__name__}") from error
         url = urlsplit(settings.mqtt_url)
         start = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         start.SessionExpiryInterval = _SESSION_SECONDS
@@ -81,12 +85,19 @@ class PahoLine:
 
     def publish(self, messages: Sequence[Message], seconds: float) -> list[Receipt]:
         """See ports.Line."""
+        with self._changed:
+            self._receipts.clear()
+            self._is_publishing = True
         numbers = [self._client.publish(one.topic, one.payload, qos=1).mid for one in messages]
         with self._changed:
             self._changed.wait_for(
                 lambda: not self.is_open or all(number in self._receipts for number in numbers), seconds
             )
-            return [self._receipts.pop(number, Receipt.LOST) for number in numbers]
+            self._is_publishing = False
+            receipts = [self._receipts.get(number, Receipt.LOST) for number in numbers]
+        if Receipt.LOST in receipts:
+            self._over("it gives no receipts")  # a late one would be taken for that of a later message
+        return receipts
 
     def close(self) -> None:
         """Leave; the broker keeps our session."""
@@ -138,8 +149,9 @@ class PahoLine:
         taken = Receipt.LOST if reason.is_failure else Receipt.TAKEN
         receipt = Receipt.NOBODY if reason.value == _NOBODY else taken
         with self._changed:
-            self._receipts[mid] = receipt
-            self._changed.notify_all()
+            if self._is_publishing:
+                self._receipts[mid] = receipt
+                self._changed.notify_all()
 
     def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
         is_live = not (message.retain or message.dup)
@@ -157,5 +169,6 @@ class PahoLine:
 
     def _over(self, trouble: str) -> None:
         with self._changed:
-            self._state, self._trouble = "over", trouble
+            if self._state != "over":
+                self._state, self._trouble = "over", trouble
             self._changed.notify_all()

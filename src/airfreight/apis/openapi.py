@@ -214,6 +214,29 @@ def _device_paths(by_type: dict[Any, Any]) -> dict[str, Any]:
                 parameters=[which],
             )
         },
+        "/static/{file}": {"get": _static(file)},
+    }
+
+
+def _static(file: dict[str, Any]) -> dict[str, Any]:
+    """For devices that can send no headers: the token is in the URL that they were sent."""
+    text = {"type": "string", "minLength": 1}
+    return {
+        "tags": ["Device protocol"],
+        "operationId": "downloadFile",
+        "summary": "The bytes of a file, at the URL that a device at the broker was sent",
+        "description": "Good for one attempt and a limited time; any wrong URL is the same 404. Range and If-Range.",
+        "security": [{}],
+        "parameters": [
+            {"name": "file", "in": "path", "required": True, "schema": text},
+            {"name": "token", "in": "query", "required": True, "schema": text},
+        ],
+        "responses": {
+            "200": {"description": "The whole file", "content": file},
+            "206": {"description": "The range asked for", "content": file},
+            "404": _with(_ERROR, "No such file, or not now"),
+            "416": _with(_ERROR, "No byte of the file is in the range"),
+        },
     }
 
 

@@ -6,7 +6,8 @@ import typer
 
 from airfreight.cli import output
 from airfreight.cli.auth import connect
-from airfreight.cli.options import After, AsJson, Limit, Name, TimeZone, present
+from airfreight.cli.errors import usage
+from airfreight.cli.options import After, AsJson, Id, Limit, Name, TimeZone, present
 from airfreight.cli.output import Column, columns, when
 
 app = typer.Typer(help="Manage organizations: yours, and those below it.", no_args_is_help=True)
@@ -45,3 +46,32 @@ def create(
     with connect() as session:
         created = session.post(PATH, present(name=name, timeZone=time_zone, parentId=parent))
         output.record(created, COLUMNS, as_json=as_json)
+
+
+@app.command()
+def edit(
+    number: Id,
+    name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
+    time_zone: TimeZone = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change an organization's name or time zone.
+
+    Example: airfreight org edit 3 --name "South plant"
+    """
+    changes = present(name=name, timeZone=time_zone)
+    if not changes:
+        raise usage("Nothing to change", "Give --name or --time-zone.")
+    with connect() as session:
+        output.record(session.patch(f"{PATH}/{number}", changes), COLUMNS, as_json=as_json)
+
+
+@app.command()
+def delete(number: Id, as_json: AsJson = False) -> None:
+    """Delete an empty organization below yours.
+
+    Example: airfreight org delete 3
+    """
+    with connect() as session:
+        session.delete(f"{PATH}/{number}")
+        output.removed("organization", number, as_json=as_json)

@@ -59,7 +59,10 @@ def _replace(path: Path, text: str) -> None:
 def tell_broker(pid_file: Path) -> bool:
     """Ask the broker to read its password file again (SIGHUP); False when it is not there to be asked."""
     try:
-        os.kill(int(pid_file.read_text().strip()), signal.SIGHUP)
+        process = int(pid_file.read_text().strip())
+        if not 1 < process < 2**22:  # 0 and below are whole groups of processes
+            return False
+        os.kill(process, signal.SIGHUP)
     except (OSError, ValueError):
         return False
     return True

@@ -269,15 +269,17 @@ def judge(ledger: Ledger, rows: Sequence[Row], running: Facts) -> None:
             ledger.judge(ledger.entry(row), running, "device")
 
 
-def judge_returned(ledger: Ledger, rows: Sequence[Row], running: Facts) -> None:
-    """Judge the open deliveries of a device that never reports and has just come back."""
+def judge_returned(ledger: Ledger, rows: Sequence[Row], running: Facts, *, is_live: bool) -> None:
+    """Judge the open deliveries of a device that never reports and has come back: now, or (not live) at some time."""
     for row in rows:
         if row.id is not None and row.state != State.QUEUED:
-            ledger.judge_returned(ledger.entry(row), running)
+            ledger.judge_returned(ledger.entry(row), running, is_live=is_live)
 
 
 def revert(ledger: Ledger, running: Mapping[int, Facts]) -> None:
     """Take back the last success of each device that now runs what it ran before: `device id -> what it runs`."""
+    if not running:
+        return
     for entry in ledger.entries(store.latest_tried(ledger.connection, sorted(running))):
         ledger.revert(entry, running[entry.row.device_id])
 
@@ -383,7 +385,9 @@ def consent(call: Call, device_id: int) -> int:
     if row.id is None:
         raise conflict("No update waits for this device.", "nothing_waits")
     ledger = Ledger(call.connection, call.settings, call.now)
-    ledger.apply(ledger.entry(row), Consent(), Note(_actor(call)))
+    entry = ledger.entry(row)
+    ledger.apply(entry, Consent(), Note(_actor(call)))
+    entry.not_before = None
     ledger.flush()
     outbox.ring(call.connection)
     return row.id

@@ -119,62 +119,97 @@ def _reports(ledger: Ledger, asked: list[tuple[int, Reports]], results: dict[int
     results.update({i: mine for (i, _, _), mine in zip(known, verdicts, strict=True)})
 
 
+Said = tuple[int, SetAttributes | Returned, int]
+"""A device's word of itself: its place in the batch, the job, the device."""
+
+
 def _attributes(
     ledger: Ledger, asked: list[tuple[int, SetAttributes | Returned]], results: dict[int, Result | Exception]
 ) -> None:
-    """Merge what devices say of themselves, then judge what they run."""
+    """Take what devices say of themselves, one word of each device at a time: new and then old again is a rollback."""
     if not asked:
         return
     ids = devices.ids_by_digest(ledger.connection, [job.digest for _, job in asked if isinstance(job, SetAttributes)])
-    known = [(i, job, device_id) for i, job in asked if (device_id := _whose(job, ids)) is not None]
-    rows = {row.id: row._asdict() for row in devices.lock(ledger.connection, {device_id for _, _, device_id in known})}
-    ran = {device_id: _running(row) for device_id, row in rows.items()}
+    said = [(i, job, device_id) for i, job in asked if (device_id := _whose(job, ids)) is not None]
+    rows = {row.id: row._asdict() for row in devices.lock(ledger.connection, {device_id for _, _, device_id in said})}
     switched = {device_id: row["auto_update"] for device_id, row in rows.items()}
-    changed, spoke, back = set[int](), set[int](), set[int]()
-    for i, job, device_id in known:
-        row = rows.get(device_id)
-        if row is None:
-            continue
-        try:
-            _lay_over(row, attributes.merge(row["attributes"], job.given))
-        except Refusal as refusal:
-            results[i] = refusal
-            continue
-        results[i] = attributes.shown(_Shown(**{name: row[name] for name in _Shown.__annotations__}))
-        changed.add(device_id)
-        if {"version", "build"} & job.given.keys():
-            spoke.add(device_id)
-            if isinstance(job, Returned) and job.is_live:
-                back.add(device_id)
-    live = {device_id for _, job, device_id in known if isinstance(job, Returned) and job.is_live}
-    connections.back(ledger.connection, live & rows.keys(), ledger.now)
-    seen.remember(ledger.connection, dict.fromkeys(live & rows.keys(), ledger.now))
-    for device_id in sorted(changed):
-        row = rows[device_id]
-        values = {name: row[name] for name in _Shown.__annotations__}
-        devices.change(ledger.connection, row["organization_id"], device_id, {**values, "attributes_at": ledger.now})
+    known = [one for one in said if one[2] in rows]
+    _note_presence(ledger, [(job, device_id) for _, job, device_id in known if isinstance(job, Returned)])
+    while known:
+        first = {device_id: (i, job, device_id) for i, job, device_id in reversed(known)}
+        _take_words(ledger, list(first.values()), rows, results)
+        places = {i for i, _, _ in first.values()}
+        known = [one for one in known if one[0] not in places]
     if any(rows[device_id]["auto_update"] is not was for device_id, was in switched.items()):
         outbox.ring(ledger.connection)
-    _judge(ledger, {device_id: _running(rows[device_id]) for device_id in spoke}, back, ran)
 
 
 def _whose(job: SetAttributes | Returned, ids: Mapping[bytes, int]) -> int | None:
     return job.device_id if isinstance(job, Returned) else ids.get(job.digest)
 
 
+def _note_presence(ledger: Ledger, returned: Sequence[tuple[Returned, int]]) -> None:
+    """Who has come back. A copy tells of no return, but that somebody may be there to be looked at."""
+    live = {device_id for job, device_id in returned if job.is_live}
+    connections.back(ledger.connection, live, ledger.now)
+    connections.maybe(ledger.connection, {device_id for _, device_id in returned} - live, ledger.now)
+    seen.remember(ledger.connection, dict.fromkeys(live, ledger.now))
+
+
+def _take_words(
+    ledger: Ledger, said: Sequence[Said], rows: dict[int, dict[str, Any]], results: dict[int, Result | Exception]
+) -> None:
+    """One word of each device: lay it over what is known, write that, judge what the device runs."""
+    words: list[_Word] = []
+    for i, job, device_id in said:
+        row, ran = rows[device_id], _running(rows[device_id])
+        if isinstance(job, Returned) and not job.given:
+            continue  # it is there, and has said nothing that could be understood
+        try:
+            _lay_over(row, attributes.merge(row["attributes"], job.given))
+        except Refusal as refusal:
+            results[i] = refusal
+            continue
+        values = {name: row[name] for name in _Shown.__annotations__}
+        results[i] = attributes.shown(_Shown(**values))
+        devices.change(ledger.connection, row["organization_id"], device_id, {**values, "attributes_at": ledger.now})
+        if {"version", "build"} & job.given.keys():
+            words.append(_Word(job, device_id, ran, _running(row)))
+    _judge(ledger, words)
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """What a device ran until now and says that it runs."""
+
+    job: SetAttributes | Returned
+    device_id: int
+    ran: Facts
+    running: Facts
+
+    @property
+    def is_copy(self) -> bool:
+        return isinstance(self.job, Returned) and not self.job.is_live
+
+
 def _running(row: Mapping[str, Any]) -> Facts:
     return Facts(row["version"], row["build"])
 
 
-def _judge(ledger: Ledger, running: Mapping[int, Facts], back: set[int], ran: Mapping[int, Facts]) -> None:
-    """What devices run now, `running` by device id, against what is open; `back`: those that have just come back.
+def _judge(ledger: Ledger, words: Sequence[_Word]) -> None:
+    """What devices run now against what is open for them, and against their last success.
 
-    A success can only be taken back by a device that ran something else just before (`ran`).
+    A success can only be taken back by a device that ran something else just before; a copy takes nothing back.
     """
-    for device_id, open_rows in deliveries.open_of(ledger.connection, sorted(running)).items():
-        judge = deliveries.judge_returned if device_id in back else deliveries.judge
-        judge(ledger, open_rows, running[device_id])
-    deliveries.revert(ledger, {which: facts for which, facts in running.items() if same(facts, ran[which]) is False})
+    open_rows = deliveries.open_of(ledger.connection, sorted(word.device_id for word in words))
+    for word in words:
+        rows = open_rows.get(word.device_id, [])
+        if isinstance(word.job, Returned):
+            deliveries.judge_returned(ledger, rows, word.running, is_live=word.job.is_live)
+        else:
+            deliveries.judge(ledger, rows, word.running)
+    changed = [word for word in words if not word.is_copy and same(word.running, word.ran) is False]
+    deliveries.revert(ledger, {word.device_id: word.running for word in changed})
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,8 @@ def invite(call: Call, *, email: str, role: Role, name: str = "", wanted: Profil
         users.check_role(call, Role(known.role))
         user_id = known.id
         changed = columns | {"name": name, "role": role.value, "changed_at": call.now}
-        access.change_user(call.connection, call.organization_id, user_id, changed)
+        if not access.change_pending(call.connection, user_id, changed):
+            raise users.email_taken()
     return access.user(call.connection, call.organization_id, user_id), token
 
 

@@ -11,7 +11,19 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from airfreight.domain.conditions import Facts
-from airfreight.domain.delivery import ENDS, Delivery, Event, Offer, Reach, Reason, Revert, State, Verdict, step
+from airfreight.domain.delivery import (
+    ENDS,
+    Delivery,
+    Event,
+    Offer,
+    Reach,
+    Reason,
+    Revert,
+    State,
+    Succeed,
+    Verdict,
+    step,
+)
 from airfreight.domain.finish import FinishOn, has_reverted, judge, judge_returned, settle
 from airfreight.domain.ids import Millis
 from airfreight.domain.rollout import OVER
@@ -161,11 +173,14 @@ class Ledger:
             return None
         return self.apply(entry, event, _runs(actor, running))
 
-    def judge_returned(self, entry: Entry, running: Facts) -> Verdict | None:
-        """Step the delivery of a device that never reports, by what it runs now that it has come back."""
+    def judge_returned(self, entry: Entry, running: Facts, *, is_live: bool) -> Verdict | None:
+        """Step the delivery of a device that never reports, by what it runs now that it has come back.
+
+        A copy of its word (not live) may be old: it can prove a success, and nothing else.
+        """
         wanted, before = _facts(entry)
         event = judge_returned(entry.delivery, running=running, wanted=wanted, before=before)
-        if event is None:
+        if event is None or not (is_live or isinstance(event, Succeed)):
             return None
         return self.apply(entry, event, _runs("device", running))
 
@@ -209,6 +224,8 @@ class Ledger:
         self._deltas[_counter(rollout_id, before)] -= 1
         self._deltas[_counter(rollout_id, after)] += 1
         entry.dirty = True
+        if after.state is before.state and entry.deadline_at is None:
+            return  # a wish about one that waits: for its offer, or for its device to take it up
         if after.state is State.QUEUED:
             pause = self.settings.retry_seconds * 1000 * 2 ** min(before.tries - 1, 6)
             entry.not_before, entry.attempt_id, entry.deadline_at = self.now + pause, None, None

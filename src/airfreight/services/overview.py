@@ -5,6 +5,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from airfreight.ports import Blobs
 from airfreight.services import deliveries
+from airfreight.services.ledger import LostRace
 from airfreight.store import database, migrate, outbox, overview
 from airfreight.store.database import Database
 
@@ -38,6 +39,11 @@ def ready(db: Database) -> str:
 def is_outage(error: Exception) -> bool:
     """Whether a failure is the database's being away or full."""
     return database.is_outage(error)
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether the same may succeed later: the database is away or full, or others were in the way."""
+    return is_outage(error) or database.is_contention(error) or isinstance(error, LostRace)
 
 
 def rung(db: Database) -> int | None:

@@ -5,13 +5,12 @@ last decision named, and once in a while to see whether it still listens.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-from sqlalchemy import Connection
+from typing import Any
 
 from airfreight.domain.decide import Do, spread
-from airfreight.domain.delivery import State
+from airfreight.domain.delivery import Skip, State
 from airfreight.domain.ids import Millis
 from airfreight.services import deliveries, file_urls
 from airfreight.services.credentials import Keyring
@@ -91,7 +90,8 @@ def offer(database: Database, settings: Settings, now: Millis, present: Sequence
     by_id = {one.device_id: one for one in present}
 
     def decided(ledger: Ledger) -> int:
-        answers = deliveries.advance_devices(ledger, {which: by_id[which].sent_at for which in sorted(by_id)})
+        sent_at = {one.device_id: None if one.unanswered else one.sent_at for one in present}
+        answers = deliveries.advance_devices(ledger, sent_at)
         told = [device_id for device_id, answer in answers.items() if _is_to_be_told(answer, by_id[device_id])]
         for device_id in told:
             _send(ledger, answers[device_id])
@@ -105,9 +105,8 @@ def offer(database: Database, settings: Settings, now: Millis, present: Sequence
 
 
 def _is_to_be_told(answer: Answer, one: Due) -> bool:
-    if answer.row is None or answer.decision.do is not Do.DOWNLOAD or answer.row.state != State.OFFERED:
-        return False
-    return answer.is_new or one.unanswered
+    is_told = answer.decision.do is Do.DOWNLOAD and _is_offered(answer)
+    return is_told and (answer.is_new or one.unanswered)
 
 
 def _send(ledger: Ledger, answer: Answer) -> None:
@@ -116,44 +115,57 @@ def _send(ledger: Ledger, answer: Answer) -> None:
         organization_id=answer.row.organization_id if answer.row else 0,
         stream=f"device:{answer.device_id}",
         kind=OFFER,
-        body={"attempt": answer.attempt_id},
+        body={"device": answer.device_id, "attempt": answer.attempt_id},
         now=ledger.now,
     )
 
 
 def _next_look(answer: Answer | None, settings: Settings, now: Millis) -> int:
+    """At once when what was in the way has just been put away: the device's next delivery may be waiting behind it."""
+    if answer is not None and _has_made_way(answer):
+        return now
     look = now + 1000 * spread(answer.device_id if answer else 0, settings.online_seconds)
     recheck = answer.decision.recheck_at if answer else None
     return look if recheck is None else min(look, recheck)
+
+
+def _has_made_way(answer: Answer) -> bool:
+    is_withdrawn = answer.decision.do is Do.CANCEL and _is_offered(answer)
+    return is_withdrawn or isinstance(answer.decision.event, Skip)
+
+
+def _is_offered(answer: Answer) -> bool:
+    return answer.row is not None and answer.row.state == State.OFFERED
 
 
 def errands(database: Database, settings: Settings, keyring: Keyring, now: Millis, limit: int) -> list[Errand]:
     """What waits in the outbox for the broker, taken for a minute."""
     with database.write() as connection:
         rows = outbox.claim(connection, now=now, until=now + _CLAIM_MS, limit=limit, pushes=True)
-        attempts = {row.id: int(json.loads(row.body)["attempt"]) for row in rows}
-        offered = _offered(connection, settings, keyring, now, attempts)
-    return [Errand(row.id, row.attempts, offered.get(row.id)) for row in rows]
-
-
-def _offered(
-    connection: Connection, settings: Settings, keyring: Keyring, now: Millis, attempts: Mapping[int, int]
-) -> dict[int, Offered]:
-    """Outbox row -> the message, for attempts whose offer still stands."""
-    found = {}
-    for row_id, attempt_id in attempts.items():
-        file = artifacts.carried_under(connection, attempt_id)
-        if file is None or file.delivery_state != State.OFFERED or file.cancel_requested:
-            continue
-        found[row_id] = Offered(
-            device_id=file.device_id,
-            url=file_urls.for_device(file, settings, keyring, now),
-            size=file.size,
-            fw_type=file.confirmed_fw_type,
-            version=file.confirmed_version,
-            build=file.confirmed_build,
-        )
+        bodies = {row.id: json.loads(row.body) for row in rows}
+        told = deliveries.look(connection, sorted({body["device"] for body in bodies.values()}), now)
+        found, late = [], []
+        for row in rows:
+            answer, attempt_id = told.get(bodies[row.id]["device"]), bodies[row.id]["attempt"]
+            stands = answer is not None and answer.attempt_id == attempt_id and _is_offered(answer)
+            goes = stands and answer is not None and answer.decision.do is Do.DOWNLOAD
+            file = artifacts.carried_under(connection, attempt_id) if goes else None
+            found.append(Errand(row.id, row.attempts, file and _offered(file, settings, keyring, now)))
+            if stands and not goes:
+                late.append(bodies[row.id]["device"])  # the rollout is paused, the window closed: not now, but then
+        connections.unsent(connection, late)
     return found
+
+
+def _offered(file: Any, settings: Settings, keyring: Keyring, now: Millis) -> Offered:  # noqa: ANN401 - a row
+    return Offered(
+        device_id=file.device_id,
+        url=file_urls.for_device(file, settings, keyring, now),
+        size=file.size,
+        fw_type=file.confirmed_fw_type,
+        version=file.confirmed_version,
+        build=file.confirmed_build,
+    )
 
 
 def sent(database: Database, done: Sequence[int], again: Sequence[Errand], now: Millis) -> None:

@@ -6,18 +6,19 @@ Rule: what `decide` would let through is never refused here; it judges by the sa
 from collections.abc import Sequence
 from dataclasses import replace
 
+from sqlalchemy import Connection
+
 from airfreight.domain.decide import Device, Plan, fits_type
 from airfreight.domain.errors import invalid
 from airfreight.domain.rollout import RolloutState
 from airfreight.services.artifacts import Confirmed
-from airfreight.services.call import Call
 from airfreight.store import rollouts
 
 _FIELDS = {"fw_type": "fwType", "board": "boardType", "component": "type"}
 """The fact, and its name in firmwareInfo."""
 
 
-def check_type(call: Call, confirmed: Confirmed, device_ids: Sequence[int]) -> None:
+def check_type(connection: Connection, organization_id: int, confirmed: Confirmed, device_ids: Sequence[int]) -> None:
     """Raises INVALID when no device can ever pass the type check: the file has no type, or all named ones contradict.
 
     A whole product (no `device_ids`) may get fitting devices later; one that has not reported yet may still fit.
@@ -30,7 +31,7 @@ def check_type(call: Call, confirmed: Confirmed, device_ids: Sequence[int]) -> N
         )
     plan = Plan(RolloutState.RUNNING, fw_type=confirmed.fw_type, board=confirmed.board, component=confirmed.component)
     fields: set[str] = set()
-    for reported, fw_type, board, component in rollouts.device_kinds(call.connection, call.organization_id, device_ids):
+    for reported, fw_type, board, component in rollouts.device_kinds(connection, organization_id, device_ids):
         device = Device(0, fw_type=fw_type, board=board, component=component)
         if not reported or fits_type(device, plan)[0]:
             return

@@ -87,7 +87,7 @@ def create(
     product_id = _product_of(call, product_id, chosen)
     first = cargo[0].confirmed
     if policy.check_type:
-        check_type(call, first, chosen)
+        check_type(call.connection, call.organization_id, first, chosen)
     values = {
         "organization_id": call.organization_id,
         "uid": str(uuid.uuid4()),

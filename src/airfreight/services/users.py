@@ -161,10 +161,11 @@ def transfer(call: Call, user_id: int, *, organization_id: int, role: Role | Non
     if goal == user.organization_id:
         raise conflict("The user belongs to this organization already.", "already_there")
     _keep_an_admin(call, user)
+    values = {"organization_id": goal, "role": role or user.role, "changed_at": call.now}
+    # first the row, which waits for whoever is handing out a token or a device to this user; then what they have
+    access.change_user(call.connection, user.organization_id, user_id, values)
     access.disown(call.connection, user_id)
     access.remove_tokens_of_user(call.connection, user_id)
-    values = {"organization_id": goal, "role": role or user.role, "changed_at": call.now}
-    access.change_user(call.connection, user.organization_id, user_id, values)
     return _find(call, user_id)
 
 

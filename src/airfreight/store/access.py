@@ -118,6 +118,12 @@ def take_invitation(connection: Connection, digest: bytes, now: int, values: Map
     return connection.execute(update(users).where(*where).values(**values).returning(users)).one_or_none()
 
 
+def change_pending(connection: Connection, user_id: int, values: Mapping[str, object]) -> bool:
+    """Change a user who is pending; False when they have accepted just now."""
+    where = (users.c.id == user_id, users.c.status == "pending")
+    return connection.execute(update(users).where(*where).values(**values)).rowcount == 1
+
+
 def disown(connection: Connection, user_id: int) -> None:
     """What the user owned belongs to nobody: devices (their column is no foreign key) and API clients."""
     connection.execute(update(devices).where(devices.c.owner_user_id == user_id).values(owner_user_id=None))
@@ -125,8 +131,9 @@ def disown(connection: Connection, user_id: int) -> None:
 
 
 def remove_user(connection: Connection, organization_id: int, user_id: int) -> None:
-    disown(connection, user_id)
+    """What they owned is disowned last: whoever gives them a device keeps the user locked until it is theirs."""
     connection.execute(delete(users).where(users.c.organization_id == organization_id, users.c.id == user_id))
+    disown(connection, user_id)
 
 
 def client_by_client_id(connection: Connection, client_id: str) -> Any:  # noqa: ANN401 - a row

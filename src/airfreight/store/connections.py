@@ -32,6 +32,16 @@ def back(connection: Connection, device_ids: Iterable[int], now: int) -> None:
     connection.execute(insert.on_conflict_do_update(index_elements=["device_id"], set_=taken), rows)
 
 
+def maybe(connection: Connection, device_ids: Iterable[int], now: int) -> None:
+    """These may be there: look at them now. When they came back is not known."""
+    rows = [{"device_id": device_id, "since_at": 0, "due_at": now} for device_id in sorted(device_ids)]
+    if not rows:
+        return
+    insert = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(connections)
+    taken = {"due_at": insert.excluded.due_at}
+    connection.execute(insert.on_conflict_do_update(index_elements=["device_id"], set_=taken), rows)
+
+
 def due(connection: Connection, now: int, limit: int) -> list[Due]:
     """Devices to decide for, the longest due first."""
     query = select(connections.c.device_id, connections.c.since_at, connections.c.sent_at)
@@ -82,6 +92,11 @@ def due_by(connection: Connection, moments: Mapping[int, int]) -> None:
 def sent(connection: Connection, device_ids: Sequence[int], now: int) -> None:
     """These have been sent an offer."""
     connection.execute(update(connections).where(connections.c.device_id.in_(device_ids)).values(sent_at=now))
+
+
+def unsent(connection: Connection, device_ids: Sequence[int]) -> None:
+    """What these were to be sent was not sent."""
+    connection.execute(update(connections).where(connections.c.device_id.in_(device_ids)).values(sent_at=None))
 
 
 def gone(connection: Connection, absent: Sequence[Due]) -> None:

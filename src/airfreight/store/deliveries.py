@@ -284,17 +284,14 @@ def _of_older(rollout_id: int, after: int) -> Select[Any]:
 
 
 def latest_tried(connection: Connection, device_ids: Sequence[int]) -> list[int]:
-    """For each device the delivery with its latest attempt."""
-    other = deliveries.alias("later")
-    is_latest = (
-        ~select(other.c.id)
-        .where(other.c.device_id == deliveries.c.device_id, other.c.attempt_id > deliveries.c.attempt_id)
-        .exists()
+    """For each device the delivery that its latest attempt belonged to."""
+    latest = (
+        select(func.max(attempts.c.id))
+        .join(deliveries, deliveries.c.id == attempts.c.delivery_id)
+        .where(deliveries.c.device_id.in_(device_ids))
+        .group_by(deliveries.c.device_id)
     )
-    query = select(deliveries.c.id).where(
-        deliveries.c.device_id.in_(device_ids), deliveries.c.attempt_id.is_not(None), is_latest
-    )
-    return list(connection.scalars(query))
+    return list(connection.scalars(select(attempts.c.delivery_id).where(attempts.c.id.in_(latest))))
 
 
 def enqueue(

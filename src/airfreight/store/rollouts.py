@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from airfreight.store.tables import artifacts, devices, products, rollout_artifacts, rollouts
 
@@ -67,16 +67,15 @@ def file_facts(connection: Connection, artifact_ids: Sequence[int]) -> dict[int,
     return {row.id: row for row in connection.execute(query)}
 
 
-def device_kinds(connection: Connection, organization_id: int, device_ids: Sequence[int]) -> dict[tuple[Any, ...], int]:
-    """`(has reported, fwType, board, component)` -> how many of these devices say that of themselves."""
+def device_kinds(connection: Connection, organization_id: int, device_ids: Sequence[int]) -> set[tuple[Any, ...]]:
+    """The different `(has reported, fwType, board, component)` of these devices: a few, however many they are."""
     kind = (devices.c.attributes_at.is_not(None), devices.c.fw_type, devices.c.board, devices.c.component)
-    found: dict[tuple[Any, ...], int] = {}
+    found: set[tuple[Any, ...]] = set()
     for start in range(0, len(device_ids), 10_000):
-        query = select(*kind, func.count()).where(
+        query = select(*kind).where(
             devices.c.organization_id == organization_id, devices.c.id.in_(device_ids[start : start + 10_000])
         )
-        for *key, n in connection.execute(query.group_by(*kind)):
-            found[tuple(key)] = found.get(tuple(key), 0) + n
+        found |= {tuple(row) for row in connection.execute(query.distinct())}
     return found
 
 

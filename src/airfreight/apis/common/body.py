@@ -11,6 +11,7 @@ from litestar.dto import AbstractDTO
 from litestar.typing import FieldDefinition
 from typing_extensions import override
 
+from airfreight.apis.common.choices import with_choices
 from airfreight.apis.common.errors import safe_words
 from airfreight.domain.errors import Kind, Refusal, invalid
 
@@ -73,6 +74,6 @@ def decode(decoder: msgspec.json.Decoder[Any], value: bytes) -> Any:  # noqa: AN
     try:
         return decoder.decode(value)
     except msgspec.ValidationError as error:
-        raise invalid(safe_words(str(error))) from None
+        raise invalid(safe_words(with_choices(decoder.type, str(error)))) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise invalid("The body is not JSON.", "not_json") from None

@@ -11,7 +11,10 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.typing import FieldDefinition
 
+from airfreight.apis.common.choices import with_choices
+from airfreight.apis.common.fields import LINE
 from airfreight.domain.errors import Kind, Refusal
 from airfreight.services import overview
 
@@ -75,7 +78,7 @@ def on_http(request: Request, error: HTTPException) -> Response[ErrorResponse]: 
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return on_crash(request, error)
     is_validation = isinstance(error, ValidationException)
-    message = _validation_words(error, _wire_names(request)) if is_validation else _WORDS.get(status, "")
+    message = _validation_words(error, _parameters(request)) if is_validation else _WORDS.get(status, "")
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         message = f"The body is larger than the limit of {request.route_handler.resolve_request_max_body_size()} bytes."
     return answer(status, message or HTTPStatus(status).phrase + ".", _CODES.get(status, "invalid"), error.headers)
@@ -95,31 +98,34 @@ def on_crash(request: Request, error: Exception) -> Response[ErrorResponse]:  # 
     return answer(500, "The server made a mistake; it is in its log. Try again later.", "internal")
 
 
-def _wire_names(request: Request) -> dict[str, str]:  # type: ignore[type-arg]
-    """Parameter name in the code -> its name on the wire."""
+def _parameters(request: Request) -> dict[str, FieldDefinition]:  # type: ignore[type-arg]
+    """The parameters of the handler by their names in the code."""
     handler = request.scope.get("route_handler")
-    if handler is None:
-        return {}
-    fields = handler.parsed_fn_signature.parameters
-    return {name: getattr(field.kwarg_definition, "name", None) or name for name, field in fields.items()}
+    return {} if handler is None else dict(handler.parsed_fn_signature.parameters)
 
 
-def _validation_words(error: HTTPException, names: dict[str, str]) -> str:
+def _validation_words(error: HTTPException, parameters: dict[str, FieldDefinition]) -> str:
     """Names the parameters and what would be right; the words carry types and limits, never the value sent."""
     parts = []
     for item in error.extra if isinstance(error.extra, list) else []:
         key, message = str(item.get("key", "")), str(item.get("message", ""))
         if key == "data":
             return "A JSON body is needed."
-        parts.append(f"{names.get(key, key)}: {message}" if key else message)
+        field = parameters.get(key)
+        if field is not None:
+            key = getattr(field.kwarg_definition, "name", None) or key
+            message = with_choices(field.annotation, f"{message} - at `$`").removesuffix(" - at `$`")
+        parts.append(f"{key}: {message}" if key else message)
     return safe_words("; ".join(parts[:20]) or error.detail.partition(" for path ")[0])
 
 
 _ENUM_VALUE = re.compile(r"(Invalid enum value) .*?(?= - at |$)", re.DOTALL)
+_LINE = f"matching regex {LINE!r}"
 _ODD_FIELD = re.compile(r"(unknown field) `(?![A-Za-z0-9_]{1,40}`(?: - at |$)).*", re.DOTALL)
 
 
 def safe_words(words: str) -> str:
     """A message of msgspec without the values it quotes from the input and without odd characters."""
-    plain = _ODD_FIELD.sub(r"\1", _ENUM_VALUE.sub(r"\1", words))
+    plain = words.replace(_LINE, "in one line without control characters")
+    plain = _ODD_FIELD.sub(r"\1", _ENUM_VALUE.sub(r"\1", plain))
     return "".join(c if c.isprintable() else " " for c in plain)[:500]

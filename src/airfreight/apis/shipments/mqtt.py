@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from airfreight.apis.common.desk import Desk
+from airfreight.domain.errors import Refusal
 from airfreight.domain.ids import Millis
 from airfreight.ports import Arrived, Broker, BrokerAwayError, Line, Message, Receipt
 from airfreight.services import broker_login, device_work, overview, pushing
@@ -67,7 +68,7 @@ def returned_of(prefix: str, arrived: Arrived) -> Returned | None:
     parts = arrived.message.topic.split("/")
     if len(parts) != 4 or parts[0] != prefix or parts[2:] != ["info", "mcu"]:
         return None
-    if not (parts[1].isascii() and parts[1].isdigit() and len(parts[1]) <= 9):
+    if not (parts[1].isascii() and parts[1].isdigit() and len(parts[1]) <= 9 and str(int(parts[1])) == parts[1]):
         return None
     return Returned(int(parts[1]), _attributes(arrived.message.payload), arrived.is_live)
 
@@ -117,7 +118,10 @@ class MqttDoor:
             lasted = time.monotonic() - started > _LONGEST_PAUSE_SECONDS
             pause = 1.0 if lasted else min(2 * pause, _LONGEST_PAUSE_SECONDS)
             self.stop.wait(pause)
-        pushing.leave_line(self.desk.database, self._name)
+        try:
+            pushing.leave_line(self.desk.database, self._name)
+        except Exception as error:  # noqa: BLE001 - the lease runs out by itself
+            log.warning("the lease of the broker's line was not given back", error=type(error).__name__)
 
     def _hold(self) -> None:
         """Open a line and work on it until it breaks, `stop` is set or the lease is lost."""
@@ -225,8 +229,12 @@ class MqttDoor:
         jobs = [job for one in some if (job := returned_of(self.desk.settings.mqtt_prefix, one)) is not None]
         while not over.is_set():
             results = device_work.work(self.desk.database, self.desk.settings, self.clock(), jobs) if jobs else []
-            troubles = [one for one in results if isinstance(one, Exception)]
-            if not any(overview.is_outage(one) for one in troubles):
+            troubles = [one for one in results if isinstance(one, Exception) and not isinstance(one, Refusal)]
+            passing = [one for one in troubles if overview.is_passing(one)]
+            for trouble in troubles:
+                if trouble not in passing:
+                    log.error("what a device said cannot be taken", exc_info=trouble)
+            if not passing:
                 break
             log.warning("what devices say cannot be written now", waiting=len(some))
             over.wait(1)

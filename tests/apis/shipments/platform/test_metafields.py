@@ -131,3 +131,22 @@ def test_a_device_has_a_limited_number_of_metafields(site: Site, board: Board) -
     put(site, board, TIME_ZONE, "Europe/Oslo")
     put(site, board, "k1", None)
     put(site, board, "one more", 1)
+
+
+def test_an_update_waits_while_the_control_is_off_and_comes_when_it_is_on(site: Site, board: Board) -> None:
+    ask(site, "PUT", "template", templateId=site.product_id, json={"firmwareUpdateControl": False})
+    site.create(to=[board])
+    site.tell(board, version="1.0.0")
+    device = site.as_device(board)
+    assert device.get("/device/v1/next").status_code == 204
+    put(site, board, CONTROL, True)
+    assert device.get("/device/v1/next").json()["do"] == "download"
+
+
+def test_the_device_can_refuse_updates_where_its_template_takes_them(site: Site, board: Board) -> None:
+    site.tell(board, version="1.0.0", autoUpdate=False)
+    site.create(to=[board])
+    device = site.as_device(board)
+    assert device.get("/device/v1/next").status_code == 204
+    site.tell(board, autoUpdate=None)
+    assert device.get("/device/v1/next").json()["do"] == "download"

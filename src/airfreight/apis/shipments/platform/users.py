@@ -17,6 +17,7 @@ from airfreight.apis.shipments.platform.paging import DEFAULT_SIZE, Content, Pag
 from airfreight.apis.shipments.platform.zones import check_tz
 from airfreight.domain.access import ROLES, Permission, Role
 from airfreight.services import invitations, me, passwords, users
+from airfreight.services.call import Call
 from airfreight.services.passwords import Guard
 
 TAGS = ["Users"]
@@ -221,27 +222,38 @@ def get_roles(
 @post("/users/create", tags=TAGS, sync_to_thread=True)
 def create_organization_user(request: Asked, desk: NamedDependency[Desk], data: JSONBody[UserCreate]) -> UserInfo:
     """Create a user in your organization, active at once. Needs `USER_EDIT` and all permissions of the role."""
-    return _create(request, desk, data, None)
+    with desk.read(request) as call:
+        _may_create(call, data)
+    password_hash = passwords.hashed(data.password)
+    with desk.write(request) as call:
+        return _created(call, data, password_hash)
 
 
 @post("/users/create-in-org", tags=TAGS, sync_to_thread=True)
 def create_user_in_org(request: Asked, desk: NamedDependency[Desk], data: JSONBody[UserCreateInOrg]) -> UserInfo:
     """Create a user in your organization or one below it. Needs `USER_EDIT` and all permissions of the role."""
-    return _create(request, desk, data, data.org_id)
-
-
-def _create(request: Asked, desk: Desk, data: UserCreate, org_id: int | None) -> UserInfo:
-    role = ROLE_IDS[data.role_id]
-    check_tz(data.tz)
-    with desk.read(request, org_id) as call:
-        users.may_create(call, email=data.email, password=data.password, role=role)
+    with desk.read(request, data.org_id) as call:
+        _may_create(call, data)
     password_hash = passwords.hashed(data.password)
-    shown = users.Profile(data.title, data.nick_name, data.phone_number, data.tz, data.locale)
-    with desk.write(request, org_id) as call:
-        made = users.create(
-            call, email=data.email, name=data.name, role=role, password_hash=password_hash, wanted=shown
-        )
-        return info(made)
+    with desk.write(request, data.org_id) as call:
+        return _created(call, data, password_hash)
+
+
+def _may_create(call: Call, data: UserCreate) -> None:
+    check_tz(data.tz)
+    users.may_create(call, email=data.email, password=data.password, role=ROLE_IDS[data.role_id])
+
+
+def _created(call: Call, data: UserCreate, password_hash: str) -> UserInfo:
+    made = users.create(
+        call,
+        email=data.email,
+        name=data.name,
+        role=ROLE_IDS[data.role_id],
+        password_hash=password_hash,
+        wanted=users.Profile(data.title, data.nick_name, data.phone_number, data.tz, data.locale),
+    )
+    return info(made)
 
 
 @post("/users/invite", tags=TAGS, sync_to_thread=True)
