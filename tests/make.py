@@ -22,7 +22,7 @@ from airfreight.domain.access import Permission, Principal
 from airfreight.domain.decide import Do
 from airfreight.domain.delivery import State, Verdict
 from airfreight.domain.ids import Millis
-from airfreight.services import artifacts, deliveries, device_work, devices, organizations, products, rollouts
+from airfreight.services import artifacts, deliveries, device_work, devices, organizations, overview, products, rollouts
 from airfreight.services.artifacts import Confirmed
 from airfreight.services.call import Call
 from airfreight.services.credentials import Keyring
@@ -293,7 +293,7 @@ class Bench:
     def drift(self) -> dict[int, dict[tuple[str, int, str], tuple[int, int]]]:
         """Rollout id -> counters that differ from a recount."""
         with self.database.read() as connection:
-            found = {row.id: deliveries.drift(connection, row.id) for row in _rollouts(connection)}
+            found = {row.id: overview.drift_of(connection, row.id) for row in _rollouts(connection)}
         return {rollout_id: wrong for rollout_id, wrong in found.items() if wrong}
 
 

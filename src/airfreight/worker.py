@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from airfreight.domain.ids import Millis
 from airfreight.ports import Announcer, Blobs
-from airfreight.services import deliveries, rollouts
+from airfreight.services import delivery_sweeps, rollouts
 from airfreight.settings import Settings
 from airfreight.store import access, artifacts, outbox
 from airfreight.store.database import Database
@@ -53,8 +53,8 @@ class Worker:
         if time.monotonic() - self._minute > 60 or not self._minute:
             self._minute = time.monotonic()
             self._safely("members", self.enlist_late)
-            self._safely("strays", lambda: deliveries.end_strays(self.database, self.settings, self.clock()))
-            self._safely("finish", lambda: deliveries.finish_done(self.database, self.clock()))
+            self._safely("strays", lambda: delivery_sweeps.end_strays(self.database, self.settings, self.clock()))
+            self._safely("finish", lambda: delivery_sweeps.finish_done(self.database, self.clock()))
         if time.monotonic() - self._hour > 3600 or not self._hour:
             self._hour = time.monotonic()
             self._safely("clean", self.clean)
@@ -95,14 +95,14 @@ class Worker:
     def expire(self) -> int:
         """Fail the attempts of devices that have been silent past their deadline; how many."""
         expired = 0
-        while count := deliveries.expire_due(self.database, self.settings, self.clock()):
+        while count := delivery_sweeps.expire_due(self.database, self.settings, self.clock()):
             expired += count
         return expired
 
     def enlist_late(self) -> int:
         """Devices that slipped in while their product's rollout was being made."""
         with self.database.write() as connection:
-            return deliveries.enlist_late(connection, self.clock())
+            return delivery_sweeps.enlist_late(connection, self.clock())
 
     def clean(self) -> None:
         """Expired tokens, temporary files of broken uploads, bytes that no artifact has any more."""

@@ -104,7 +104,7 @@ def test_the_search_for_words_finds_them(identifier: str) -> None:
 
 
 NO_PERMISSION: dict[str, str] = {
-    "services/artifacts.py:by_path": "asks through need(OTA_VIEW) in its first line",
+    "services/artifacts.py:by_path": "asks through need(OTA_START) in its first line",
     "services/me.py:describe": "whoever has a token may know whose it is",
     "services/me.py:user": "the user whose token it is",
     "services/organizations.py:own": "whoever has a token may know whose it is",
@@ -114,6 +114,7 @@ NO_PERMISSION: dict[str, str] = {
     "services/devices.py:updated_at": "looks at a device that its caller was allowed to read or to change",
     "services/products.py:id_of_key": "a bare number, for a verb that asks",
     "services/deliveries.py:enlist": "part of devices.add",
+    "services/deliveries.py:rows_of": "part of consent and of explanations.explain, which ask",
     "services/deliveries.py:release": "part of devices.delete",
     "services/deliveries.py:close_all": "part of rollouts.delete",
     "services/enrollment.py:enroll": "the enrollment key is the permission",

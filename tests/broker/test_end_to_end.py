@@ -11,7 +11,6 @@ from tests.broker.rig import NEW, OLD, Rig, listening, living, running, until
 from airfreight_agent.mqtt_behaviours import MQTT_BEHAVIOURS
 from airfreight_agent.mqtt_fleet import MqttFleet
 
-
 BREAK_OFF = ["breaks_off", "breaks_off_once"]
 
 

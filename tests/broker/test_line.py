@@ -371,6 +371,9 @@ def test_over_tls_it_is_the_same(tls_broker: Broker, certificates: Certificates,
         line.close()
 
 
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # paho leaves the socket to the collector
 def test_a_broker_that_cannot_prove_itself_is_not_spoken_to(tls_broker: Broker, tmp_path: Path) -> None:
     other = make_certificates(tmp_path / "other")
     for ca_file, words in ((str(other.ca), "reached"), ("", "reached"), (str(tmp_path / "missing"), "authority")):

@@ -14,7 +14,7 @@ import httpx
 from sqlalchemy import select
 from tests.faults.process import Json, Process
 
-from airfreight.services import deliveries
+from airfreight.services import overview
 from airfreight.store import tables
 from airfreight.store.database import Database
 
@@ -79,7 +79,7 @@ def check_reports(process: Process, rollout: int, speakers: list[Speaker]) -> No
         moves = Counter(
             connection.scalars(select(tables.history.c.delivery_id).where(tables.history.c.verdict == "moved"))
         )
-        assert deliveries.drift(connection, rollout) == {}
+        assert overview.drift_of(connection, rollout) == {}
     database.close()
     acknowledged = {key: verdict for speaker in speakers for key, verdict in speaker.acknowledged.items()}
     assert len(acknowledged) == DEVICES * len(WORDS)

@@ -15,10 +15,10 @@ MARKER = "M4rk3r"
 UNFIT = "unfit"
 """In place of a text that has a form of its own; one that may be left out is."""
 
-FORM = (
-    b'--b\r\nContent-Disposition: form-data; name="upfile"; filename="f.bin"\r\n\r\nDATA\r\n'
-    b'--b\r\nContent-Disposition: form-data; name="type"\r\n\r\nFIRMWARE\r\n--b--\r\n'
-)
+FILE = b'--b\r\nContent-Disposition: form-data; name="upfile"; filename="f.bin"\r\n\r\nDATA\r\n'
+TYPE = b'--b\r\nContent-Disposition: form-data; name="type"\r\n\r\nFIRMWARE\r\n'
+END = b"--b--\r\n"
+FORM = FILE + TYPE + END
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,6 @@ ODD_PATHS = [
     *(one for one in ODD_NUMBERS if one not in {"", "-0"}),
     "..",
     "%2e%2e",
-    "%2F",
     "-1",
     "0",
     "2147483648",

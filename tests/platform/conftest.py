@@ -149,6 +149,10 @@ class World:
         self._insert_delivery(rollout_id, self.post("/api/v1/devices", {"productId": product_id})["id"])
         self.post(f"/api/v1/rollouts/{rollout_id}/stop", None)
 
+    def wait_for(self, device_id: int) -> None:
+        """An update that waits for this device."""
+        self._insert_delivery(self.make("rollout"), device_id)
+
     def _insert_delivery(self, rollout_id: int, device_id: int = 0) -> int:
         query = insert(deliveries).values(
             organization_id=self.home.organization_id, rollout_id=rollout_id, device_id=device_id or self.make("device"),

@@ -44,6 +44,7 @@ TABLE: dict[tuple[str, str], tuple[set[str], Any]] = {
     ("PATCH", f"{API}/devices/{{device_id:int}}"): (STAFF, {"name": "x"}),
     ("DELETE", f"{API}/devices/{{device_id:int}}"): (STAFF, None),
     ("GET", f"{API}/devices/{{device_id:int}}/explain"): (ALL, None),
+    ("POST", f"{API}/devices/{{device_id:int}}/consent"): (STAFF, None),
     ("GET", f"{API}/artifacts"): (ALL, None),
     ("PUT", f"{API}/artifacts"): (STAFF, b"the bytes of a file"),
     ("GET", f"{API}/artifacts/{{artifact_id:int}}"): (ALL, None),
@@ -68,6 +69,8 @@ def filled(world: World, who: str, path: str, body: Any) -> tuple[str, dict[str,
     path = fill(path, world.make_all(kinds))
     if path.endswith("/resume"):
         world.post(path.replace("/resume", "/pause"), None)
+    if path.endswith("/consent"):
+        world.wait_for(int(path.split("/")[-2]))
     if path.endswith("/clone"):
         world.end_with_a_device(int(path.split("/")[-2]))
     if body is None:

@@ -5,7 +5,7 @@ from tests.make import DAY_MS, Bench, Board
 
 from airfreight.domain.decide import Do
 from airfreight.domain.delivery import Event, Fail, Reach, Reason, State, Succeed, Verdict
-from airfreight.services import deliveries
+from airfreight.services import explanations
 from airfreight.services.deliveries import Report
 from airfreight.services.device_work import Advance, Reports
 
@@ -226,7 +226,7 @@ def test_a_history_that_is_long_is_shown_with_its_end(bench: Bench) -> None:
         small.later(days=1)
     small.report(board, small.poll(board).attempt_id, 1, "succeeded")
     with small.call() as call:
-        shown = deliveries.history(call, rollout, small.delivery(rollout, board).id)
+        shown = explanations.history(call, rollout, small.delivery(rollout, board).id)
     assert shown[-1].state == "succeeded"
     assert [row.id for row in shown] == sorted(row.id for row in shown)
 

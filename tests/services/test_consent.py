@@ -10,7 +10,7 @@ from airfreight.domain.decide import Do, Mark
 from airfreight.domain.delivery import State, Verdict
 from airfreight.domain.errors import Kind, Refusal
 from airfreight.domain.windows import DayPart
-from airfreight.services import deliveries, products
+from airfreight.services import deliveries, delivery_sweeps, explanations, products
 from airfreight.store import organizations, outbox
 
 OFF = {"autoUpdate": False}
@@ -24,13 +24,13 @@ def want(bench: Bench, board: Board) -> int:
 def why(bench: Bench, board: Board) -> tuple[str, Mark, str]:
     """The line of explain that decided."""
     with bench.call() as call:
-        check = deliveries.explain(call, board.id).decision.trace[-1]
+        check = explanations.explain(call, board.id).decision.trace[-1]
     return check.name, check.mark, check.detail
 
 
 def summary(bench: Bench, board: Board) -> str:
     with bench.call() as call:
-        return deliveries.explain(call, board.id).summary
+        return explanations.explain(call, board.id).summary
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ class TestInFlight:
     def test_it_is_safe_to_repeat(self, bench: Bench) -> None:
         old, new, board, _ = self._overtaken(bench, "cancel", State.DOWNLOADING)
         rows = len(bench.history(old, board))
-        deliveries.supersede(bench.database, bench.settings, new, bench.now)
+        delivery_sweeps.supersede(bench.database, bench.settings, new, bench.now)
         assert len(bench.history(old, board)) == rows
         assert bench.drift() == {}
 

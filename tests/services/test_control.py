@@ -7,7 +7,7 @@ from tests.make import Bench, Board
 from airfreight.domain.decide import Do
 from airfreight.domain.delivery import Verdict
 from airfreight.domain.errors import Kind, Refusal
-from airfreight.services import deliveries, rollouts
+from airfreight.services import delivery_sweeps, rollouts
 from airfreight.store import tables
 
 
@@ -109,7 +109,7 @@ def test_winding_down_again_changes_nothing(bench: Bench) -> None:
     rollout, _, _ = two(bench)
     bench.stop(rollout)
     before = bench.rows(select(tables.history))
-    deliveries.wind_down(bench.database, bench.settings, rollout, bench.now)
+    delivery_sweeps.wind_down(bench.database, bench.settings, rollout, bench.now)
     assert bench.rows(select(tables.history)) == before
 
 

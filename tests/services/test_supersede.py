@@ -129,14 +129,14 @@ def test_a_newer_rollout_that_queues_leaves_older_ones_alone(bench: Bench) -> No
 
 def test_superseding_again_changes_nothing(bench: Bench) -> None:
     """The worker repeats it when a crash cut it off."""
-    from airfreight.services import deliveries
+    from airfreight.services import delivery_sweeps
 
     product = bench.product()
     boards = bench.devices(product, 5)
     bench.ship(bench.artifact("2.0.0"), product, boards)
     new = bench.ship(bench.artifact("3.0.0"), product, boards)
-    assert deliveries.supersede(bench.database, bench.settings, new, bench.now) == 5
-    assert deliveries.supersede(bench.database, bench.settings, new, bench.now) == 0
+    assert delivery_sweeps.supersede(bench.database, bench.settings, new, bench.now) == 5
+    assert delivery_sweeps.supersede(bench.database, bench.settings, new, bench.now) == 0
     assert bench.drift() == {}
 
 

@@ -16,7 +16,7 @@ from tests.make import Bench, Board, sqlalchemy_url
 from airfreight.domain.decide import Do
 from airfreight.domain.delivery import Event, Expire, Reach, State, Succeed, Verdict
 from airfreight.domain.errors import Kind, Refusal
-from airfreight.services import deliveries, device_work
+from airfreight.services import deliveries, delivery_sweeps, device_work
 from airfreight.services.deliveries import Answer, Report
 from airfreight.services.device_work import Advance, Reports, SetAttributes
 from airfreight.services.ledger import Ledger, LostRace, Note
@@ -195,10 +195,10 @@ def test_reports_attributes_polls_deadlines_and_an_operator_at_once_leave_exact_
     def the_sweeper(database: Database) -> None:
         later = type(bench.now)(bench.now + 2 * 86_400_000)
         for _ in range(3):
-            deliveries.expire_due(database, bench.settings, later)
+            delivery_sweeps.expire_due(database, bench.settings, later)
 
     def an_operator(database: Database) -> None:
-        deliveries.wind_down(database, bench.settings, others, bench.now)
+        delivery_sweeps.wind_down(database, bench.settings, others, bench.now)
 
     works = (devices_report, devices_boot, devices_poll, the_sweeper, an_operator)
     with other_processes(bench, len(works)) as databases:

@@ -76,8 +76,9 @@ class PahoLine:
             self._changed.wait_for(lambda: self._state != "opening", _CONNECT_SECONDS)
             is_open = self._state == "open"
         if not is_open:
+            trouble = self._trouble
             self.close()
-            raise BrokerAwayError(self._trouble)
+            raise BrokerAwayError(trouble)
 
     @property
     def is_open(self) -> bool:

@@ -3,6 +3,7 @@
 The poll uses the instruction, "explain" prints the trace; one function, so the two can never disagree.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -268,6 +269,16 @@ def spread(device_id: int, seconds: float) -> int:
 
 
 _NO_BOARD = frozenset({"", "other"})
+_CHIP = re.compile(r"esp(8266|32)(-?[a-z]\d{0,2})?", re.IGNORECASE)
+
+
+def _are_comparable(ours: str, theirs: str) -> bool:
+    """Whether two boards can contradict: both are known, and both name a chip or neither does.
+
+    A file often knows no more than its chip, where a device names the module that carries it.
+    """
+    known = not {ours.lower(), theirs.lower()} & _NO_BOARD
+    return known and bool(_CHIP.fullmatch(ours)) == bool(_CHIP.fullmatch(theirs))
 
 
 def fits_type(device: Device, plan: Plan) -> tuple[bool, str]:
@@ -276,7 +287,7 @@ def fits_type(device: Device, plan: Plan) -> tuple[bool, str]:
     The type must be known on both sides and equal; board and component must not contradict where both are known.
     """
     pairs = [("type", device.fw_type, plan.fw_type)]
-    if not {device.board.lower(), plan.board.lower()} & _NO_BOARD:
+    if _are_comparable(device.board, plan.board):
         pairs.append(("board", device.board, plan.board))
     if device.component and plan.component:
         pairs.append(("component", device.component, plan.component))

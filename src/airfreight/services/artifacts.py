@@ -130,7 +130,7 @@ def by_path(call: Call, path: str) -> Any:  # noqa: ANN401 - a row
 
     Raises INVALID: a path is part of a request, not the thing asked for.
     """
-    call.need(Permission.OTA_VIEW)
+    call.need(Permission.OTA_START)
     artifact = artifacts.by_path(call.connection, call.organization_id, path)
     if artifact is None:
         artifact = artifacts.by_path(call.connection, call.principal.organization_id, path)

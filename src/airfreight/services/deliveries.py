@@ -18,7 +18,6 @@ from airfreight.domain.conditions import Condition, Facts
 from airfreight.domain.decide import Decision, Do, Plan, Snapshot
 from airfreight.domain.delivery import (
     RANK,
-    Cancel,
     Close,
     Consent,
     Event,
@@ -31,13 +30,12 @@ from airfreight.domain.delivery import (
     Verdict,
     Yield,
 )
-from airfreight.domain.errors import conflict, not_found
+from airfreight.domain.errors import conflict
 from airfreight.domain.ids import Millis
 from airfreight.domain.rollout import RolloutState
 from airfreight.domain.windows import DayPart
 from airfreight.services.call import Call
 from airfreight.services.ledger import Ledger, LostRace, Note, delivery_of
-from airfreight.services.rollout_state import finish_if_done
 from airfreight.settings import Settings
 from airfreight.store import counters, outbox, rollouts
 from airfreight.store import deliveries as store
@@ -142,7 +140,7 @@ def poll(connection: Connection, digests: Sequence[bytes], now: Millis) -> list[
             busy.append(digest)
     if busy:
         turns = _turns(store.by_token(connection, busy), _token_of)
-        answers |= {digest: _answer(row, now) for digest, row in turns.items()}
+        answers |= {digest: answer_for(row, now) for digest, row in turns.items()}
         _add_artifacts(connection, answers)
     return [answers.get(digest) for digest in digests]
 
@@ -150,7 +148,7 @@ def poll(connection: Connection, digests: Sequence[bytes], now: Millis) -> list[
 def look(connection: Connection, device_ids: Sequence[int], now: Millis) -> dict[int, Answer]:
     """What each of these devices would be told, by device id. Reads only."""
     turns = _turns(store.by_device(connection, device_ids), lambda row: row.device_id)
-    return {device_id: _answer(row, now) for device_id, row in turns.items()}
+    return {device_id: answer_for(row, now) for device_id, row in turns.items()}
 
 
 def _turns(rows: Iterable[Row], key: Callable[[Row], K]) -> dict[K, Row]:
@@ -165,7 +163,8 @@ def _token_of(row: Row) -> bytes:
     return bytes(row.token_hash or b"")
 
 
-def _answer(row: Row, now: Millis) -> Answer:
+def answer_for(row: Row, now: Millis) -> Answer:
+    """What the device of this row is told; no more than that: its artifacts are not read."""
     if row.id is None:
         return Answer(row.device_id, deciding.IDLE if row.enabled else deciding.DISABLED)
     decision = deciding.decide(snapshot(row), now)
@@ -216,7 +215,7 @@ def _advance(ledger: Ledger, turns: Mapping[K, Row]) -> dict[K, Answer]:
     answers: dict[K, Answer] = {}
     offers: list[tuple[K, Row, Offer]] = []
     for which, row in turns.items():
-        answers[which] = answer = _answer(row, ledger.now)
+        answers[which] = answer = answer_for(row, ledger.now)
         event = answer.decision.event
         if isinstance(event, Offer):
             offers.append((which, row, event))
@@ -355,11 +354,6 @@ def enlist(call: Call, product_id: int, device_ids: Sequence[int]) -> None:
         enqueue(call.connection, rollout, device_ids, call.now)
 
 
-def enlist_late(connection: Connection, now: Millis) -> int:
-    """Queue them for devices that slipped in while such a rollout was being made; how many deliveries were added."""
-    return sum(enqueue(connection, rollout, None, now) for rollout in rollouts.following(connection))
-
-
 def enqueue(connection: Connection, rollout: Any, device_ids: Sequence[int] | None, now: Millis) -> int:  # noqa: ANN401
     """Queue a rollout for its product's devices (all, or those named) and count them; how many."""
     queued = store.enqueue(
@@ -381,7 +375,7 @@ def consent(call: Call, device_id: int) -> int:
     Raises NOT_FOUND for the device, CONFLICT when nothing waits for it.
     """
     call.need(Permission.DEVICE_EDIT)
-    row = choose(_rows_of(call, device_id))
+    row = choose(rows_of(call, device_id))
     if row.id is None:
         raise conflict("No update waits for this device.", "nothing_waits")
     ledger = Ledger(call.connection, call.settings, call.now)
@@ -412,140 +406,11 @@ def close_all(call: Call, rollout_id: int) -> None:
         ledger = Ledger(call.connection, call.settings, call.now)
 
 
-def wind_down(database: Database, settings: Settings, rollout_id: int, now: Millis) -> int:
-    """Cancel what is open of a stopped rollout, a thousand at a time; safe to repeat. How many were looked at."""
-    return _in_chunks(database, settings, now, rollout_id, store.open_ids, Cancel())
-
-
-def supersede(database: Database, settings: Settings, rollout_id: int, now: Millis) -> int:
-    """Skip what older superseding rollouts still have queued for this one's devices; safe to repeat.
-
-    What is under way goes on, or is asked to cancel: the setting `in_flight`.
-    """
-    seen = _in_chunks(database, settings, now, rollout_id, store.superseded_ids, Skip(Reason.SUPERSEDED))
-    if settings.in_flight == "cancel":
-        seen += _in_chunks(database, settings, now, rollout_id, store.overtaken_ids, Cancel())
-    return seen
-
-
-def _in_chunks(
-    database: Database,
-    settings: Settings,
-    now: Millis,
-    rollout_id: int,
-    find: Callable[[Connection, int, int, int], list[int]],
-    event: Event,
-) -> int:
-    def some(ledger: Ledger) -> list[int]:
-        ids = find(ledger.connection, rollout_id, after, _CHUNK)
-        for entry in ledger.entries(ids):
-            if not entry.delivery.cancel_requested:
-                ledger.apply(entry, event, Note("operator"))
-        return ids
-
-    after = seen = 0
-    while ids := transact(database, settings, now, some):
-        after, seen = ids[-1], seen + len(ids)
-    return seen
-
-
-def expire_due(database: Database, settings: Settings, now: Millis) -> int:
-    """Expire deliveries whose device has been silent past the deadline; how many."""
-
-    def some(ledger: Ledger) -> int:
-        entries = ledger.entries(store.expired(ledger.connection, now, _CHUNK))
-        for entry in entries:
-            ledger.apply(entry, Expire(), Note("server"))
-        return len(entries)
-
-    return transact(database, settings, now, some)
-
-
-def end_strays(database: Database, settings: Settings, now: Millis) -> int:
-    """End what slipped in at the wrong moment; how many: what is open of devices that are removed, and what is queued
-    in rollouts that are stopped (between two processes, a rollout can be made while its device goes, or the reverse).
-    """
-
-    def some(ledger: Ledger) -> int:
-        removed = ledger.entries(store.open_of_removed(ledger.connection, _CHUNK))
-        for entry in removed:
-            ledger.apply(entry, Close(Reason.DEVICE_REMOVED), Note("server"))
-        stopped = ledger.entries(store.queued_in_stopped(ledger.connection, _CHUNK))
-        for entry in stopped:
-            ledger.apply(entry, Cancel(), Note("server"))
-        return len(removed) + len(stopped)
-
-    return transact(database, settings, now, some)
-
-
-def finish_done(database: Database, now: Millis) -> int:
-    """Finish rollouts that have nothing open left; how many. What `report` does at once, for whatever it may miss."""
-    with database.write() as connection:
-        return sum(finish_if_done(connection, rollout_id, now) for rollout_id in rollouts.unfinished(connection))
-
-
-def drift(connection: Connection, rollout_id: int) -> dict[tuple[str, int, str], tuple[int, int]]:
-    """Counters that differ from a recount, as (counted, should be): empty when all is well."""
-    counted = {
-        (c.state, c.reached, c.reason): c.n for c in counters.totals(connection, [rollout_id]).get(rollout_id, [])
-    }
-    true = counters.recount(connection, rollout_id)
-    both = counted.keys() | true.keys()
-    return {key: (counted.get(key, 0), true.get(key, 0)) for key in both if counted.get(key, 0) != true.get(key, 0)}
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """The decision that a device's next poll gets, one sentence on it, and the device's latest deliveries."""
-
-    decision: Decision
-    summary: str
-    latest: list[Any]
-
-
-def explain(call: Call, device_id: int) -> Explanation:
-    """Why a device is or is not updated now. Raises NOT_FOUND."""
-    call.need(Permission.DEVICE_VIEW)
-    rows = _rows_of(call, device_id)
-    decision = _answer(choose(rows), call.now).decision
-    latest = store.of_device(call.connection, rows[0].organization_id, device_id, 20)
-    return Explanation(decision, _summary(decision, rows[0], latest), latest)
-
-
-def _rows_of(call: Call, device_id: int) -> list[Row]:
+def rows_of(call: Call, device_id: int) -> list[Row]:
     """A device with what is open for it. Raises NOT_FOUND unless it is the caller's organization's, or one below."""
     rows = store.by_device(call.connection, [device_id])
     call.at(rows[0].organization_id if rows else None, "Device")
     return rows
-
-
-def _summary(decision: Decision, row: Row, latest: list[Any]) -> str:
-    """The check that decided; how the last rollout went when none waits; and whether the device was ever heard of."""
-    deciding_check = decision.trace[-1]
-    words = f"{deciding_check.name}: {deciding_check.detail}"
-    if row.id is None and latest:
-        last = latest[0]
-        words += f"; the last one, {last.title!r}, {last.state}" + (f" ({last.reason})" if last.reason else "")
-    if row.attributes_at is None:
-        words += "; the device has never sent its attributes"
-    return words
-
-
-def search(call: Call, rollout_id: int, *, state: State | None, after: int, limit: int) -> list[Any]:
-    """The deliveries of a rollout, by id."""
-    call.need(Permission.OTA_VIEW)
-    if rollouts.get(call.connection, call.organization_id, rollout_id) is None:
-        raise not_found("Rollout")
-    return store.listed(call.connection, call.organization_id, rollout_id, state=state, after=after, limit=limit)
-
-
-def history(call: Call, rollout_id: int, delivery_id: int) -> list[Any]:
-    """What happened to a delivery of a rollout, oldest first. Raises NOT_FOUND."""
-    call.need(Permission.OTA_VIEW)
-    rows = [row for row in store.by_id(call.connection, [delivery_id]) if row.rollout_id == rollout_id]
-    if not rows or rollouts.get(call.connection, call.organization_id, rollout_id) is None:
-        raise not_found("Delivery")
-    return store.history_of(call.connection, call.organization_id, delivery_id, call.settings.history_limit + 50)
 
 
 def members(connection: Connection, rollout_ids: Sequence[int]) -> dict[int, list[int]]:

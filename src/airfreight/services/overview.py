@@ -4,9 +4,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from airfreight.ports import Blobs
-from airfreight.services import deliveries
 from airfreight.services.ledger import LostRace
-from airfreight.store import database, migrate, outbox, overview
+from airfreight.store import counters, database, migrate, outbox, overview
 from airfreight.store.database import Database
 
 Numbers = dict[str, tuple[str, str, dict[str, int]]]
@@ -72,7 +71,15 @@ def lost_files(connection: Connection, blobs: Blobs) -> list[str]:
 
 def drift(connection: Connection) -> dict[int, int]:
     """Rollout id -> how many of its counters differ from a recount; empty when all is well."""
-    found = {
-        rollout_id: len(deliveries.drift(connection, rollout_id)) for rollout_id in overview.rollout_ids(connection)
-    }
+    found = {rollout_id: len(drift_of(connection, rollout_id)) for rollout_id in overview.rollout_ids(connection)}
     return {rollout_id: wrong for rollout_id, wrong in found.items() if wrong}
+
+
+def drift_of(connection: Connection, rollout_id: int) -> dict[tuple[str, int, str], tuple[int, int]]:
+    """Counters that differ from a recount, as (counted, should be): empty when all is well."""
+    counted = {
+        (c.state, c.reached, c.reason): c.n for c in counters.totals(connection, [rollout_id]).get(rollout_id, [])
+    }
+    true = counters.recount(connection, rollout_id)
+    both = counted.keys() | true.keys()
+    return {key: (counted.get(key, 0), true.get(key, 0)) for key in both if counted.get(key, 0) != true.get(key, 0)}

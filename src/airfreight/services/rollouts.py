@@ -15,7 +15,7 @@ from airfreight.domain.finish import FinishOn
 from airfreight.domain.ids import Millis
 from airfreight.domain.rollout import DELETABLE, OVER, Count, RolloutEvent, RolloutState
 from airfreight.domain.windows import DayPart
-from airfreight.services import deliveries
+from airfreight.services import deliveries, delivery_sweeps
 from airfreight.services.artifacts import Confirmed
 from airfreight.services.call import Call
 from airfreight.services.ledger import LostRace
@@ -267,9 +267,9 @@ def carry_out_now(database: Database, settings: Settings, kind: str, rollout_id:
 def carry_out(database: Database, settings: Settings, kind: str, rollout_id: int, now: Millis) -> None:
     """The part of a verb that takes many small transactions, then its outbox row: the worker does it after a crash."""
     if kind == "rollout.wind_down":
-        deliveries.wind_down(database, settings, rollout_id, now)
+        delivery_sweeps.wind_down(database, settings, rollout_id, now)
     elif kind == "rollout.supersede":
-        deliveries.supersede(database, settings, rollout_id, now)
+        delivery_sweeps.supersede(database, settings, rollout_id, now)
     with database.write() as connection:
         outbox.remove(connection, stream_of(rollout_id), kind)
         outbox.ring(connection)

@@ -399,24 +399,6 @@ def add_history(connection: Connection, rows: Sequence[Event]) -> None:
     _add_history(connection, rows)
 
 
-def listed(
-    connection: Connection, organization_id: int, rollout_id: int, *, state: str | None, after: int, limit: int
-) -> list[Any]:
-    """Deliveries of a rollout for people, by delivery id after `after`."""
-    query = (
-        select(deliveries, devices.c.uid.label("device_uid"), devices.c.name.label("device_name"))
-        .join(devices, devices.c.id == deliveries.c.device_id)
-        .where(
-            deliveries.c.organization_id == organization_id,
-            deliveries.c.rollout_id == rollout_id,
-            deliveries.c.id > after,
-        )
-    )
-    if state:
-        query = query.where(deliveries.c.state == state)
-    return list(connection.execute(query.order_by(deliveries.c.id).limit(limit)))
-
-
 def of_device(connection: Connection, organization_id: int, device_id: int, limit: int) -> list[Any]:
     """The latest deliveries of a device with their rollout's title, newest first."""
     query = (

@@ -25,6 +25,7 @@ from sqlalchemy import (
     text,
 )
 
+from airfreight.domain.access import EVERYTHING
 from airfreight.domain.delivery import ENDS, THE_SIX, State
 
 metadata = MetaData(
@@ -64,10 +65,6 @@ def _details() -> Column[str]:
 
 def _changed_at() -> Column[int]:
     return Column("changed_at", BigInteger, nullable=False, server_default="0")
-
-
-ALL_SCOPES = "*"
-"""In a column of scopes: every permission there is."""
 
 
 def _any_of(column: str, states: tuple[State, ...]) -> str:
@@ -121,7 +118,7 @@ clients = Table(
     Column("client_id", String(64), nullable=False, unique=True),
     Column("secret_hash", LargeBinary(32), nullable=False),
     Column("owner_user_id", ForeignKey("users.id", ondelete="SET NULL")),
-    Column("scopes", String(500), nullable=False, server_default=ALL_SCOPES),
+    Column("scopes", String(500), nullable=False, server_default=EVERYTHING),
     _details(),
     _at("created_at"),
 )
@@ -135,7 +132,7 @@ tokens = Table(
     Column("hash", LargeBinary(32), nullable=False, unique=True),
     Column("client_id", ForeignKey("clients.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), index=True),
-    Column("scopes", String(500), nullable=False, server_default=ALL_SCOPES),
+    Column("scopes", String(500), nullable=False, server_default=EVERYTHING),
     Column("expires_at", BigInteger, nullable=False, index=True),
 )
 

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import inspect
 
 _PLACE = re.compile(r"^(Invalid enum value)(?: .*?)? - at `(\$[^`]*)`$", re.DOTALL)
-_STEP = re.compile(r"\.([^.\[]+)|\[")
+_STEP = re.compile(r"\.([^.\[]+)|\[[^\]]*\]")
 
 
 def with_choices(kind: Any, message: str) -> str:  # noqa: ANN401 - a type

@@ -126,6 +126,8 @@ async def _send_span(receive: Receive, send: Send, descriptor: int, start: int, 
                 start += len(block)
                 before = loop.time()
                 await send({"type": "http.response.body", "body": block, "more_body": start < end})
+                # neither sending nor reading need ever wait: let in the news that the client has left
+                await asyncio.sleep(0)
                 now = loop.time()
                 # a client that keeps up gets larger blocks; one that does not holds little of the server's memory
                 size = min(2 * size, _LARGEST) if now - before < _AT_ONCE else _BLOCK

@@ -10,7 +10,7 @@ from airfreight.apis.common.body import Out
 from airfreight.apis.common.desk import Desk
 from airfreight.apis.common.paging import Limit, LongAfter, Page, RowId
 from airfreight.domain.delivery import Reason, State
-from airfreight.services import deliveries, standings
+from airfreight.services import explanations, standings
 from airfreight.services.standings import Standing
 
 TAGS = ["Rollouts"]
@@ -123,7 +123,7 @@ def get_history(
 ) -> list[HistoryEvent]:
     """Everything that happened to one device in one rollout, oldest first. Needs `OTA_VIEW`."""
     with desk.read(request) as call:
-        return [_event(row) for row in deliveries.history(call, rollout_id, delivery_id)]
+        return [_event(row) for row in explanations.history(call, rollout_id, delivery_id)]
 
 
 HANDLERS = [list_deliveries, get_history]

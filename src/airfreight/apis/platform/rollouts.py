@@ -17,7 +17,7 @@ from airfreight.apis.platform import rollout_deliveries, rollout_export
 from airfreight.domain.access import Permission
 from airfreight.domain.delivery import RANK, THE_SIX, State
 from airfreight.domain.rollout import Count
-from airfreight.services import artifacts, deliveries, rollout_clone, rollouts
+from airfreight.services import artifacts, explanations, rollout_clone, rollouts
 from airfreight.services.rollout_clone import Which
 from airfreight.services.rollouts import View
 
@@ -216,7 +216,7 @@ def clone_rollout(
 def explain_device(request: Asked, desk: NamedDependency[Desk], device_id: RowId) -> Explanation:
     """Why a device is or is not updated: what its next poll is told and every check behind it. Needs `DEVICE_VIEW`."""
     with desk.read(request) as call:
-        why = deliveries.explain(call, device_id)
+        why = explanations.explain(call, device_id)
     decision, latest = why.decision, why.latest
     return Explanation(
         do=decision.do,

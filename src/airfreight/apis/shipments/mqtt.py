@@ -107,17 +107,20 @@ class MqttDoor:
         while not self.stop.is_set():
             started = time.monotonic()
             try:
-                if pushing.hold_line(self.desk.database, self._name, self.clock()):
+                is_ours = pushing.hold_line(self.desk.database, self._name, self.clock())
+                if is_ours:
                     self._login.keep()
                     self._hold()
             except BrokerAwayError as error:
+                is_ours = True
                 log.warning("the broker is away", trouble=str(error), next_try_seconds=pause)
             except Exception as error:
+                is_ours = True
                 outage = overview.is_outage(error)
                 log.warning("the line to the broker broke", error=type(error).__name__, exc_info=not outage)
             lasted = time.monotonic() - started > _LONGEST_PAUSE_SECONDS
-            pause = 1.0 if lasted else min(2 * pause, _LONGEST_PAUSE_SECONDS)
-            self.stop.wait(pause)
+            self.stop.wait(pause if is_ours else _LEASE_SECONDS)
+            pause = 1.0 if lasted or not is_ours else min(2 * pause, _LONGEST_PAUSE_SECONDS)
         try:
             pushing.leave_line(self.desk.database, self._name)
         except Exception as error:  # noqa: BLE001 - the lease runs out by itself

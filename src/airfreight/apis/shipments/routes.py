@@ -11,6 +11,7 @@ from airfreight.apis.common.desk import Desk, clock
 from airfreight.apis.common.errors import ErrorResponse
 from airfreight.apis.shipments import translate
 from airfreight.apis.shipments.shapes import ORG_ID_WORDS, Shipment, ShipmentCreate
+from airfreight.domain.access import Permission
 from airfreight.domain.errors import Kind
 from airfreight.services import artifacts, rollouts
 from airfreight.services.rollouts import Cargo
@@ -118,7 +119,7 @@ def create_shipment(request: Asked, desk: NamedDependency[Desk], data: JSONBody[
             cargo=[cargo],
             policy=translate.policy(data),
         )
-        return translate.shipment(rollouts.get(call, shipment_id))
+        return translate.shipment(rollouts.get(call, shipment_id, need=Permission.OTA_START))
 
 
 @put(
@@ -142,7 +143,7 @@ def stop_shipment(
         rollouts.stop(call, shipment_id, what=_WHAT, origin=ORIGIN)
     rollouts.carry_out_now(desk.database, desk.settings, "rollout.wind_down", shipment_id, clock())
     with desk.read(request, org_id) as call:
-        return translate.shipment(rollouts.get(call, shipment_id, what=_WHAT))
+        return translate.shipment(rollouts.get(call, shipment_id, what=_WHAT, need=Permission.OTA_CANCEL))
 
 
 @delete(

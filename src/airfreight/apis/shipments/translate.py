@@ -166,7 +166,7 @@ def host(text: str) -> str:
     """The host for download URLs: scheme and trailing slashes stripped, `host` or `host:port`. Raises INVALID."""
     bare = re.sub(r"^https?://", "", text.strip(), flags=re.IGNORECASE).rstrip("/").lower()
     port = bare.rpartition(":")[2] if ":" in bare else "1"
-    if bare and (len(bare) > _LONGEST_HOST or not _HOST.fullmatch(bare) or int(port) > 65_535):
+    if text.strip() and (len(bare) > _LONGEST_HOST or not _HOST.fullmatch(bare) or int(port) > 65_535):
         raise invalid(
             f"host must be a domain name such as myhost.com, with a port if need be, up to {_LONGEST_HOST} characters.",
             "bad_host",

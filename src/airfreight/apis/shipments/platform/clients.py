@@ -39,7 +39,7 @@ class ClientCreate(In):
     ) = UNSET
 
 
-class NewClient(Out):
+class NewOauthClient(Out):
     """The answer of the contract; `scopes` is there when it was sent."""
 
     org_id: int
@@ -50,7 +50,7 @@ class NewClient(Out):
     scopes: list[str] | UnsetType = UNSET
 
 
-class Client(Out):
+class OauthClient(Out):
     org_id: int
     name: str
     client_id: str
@@ -59,8 +59,8 @@ class Client(Out):
     created_at: At
 
 
-def shape(row: Any) -> Client:  # noqa: ANN401 - a row
-    return Client(
+def shape(row: Any) -> OauthClient:  # noqa: ANN401 - a row
+    return OauthClient(
         org_id=row.organization_id,
         name=row.name,
         client_id=row.client_id,
@@ -71,12 +71,12 @@ def shape(row: Any) -> Client:  # noqa: ANN401 - a row
 
 
 @post("/oauth/clients/create", tags=TAGS, sync_to_thread=True)
-def create_oauth_client(request: Asked, desk: NamedDependency[Desk], data: JSONBody[ClientCreate]) -> NewClient:
+def create_oauth_client(request: Asked, desk: NamedDependency[Desk], data: JSONBody[ClientCreate]) -> NewOauthClient:
     """Create an OAuth client for your organization or one below it. Needs `CLIENT_EDIT` and all of its scopes."""
     scopes = [EVERYTHING] if data.scopes is UNSET else data.scopes
     with desk.write(request, data.org_id) as call:
         row, secret = clients.create(call, name=data.name, allowed=scopes, redirect_urls=data.redirect_urls)
-        return NewClient(
+        return NewOauthClient(
             org_id=row.organization_id,
             name=row.name,
             client_id=row.client_id,
@@ -93,7 +93,7 @@ def get_oauth_clients(
     org_id: OrgId = None,
     page: PageNumber = 0,
     size: PageSize = DEFAULT_SIZE,
-) -> Content[Client]:
+) -> Content[OauthClient]:
     """List the OAuth clients of your organization or of one below it, oldest first. Needs `CLIENT_EDIT`."""
     with desk.read(request, org_id) as call:
         return content(*clients.paged(call, skip=page * size, limit=size), shape)

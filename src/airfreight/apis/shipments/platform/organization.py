@@ -74,7 +74,7 @@ class OrganizationRename(In):
     name: OrganizationName
 
 
-class Organization(Out):
+class OrganizationInfo(Out):
     """`parentOrganizationId` is null for the one at the top; `isActive` is always true."""
 
     id: int
@@ -89,10 +89,10 @@ class Organization(Out):
     last_modified_ts: At
 
 
-def shape(row: Any) -> Organization:  # noqa: ANN401 - a row
+def shape(row: Any) -> OrganizationInfo:  # noqa: ANN401 - a row
     shown = organizations.profile(row)
     where = shown.address
-    return Organization(
+    return OrganizationInfo(
         id=row.id,
         name=row.name,
         description=shown.description,
@@ -109,14 +109,14 @@ def shape(row: Any) -> Organization:  # noqa: ANN401 - a row
 
 
 @get("/profile", tags=TAGS, sync_to_thread=True)
-def get_organization_profile(request: Asked, desk: NamedDependency[Desk]) -> Organization:
+def get_organization_profile(request: Asked, desk: NamedDependency[Desk]) -> OrganizationInfo:
     """Get your own organization: a cheap way to ask whose token this is. Needs no permission."""
     with desk.read(request) as call:
         return shape(organizations.own(call))
 
 
 @get("/", tags=TAGS, sync_to_thread=True)
-def get_organization_info(request: Asked, desk: NamedDependency[Desk], org_id: SomeOrgId) -> Organization:
+def get_organization_info(request: Asked, desk: NamedDependency[Desk], org_id: SomeOrgId) -> OrganizationInfo:
     """Get an organization: yours, or one below it. Needs `ORG_VIEW`."""
     with desk.read(request) as call:
         return shape(organizations.get(call, org_id))
@@ -129,7 +129,7 @@ def search_organizations(
     part: Part,
     page: PageNumber = 0,
     size: PageSize = DEFAULT_SIZE,
-) -> Content[Organization]:
+) -> Content[OrganizationInfo]:
     """Search your organization and all below it for a part of their name, oldest first. Needs `ORG_VIEW`."""
     with desk.read(request) as call:
         return content(*organizations.paged(call, query=part, skip=page * size, limit=size), shape)
@@ -142,7 +142,7 @@ def get_sub_organizations(
     org_id: OrgId = None,
     page: PageNumber = 0,
     size: PageSize = DEFAULT_SIZE,
-) -> Content[Organization]:
+) -> Content[OrganizationInfo]:
     """List the organizations below yours (or below `orgId`) at any depth, oldest first. Needs `ORG_VIEW`."""
     with desk.read(request, org_id) as call:
         return content(*organizations.paged(call, include_top=False, skip=page * size, limit=size), shape)
@@ -151,7 +151,7 @@ def get_sub_organizations(
 @post("/create", tags=TAGS, sync_to_thread=True)
 def create_sub_organization(
     request: Asked, desk: NamedDependency[Desk], data: JSONBody[OrganizationCreate]
-) -> Organization:
+) -> OrganizationInfo:
     """Create an organization below yours, or below `parentId`. Needs `ORG_EDIT`."""
     check_tz(data.tz)
     where = data.address
@@ -170,7 +170,7 @@ def create_sub_organization(
 @put("/edit/name", tags=TAGS, sync_to_thread=True)
 def rename_organization(
     request: Asked, desk: NamedDependency[Desk], data: JSONBody[OrganizationRename], org_id: OrgId = None
-) -> Organization:
+) -> OrganizationInfo:
     """Rename your organization, or `orgId` below it. Needs `ORG_EDIT`."""
     with desk.write(request, org_id) as call:
         return shape(organizations.change(call, call.organization_id, name=data.name))

@@ -48,7 +48,7 @@ PersonName = Annotated[Line, msgspec.Meta(min_length=1, max_length=100)]
 Short = Annotated[Line, msgspec.Meta(max_length=50)]
 
 
-class Status(StrEnum):
+class UserState(StrEnum):
     PENDING = "Pending"
     ACTIVE = "Active"
     INACTIVE = "Inactive"
@@ -109,12 +109,12 @@ class UserInfo(UserInList):
     phone_number: str
     tz: str
     locale: str
-    status: Status
+    status: UserState
     last_modified_ts: At
     registered_at: At
 
 
-class InvitedUser(UserInfo):
+class UserInvited(UserInfo):
     invite_token: Annotated[str, msgspec.Meta(description="Shown this once; good for a week.")]
 
 
@@ -158,7 +158,7 @@ def _long(row: Any) -> dict[str, Any]:  # noqa: ANN401 - a row
         "phone_number": shown.phone,
         "tz": shown.time_zone,
         "locale": shown.locale,
-        "status": Status[row.status.upper()],
+        "status": UserState[row.status.upper()],
         "last_modified_ts": max(row.changed_at, row.created_at),
         "registered_at": row.created_at,
     }
@@ -257,7 +257,7 @@ def _created(call: Call, data: UserCreate, password_hash: str) -> UserInfo:
 
 
 @post("/users/invite", tags=TAGS, sync_to_thread=True)
-def invite_organization_user(request: Asked, desk: NamedDependency[Desk], data: JSONBody[UserInvite]) -> InvitedUser:
+def invite_organization_user(request: Asked, desk: NamedDependency[Desk], data: JSONBody[UserInvite]) -> UserInvited:
     """Invite somebody, who chooses a password with the token. Needs `USER_EDIT` and all permissions of the role.
 
     No mail is sent: pass `inviteToken` on yourself. It works once, for a week; inviting again makes a new one.
@@ -270,7 +270,7 @@ def invite_organization_user(request: Asked, desk: NamedDependency[Desk], data: 
             role=ROLE_IDS[data.role_id],
             wanted=users.Profile(locale=data.locale),
         )
-        return InvitedUser(**_long(row), invite_token=token)
+        return UserInvited(**_long(row), invite_token=token)
 
 
 @post(

@@ -65,6 +65,10 @@ def upgrade() -> None:
     op.create_index("uq_users_invitation", "users", ["invitation_hash"], unique=True)
     op.create_index("ix_devices_owner_user_id", "devices", ["owner_user_id"])
     _name_products()
+    op.execute(
+        "UPDATE rollout_artifacts SET component = coalesce((SELECT component FROM artifacts "
+        "WHERE artifacts.id = rollout_artifacts.artifact_id AND artifacts.tagged), '')"
+    )
     op.create_index("uq_products_key", "products", ["key"], unique=True)
     op.create_table(
         "leases",

@@ -1,0 +1,97 @@
+"""Many deliveries at once: stopping, superseding, expiring, and what slipped in at the wrong moment.
+
+A thousand at a time, each thousand in a transaction of its own; safe to repeat and safe in many processes.
+"""
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection
+
+from airfreight.domain.delivery import Cancel, Close, Event, Expire, Reason, Skip
+from airfreight.domain.ids import Millis
+from airfreight.services.deliveries import enqueue, transact
+from airfreight.services.ledger import Ledger, Note
+from airfreight.services.rollout_state import finish_if_done
+from airfreight.settings import Settings
+from airfreight.store import deliveries as store
+from airfreight.store import rollouts
+from airfreight.store.database import Database
+
+_CHUNK = 1000
+
+
+def enlist_late(connection: Connection, now: Millis) -> int:
+    """Queue them for devices that slipped in while such a rollout was being made; how many deliveries were added."""
+    return sum(enqueue(connection, rollout, None, now) for rollout in rollouts.following(connection))
+
+
+def wind_down(database: Database, settings: Settings, rollout_id: int, now: Millis) -> int:
+    """Cancel what is open of a stopped rollout, a thousand at a time; safe to repeat. How many were looked at."""
+    return _in_chunks(database, settings, now, rollout_id, store.open_ids, Cancel())
+
+
+def supersede(database: Database, settings: Settings, rollout_id: int, now: Millis) -> int:
+    """Skip what older superseding rollouts still have queued for this one's devices; safe to repeat.
+
+    What is under way goes on, or is asked to cancel: the setting `in_flight`.
+    """
+    seen = _in_chunks(database, settings, now, rollout_id, store.superseded_ids, Skip(Reason.SUPERSEDED))
+    if settings.in_flight == "cancel":
+        seen += _in_chunks(database, settings, now, rollout_id, store.overtaken_ids, Cancel())
+    return seen
+
+
+def _in_chunks(
+    database: Database,
+    settings: Settings,
+    now: Millis,
+    rollout_id: int,
+    find: Callable[[Connection, int, int, int], list[int]],
+    event: Event,
+) -> int:
+    def some(ledger: Ledger) -> list[int]:
+        ids = find(ledger.connection, rollout_id, after, _CHUNK)
+        for entry in ledger.entries(ids):
+            if not entry.delivery.cancel_requested:
+                ledger.apply(entry, event, Note("operator"))
+        return ids
+
+    after = seen = 0
+    while ids := transact(database, settings, now, some):
+        after, seen = ids[-1], seen + len(ids)
+    return seen
+
+
+def expire_due(database: Database, settings: Settings, now: Millis) -> int:
+    """Expire deliveries whose device has been silent past the deadline; how many."""
+
+    def some(ledger: Ledger) -> int:
+        entries = ledger.entries(store.expired(ledger.connection, now, _CHUNK))
+        for entry in entries:
+            ledger.apply(entry, Expire(), Note("server"))
+        return len(entries)
+
+    return transact(database, settings, now, some)
+
+
+def end_strays(database: Database, settings: Settings, now: Millis) -> int:
+    """End what slipped in at the wrong moment; how many: what is open of devices that are removed, and what is queued
+    in rollouts that are stopped (between two processes, a rollout can be made while its device goes, or the reverse).
+    """
+
+    def some(ledger: Ledger) -> int:
+        removed = ledger.entries(store.open_of_removed(ledger.connection, _CHUNK))
+        for entry in removed:
+            ledger.apply(entry, Close(Reason.DEVICE_REMOVED), Note("server"))
+        stopped = ledger.entries(store.queued_in_stopped(ledger.connection, _CHUNK))
+        for entry in stopped:
+            ledger.apply(entry, Cancel(), Note("server"))
+        return len(removed) + len(stopped)
+
+    return transact(database, settings, now, some)
+
+
+def finish_done(database: Database, now: Millis) -> int:
+    """Finish rollouts that have nothing open left; how many. What `report` does at once, for whatever it may miss."""
+    with database.write() as connection:
+        return sum(finish_if_done(connection, rollout_id, now) for rollout_id in rollouts.unfinished(connection))
