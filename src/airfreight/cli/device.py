@@ -175,6 +175,20 @@ def rotate_token(number: Id, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def consent(number: Id, as_json: AsJson = False) -> None:
+    """Say that the device's user wants the waiting update now: neither opt-out nor window hold it any more.
+
+    Example: airfreight device consent 17
+    """
+    with connect() as session:
+        answer = session.post(f"{PATH}/{number}/consent")
+        if as_json:
+            output.emit(answer)
+        else:
+            output.line(f"The update that waits for device {number} goes out now.")
+
+
+@app.command()
 def delete(number: Id, as_json: AsJson = False) -> None:
     """Delete a device.
 

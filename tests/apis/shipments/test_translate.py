@@ -29,6 +29,7 @@ STANDS: dict[tuple[State, str], str] = {
     **{(State.FAILED, reason): "downloadLimitReached" for reason in ["", *Reason]},
     (State.FAILED, "rolled_back"): "rollback",
     (State.FAILED, "wrong_version"): "firmwareVersionMismatch",
+    (State.FAILED, "unproven"): "firmwareVersionMismatch",
     (State.FAILED, "incompatible"): "firmwareTypeMismatch",
     (State.SKIPPED, "condition_not_met"): "firmwareVersionMismatch",
     (State.SKIPPED, "type_mismatch"): "firmwareTypeMismatch",
