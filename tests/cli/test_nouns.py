@@ -1,5 +1,6 @@
 """What the short commands send: the routes and bodies of the operator API."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -213,6 +214,13 @@ def test_explain_shows_the_verdict_of_every_check(run: Run, logged_in: Stub) -> 
         ]
     )
     assert run("device", "explain", "4", "--json").document == explained
+
+
+def test_consent_says_that_it_goes_out(run: Run, logged_in: Stub) -> None:
+    logged_in.on("POST", "/api/v1/devices/4/consent", Answer(body={"deliveryId": 7}))
+    result = run("device", "consent", "4")
+    assert (result.code, result.out.strip()) == (0, "The update that waits for device 4 goes out now.")
+    assert json.loads(run("device", "consent", "4", "--json").out) == {"deliveryId": 7}
 
 
 def test_rotate_token_shows_the_new_token(run: Run, logged_in: Stub) -> None:

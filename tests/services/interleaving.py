@@ -409,8 +409,9 @@ class Interleaving(RuleBasedStateMachine):
             before = self.ended.setdefault(row.id, (row.state, row.reason))
             if before != (row.state, row.reason):  # only a success can be taken back, and only by the old version
                 assert (before, (row.state, row.reason)) == (("succeeded", ""), ("failed", "rolled_back"))
-                query = select(tables.devices.c.version).where(tables.devices.c.id == row.device_id)
-                assert [one.version for one in self.bench.rows(query)] == [row.from_version]
+                query = select(tables.history).where(tables.history.c.delivery_id == row.id)
+                last = self.bench.rows(query.order_by(tables.history.c.id))[-1]
+                assert (last.event, last.message) == ("revert", f"runs {row.from_version}")
                 self.ended[row.id] = row.state, row.reason
         else:
             assert row.id not in self.ended

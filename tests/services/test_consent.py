@@ -163,6 +163,16 @@ def test_consent_outlasts_a_failed_try(bench: Bench) -> None:
     assert bench.poll(board).decision.do is Do.DOWNLOAD
 
 
+def test_consent_between_two_tries_ends_the_pause(bench: Bench) -> None:
+    product = bench.product()
+    [board] = bench.devices(product)
+    bench.ship(bench.artifact(), product, [board])
+    bench.report(board, bench.poll(board).attempt_id, 1, "failed", "download_failed")
+    assert why(bench, board)[0] == "retry pause"
+    want(bench, board)
+    assert bench.poll(board).decision.do is Do.DOWNLOAD
+
+
 def test_consent_is_for_one_rollout(bench: Bench) -> None:
     product = bench.product(auto_update=False)
     [board] = bench.devices(product)

@@ -42,9 +42,9 @@ def refusal(bench: Bench, to: list[Board], confirmed: Confirmed = FILE) -> str:
     [
         ({"fwType": "toaster"}, "fwType"),
         ({"fwType": None}, "fwType"),
-        ({"board": "Mega"}, "boardType"),
+        ({"board": "ESP8266"}, "boardType"),
         ({"component": "NCP"}, "type"),
-        ({"fwType": "toaster", "board": "Mega", "component": "NCP"}, "fwType, boardType, type"),
+        ({"fwType": "toaster", "board": "ESP8266", "component": "NCP"}, "fwType, boardType, type"),
     ],
 )
 def test_what_contradicts_is_named_by_field_and_never_by_value(
@@ -61,7 +61,7 @@ def test_what_contradicts_is_named_by_field_and_never_by_value(
 
 def test_devices_that_differ_in_different_ways_name_all_fields(bench: Bench) -> None:
     boards = bench.devices(bench.product(), 2)
-    bench.tell(boards[0], **FITS | {"board": "Mega"})
+    bench.tell(boards[0], **FITS | {"board": "ESP8266"})
     bench.tell(boards[1], **FITS | {"fwType": "toaster"})
     assert "in fwType, boardType. " in refusal(bench, boards)
 
@@ -74,8 +74,8 @@ def test_devices_that_differ_in_different_ways_name_all_fields(bench: Bench) -> 
         (FITS | {"board": ""}, FILE),
         (FITS | {"board": "Other"}, FILE),
         (FITS | {"component": ""}, FILE),
-        (FITS | {"board": "Mega"}, Confirmed("2.0.0", "", "lamp", "", "", "MCU")),
-        (FITS | {"board": "Mega"}, Confirmed("2.0.0", "", "lamp", "other", "", "MCU")),
+        (FITS | {"board": "ESP8266"}, Confirmed("2.0.0", "", "lamp", "", "", "MCU")),
+        (FITS | {"board": "ESP8266"}, Confirmed("2.0.0", "", "lamp", "other", "", "MCU")),
         (FITS | {"component": "NCP"}, Confirmed("2.0.0", "", "lamp", "ESP32", "", "")),
     ],
 )
@@ -110,7 +110,7 @@ def test_a_whole_product_may_get_fitting_devices_later(bench: Bench) -> None:
 
 def test_without_the_type_check_nothing_is_looked_at(bench: Bench) -> None:
     [board] = bench.devices(bench.product())
-    bench.tell(board, **FITS | {"fwType": "toaster", "board": "Mega", "component": "NCP"})
+    bench.tell(board, **FITS | {"fwType": "toaster", "board": "ESP8266", "component": "NCP"})
     assert ship(bench, [board], check=False)
     assert ship(bench, [board], Confirmed("2.0.0", "", "", "", ""), check=False)
 
@@ -128,7 +128,7 @@ def test_what_the_check_refuses_the_decision_would_have_skipped(bench: Bench) ->
     product = bench.product()
     boards = bench.devices(product, 3)
     rollout = ship(bench, boards)
-    for board, wrong in zip(boards, ({"fwType": "toaster"}, {"board": "Mega"}, {"component": "NCP"}), strict=True):
+    for board, wrong in zip(boards, ({"fwType": "toaster"}, {"board": "ESP8266"}, {"component": "NCP"}), strict=True):
         bench.tell(board, **FITS | wrong)
         bench.poll(board)
         assert bench.stand(rollout, board) == ("skipped", "type_mismatch")

@@ -110,6 +110,17 @@ def test_another_version_than_the_one_before_is_no_rollback(bench: Bench, say: S
     assert bench.stand(rollout, board) == ("succeeded", "")
 
 
+def test_a_device_that_ran_the_wanted_version_before_has_not_gone_back_to_the_old_one(
+    bench: Bench, say: Say, product: int
+) -> None:
+    [made] = bench.devices(product)
+    say(made, version=NEW)
+    rollout = updated(bench, bench.back, made, product)
+    say(made, version=THIRD)
+    say(made, version=NEW)
+    assert bench.stand(rollout, made) == ("succeeded", "")
+
+
 def test_over_a_third_version_it_is_one_all_the_same(bench: Bench, say: Say, board: Board, product: int) -> None:
     rollout = updated(bench, say, board, product)
     say(board, version=THIRD)

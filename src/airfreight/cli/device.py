@@ -176,7 +176,7 @@ def rotate_token(number: Id, as_json: AsJson = False) -> None:
 
 @app.command()
 def consent(number: Id, as_json: AsJson = False) -> None:
-    """Say that the device's user wants the waiting update now: neither opt-out nor window hold it any more.
+    """Send the update that waits for the device's user, or for its window, now.
 
     Example: airfreight device consent 17
     """

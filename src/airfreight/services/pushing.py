@@ -21,7 +21,20 @@ from airfreight.store import artifacts, connections, leases, outbox
 from airfreight.store.connections import Due
 from airfreight.store.database import Database
 
-__all__ = ["Due", "Errand", "Offered", "all_due", "due", "errands", "gone", "hold_line", "leave_line", "offer", "sent"]
+__all__ = [
+    "Due",
+    "Errand",
+    "Offered",
+    "all_due",
+    "due",
+    "errands",
+    "gone",
+    "hold_line",
+    "leave_line",
+    "offer",
+    "sent",
+    "take_over",
+]
 
 OFFER = outbox.PUSH + "offer"
 _LEASE = "broker"
@@ -61,6 +74,12 @@ def leave_line(database: Database, holder: str) -> None:
     """Another process may talk to the broker at once."""
     with database.write() as connection:
         leases.leave(connection, _LEASE, holder)
+
+
+def take_over(database: Database) -> None:
+    """Whoever held the line before us holds nothing of the outbox any more."""
+    with database.write() as connection:
+        outbox.release_pushes(connection)
 
 
 def all_due(database: Database, now: Millis) -> None:

@@ -54,6 +54,11 @@ def all_done(connection: Connection, row_ids: Sequence[int]) -> None:
     connection.execute(delete(outbox).where(outbox.c.id.in_(row_ids)))
 
 
+def release_pushes(connection: Connection) -> None:
+    """Nobody is at work on what is for the broker: the one who was has lost the line."""
+    connection.execute(update(outbox).where(outbox.c.kind.startswith(PUSH)).values(claimed_until=None))
+
+
 def remove(connection: Connection, stream: str, kind: str) -> None:
     """What was to be done under this name has been done otherwise."""
     connection.execute(delete(outbox).where(outbox.c.stream == stream, outbox.c.kind == kind))

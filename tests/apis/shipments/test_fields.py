@@ -93,6 +93,9 @@ HOSTS = [
     "a..b",
     "x" * 64 + ".com",
     "ftp://a.com",
+    "http://",
+    "https:///",
+    "/",
 ]
 HOSTS += [
     "a.com/x",

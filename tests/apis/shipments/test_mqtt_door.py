@@ -4,9 +4,8 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,101 +13,19 @@ import pytest
 from sqlalchemy import select, text
 from structlog.testing import capture_logs
 from tests.apis.serving import eventually
+from tests.apis.shipments.fake_broker import FakeBroker
 from tests.make import BUILD, Bench, Board
 
 from airfreight.apis.common.desk import Desk
 from airfreight.apis.shipments.mqtt import MqttDoor, offer_of, ping_of
-from airfreight.ports import Arrived, BrokerAwayError, Message, Receipt
+from airfreight.ports import Message
+from airfreight.services import pushing
+from airfreight.services.device_work import Returned
 from airfreight.services.pushing import Offered
 from airfreight.store import tables
 from airfreight.store.database import Database
 
 OLD, NEW = b'{"ver":"1.0.0"}', b'{"ver":"2.0.0"}'
-
-
-@dataclass
-class Unacknowledged:
-    """A message that the broker has not been told to forget."""
-
-    topic: str
-    payload: bytes
-    is_kept: bool = False
-
-
-class FakeBroker:
-    """Who listens, what is lost, and whether it is there at all, is for the test to say. Keeps what is not acknowledged."""
-
-    def __init__(self) -> None:
-        self.listening: set[int] = set()
-        self.is_away = False
-        self.loses: Callable[[Message], bool] = lambda message: False
-        self.lines: list[FakeLine] = []
-        self.said: list[Unacknowledged] = []
-        self.published: list[tuple[float, Message]] = []
-        self.at_keep: Callable[[Unacknowledged], None] = lambda one: None
-
-    def open(self, topics: Sequence[str], take: Callable[[Arrived], None]) -> "FakeLine":
-        if self.is_away:
-            raise BrokerAwayError("it cannot be reached: ConnectionRefusedError")
-        line = FakeLine(self, list(topics), take)
-        self.lines.append(line)
-        for one in self.said:
-            if not one.is_kept:
-                line.take(self._arrived(one, is_live=False))
-        return line
-
-    def say(self, device: object, payload: bytes, topic: str = "") -> Unacknowledged:
-        """A device has come back and tells what it runs."""
-        one = Unacknowledged(topic or f"airfreight/{device}/info/mcu", payload)
-        self.said.append(one)
-        if isinstance(device, int):
-            self.listening.add(device)
-        if self.lines and self.lines[-1].is_open:
-            self.lines[-1].take(self._arrived(one, is_live=True))
-        return one
-
-    def _arrived(self, one: Unacknowledged, *, is_live: bool) -> Arrived:
-        def keep() -> None:
-            self.at_keep(one)
-            one.is_kept = True
-
-        return Arrived(Message(one.topic, one.payload), is_live, keep)
-
-    def sent_to(self, board: Board) -> list[dict[str, Any]]:
-        """The offers that were published to a device."""
-        topic = f"airfreight/{board.id}/downlink/ota/json"
-        return [json.loads(message.payload) for _, message in self.published if message.topic == topic]
-
-    def pings(self) -> list[tuple[float, int]]:
-        """When and to which device."""
-        found = []
-        for moment, message in self.published:
-            if message.topic.endswith("/downlink/ping"):
-                found.append((moment, int(message.topic.split("/")[1])))
-        return found
-
-
-@dataclass
-class FakeLine:
-    broker: FakeBroker
-    topics: list[str]
-    take: Callable[[Arrived], None]
-    is_open: bool = True
-    closed: threading.Event = field(default_factory=threading.Event)
-
-    def publish(self, messages: Sequence[Message], seconds: float) -> list[Receipt]:
-        assert seconds > 0
-        receipts = []
-        for message in messages:
-            self.broker.published.append((time.monotonic(), message))
-            here = int(message.topic.split("/")[1]) in self.broker.listening
-            lost = not self.is_open or self.broker.loses(message)
-            receipts.append(Receipt.LOST if lost else Receipt.TAKEN if here else Receipt.NOBODY)
-        return receipts
-
-    def close(self) -> None:
-        self.is_open = False
-        self.closed.set()
 
 
 @pytest.fixture
@@ -292,8 +209,6 @@ def test_an_offer_without_a_receipt_is_sent_again(bench: Bench, broker: FakeBrok
 
 
 def _returned(board: Board) -> Any:
-    from airfreight.services.device_work import Returned
-
     return Returned(board.id, {"version": "1.0.0"})
 
 
@@ -427,8 +342,6 @@ def test_of_two_processes_one_holds_the_line_and_the_other_takes_over(bench: Ben
 def test_a_process_whose_lease_was_taken_leaves_the_line(
     bench: Bench, broker: FakeBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airfreight.services import pushing
-
     monkeypatch.setattr("airfreight.apis.shipments.mqtt._LEASE_SECONDS", 0.2)
     with running(bench, broker):
         assert eventually(lambda: broker.lines)

@@ -132,6 +132,7 @@ class MqttDoor:
         self._arrived = arrived = deque[Arrived]()
         line = self.broker.open([f"{prefix}/+/info/mcu"], self._take_into(arrived))
         log.info("connected to the broker")
+        pushing.take_over(self.desk.database)
         over = threading.Event()
         intake = threading.Thread(target=self._take_in, args=(arrived, over), name="mqtt-intake", daemon=True)
         intake.start()

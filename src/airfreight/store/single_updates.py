@@ -1,0 +1,161 @@
+"""What was last sent to single devices, one rollout each. Reads only; services.deliveries writes deliveries."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, func, literal, select
+
+from airfreight.store import organizations as trees
+from airfreight.store.tables import (
+    artifacts,
+    deliveries,
+    device_seen,
+    devices,
+    organizations,
+    products,
+    rollout_artifacts,
+    rollouts,
+)
+
+PATH_HEAD, PATH_TAIL = "ota/device/", "/firmware.bin"
+_FINGERPRINT = 12
+
+_is_living = devices.c.deleted_at.is_(None)
+
+
+def with_uid(connection: Connection, organization_id: int, uid: str) -> Any:  # noqa: ANN401 - a row
+    """The device of the organization, else the oldest of those below it; or None."""
+    tree = trees.below(organization_id)
+    query = (
+        select(devices, products.c.details.label("product_details"))
+        .join(tree, tree.c.id == devices.c.organization_id)
+        .join(products, products.c.id == devices.c.product_id)
+        .where(devices.c.uid == uid, _is_living)
+    )
+    nearest = query.order_by(devices.c.organization_id != organization_id, devices.c.id)
+    return connection.execute(nearest.limit(1)).one_or_none()
+
+
+def first_with_uid(connection: Connection, uid: str) -> Any:  # noqa: ANN401 - a row
+    """The oldest device with this uid on the whole server: `id`, `enabled`; or None.
+
+    Asked of each organization in turn, because that is what the index on uids is sorted by.
+    """
+    joined = organizations.join(devices, devices.c.organization_id == organizations.c.id)
+    query = select(devices.c.id, devices.c.enabled).select_from(joined).where(devices.c.uid == uid, _is_living)
+    return connection.execute(query.order_by(devices.c.id).limit(1)).one_or_none()
+
+
+def last(connection: Connection, origin: str, device_id: int) -> Any:  # noqa: ANN401 - a row
+    """The device's latest rollout of this origin with its file and delivery, deleted ones too; or None."""
+    query = _with_files().where(deliveries.c.device_id == device_id, rollouts.c.origin == origin)
+    return connection.execute(query.order_by(deliveries.c.rollout_id.desc()).limit(1)).one_or_none()
+
+
+def _with_files() -> Select[Any]:
+    return (
+        select(
+            rollouts.c.id,
+            rollouts.c.uid,
+            rollouts.c.organization_id,
+            rollouts.c.state,
+            rollouts.c.created_at,
+            rollouts.c.deleted_at,
+            rollout_artifacts.c.version,
+            artifacts.c.id.label("artifact_id"),
+            artifacts.c.sha256,
+            artifacts.c.md5,
+            artifacts.c.size,
+            deliveries.c.id.label("delivery_id"),
+            deliveries.c.state.label("delivery_state"),
+            deliveries.c.reason.label("delivery_reason"),
+        )
+        .select_from(deliveries)
+        .join(rollouts, rollouts.c.id == deliveries.c.rollout_id)
+        .join(rollout_artifacts, rollout_artifacts.c.rollout_id == rollouts.c.id)
+        .join(artifacts, artifacts.c.id == rollout_artifacts.c.artifact_id)
+        .where(rollout_artifacts.c.position == 0)
+    )
+
+
+def listed(
+    connection: Connection,
+    organization_id: int,
+    origin: str,
+    *,
+    search: str,
+    skip: int,
+    limit: int,
+    newest_first: bool,
+) -> tuple[list[Any], int, int]:
+    """One page of the last of each device, there and below; how many there are, and how many have `search` in `path`."""
+    tree = select(trees.below(organization_id).c.id)
+    latest = (
+        select(func.max(deliveries.c.rollout_id).label("rollout_id"), deliveries.c.device_id)
+        .join(rollouts, rollouts.c.id == deliveries.c.rollout_id)
+        .where(deliveries.c.organization_id.in_(tree), rollouts.c.origin == origin)
+        .group_by(deliveries.c.device_id)
+        .subquery()
+    )
+    path = _path()
+    found = (
+        _with_files()
+        .add_columns(devices.c.uid.label("device_uid"), path.label("path"))
+        .join(devices, devices.c.id == deliveries.c.device_id)
+        .join(
+            latest,
+            (latest.c.rollout_id == deliveries.c.rollout_id) & (latest.c.device_id == deliveries.c.device_id),
+        )
+        .where(_is_living, rollouts.c.deleted_at.is_(None))
+    )
+    matching = found.where(path.icontains(search, autoescape=True)) if search else found
+    by = (rollouts.c.created_at, rollouts.c.id)
+    page = matching.order_by(*(column.desc() if newest_first else column for column in by))
+    rows = list(connection.execute(page.offset(skip).limit(limit)))
+    return rows, _counted(connection, found), _counted(connection, matching)
+
+
+def _path() -> ColumnElement[str]:
+    """Where the file could be said to lie: what identifies the device and the bytes, and no token."""
+    fingerprint = func.substr(artifacts.c.sha256, 1, _FINGERPRINT)
+    return literal(PATH_HEAD).concat(devices.c.uid).concat(fingerprint).concat(PATH_TAIL)
+
+
+def devices_listed(
+    connection: Connection, organization_id: int, *, search: str, skip: int, limit: int, newest_first: bool
+) -> tuple[list[Any], int, int]:
+    """One page of the devices whose uid is 24 hex digits, there and below; how many in all and with `search` in the name."""
+    tree = select(trees.below(organization_id).c.id)
+    found = _devices().where(
+        devices.c.organization_id.in_(tree),
+        func.length(devices.c.uid) == 24,  # noqa: PLR2004 - what the function's words say
+        func.ltrim(devices.c.uid, "0123456789abcdef") == "",
+    )
+    matching = found.where(devices.c.name.icontains(search, autoescape=True)) if search else found
+    page = matching.order_by(devices.c.id.desc() if newest_first else devices.c.id)
+    rows = list(connection.execute(page.offset(skip).limit(limit)))
+    return rows, _counted(connection, found), _counted(connection, matching)
+
+
+def device_shown(connection: Connection, device_id: int) -> Any:  # noqa: ANN401 - a row
+    return connection.execute(_devices().where(devices.c.id == device_id)).one()
+
+
+def _devices() -> Select[Any]:
+    return (
+        select(
+            devices.c.id,
+            devices.c.uid,
+            devices.c.name,
+            devices.c.organization_id,
+            devices.c.created_at,
+            device_seen.c.seen_at,
+            products.c.name.label("product_name"),
+        )
+        .join(products, products.c.id == devices.c.product_id)
+        .outerjoin(device_seen, device_seen.c.device_id == devices.c.id)
+        .where(_is_living)
+    )
+
+
+def _counted(connection: Connection, query: Select[Any]) -> int:
+    return trees.counted(connection, query)

@@ -1,0 +1,97 @@
+"""A broker at the port that does as the test says: who listens, what is lost, whether it is there at all."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.make import Board
+
+from airfreight.ports import Arrived, BrokerAwayError, Message, Receipt
+
+
+@dataclass
+class Unacknowledged:
+    """A message that the broker has not been told to forget."""
+
+    topic: str
+    payload: bytes
+    is_kept: bool = False
+
+
+class FakeBroker:
+    """Who listens, what is lost, and whether it is there at all, is for the test to say. Keeps what is not acknowledged."""
+
+    def __init__(self) -> None:
+        self.listening: set[int] = set()
+        self.is_away = False
+        self.loses: Callable[[Message], bool] = lambda message: False
+        self.lines: list[FakeLine] = []
+        self.said: list[Unacknowledged] = []
+        self.published: list[tuple[float, Message]] = []
+        self.at_keep: Callable[[Unacknowledged], None] = lambda one: None
+
+    def open(self, topics: Sequence[str], take: Callable[[Arrived], None]) -> "FakeLine":
+        if self.is_away:
+            raise BrokerAwayError("it cannot be reached: ConnectionRefusedError")
+        line = FakeLine(self, list(topics), take)
+        self.lines.append(line)
+        for one in self.said:
+            if not one.is_kept:
+                line.take(self._arrived(one, is_live=False))
+        return line
+
+    def say(self, device: object, payload: bytes, topic: str = "") -> Unacknowledged:
+        """A device has come back and tells what it runs."""
+        one = Unacknowledged(topic or f"airfreight/{device}/info/mcu", payload)
+        self.said.append(one)
+        if isinstance(device, int):
+            self.listening.add(device)
+        if self.lines and self.lines[-1].is_open:
+            self.lines[-1].take(self._arrived(one, is_live=True))
+        return one
+
+    def _arrived(self, one: Unacknowledged, *, is_live: bool) -> Arrived:
+        def keep() -> None:
+            self.at_keep(one)
+            one.is_kept = True
+
+        return Arrived(Message(one.topic, one.payload), is_live, keep)
+
+    def sent_to(self, board: Board) -> list[dict[str, Any]]:
+        """The offers that were published to a device."""
+        topic = f"airfreight/{board.id}/downlink/ota/json"
+        return [json.loads(message.payload) for _, message in self.published if message.topic == topic]
+
+    def pings(self) -> list[tuple[float, int]]:
+        """When and to which device."""
+        found = []
+        for moment, message in self.published:
+            if message.topic.endswith("/downlink/ping"):
+                found.append((moment, int(message.topic.split("/")[1])))
+        return found
+
+
+@dataclass
+class FakeLine:
+    broker: FakeBroker
+    topics: list[str]
+    take: Callable[[Arrived], None]
+    is_open: bool = True
+    closed: threading.Event = field(default_factory=threading.Event)
+
+    def publish(self, messages: Sequence[Message], seconds: float) -> list[Receipt]:
+        assert seconds > 0
+        receipts = []
+        for message in messages:
+            self.broker.published.append((time.monotonic(), message))
+            here = int(message.topic.split("/")[1]) in self.broker.listening
+            lost = not self.is_open or self.broker.loses(message)
+            receipts.append(Receipt.LOST if lost else Receipt.TAKEN if here else Receipt.NOBODY)
+        return receipts
+
+    def close(self) -> None:
+        self.is_open = False
+        self.closed.set()
