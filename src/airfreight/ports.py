@@ -21,6 +21,10 @@ class BlobWriter(Protocol):
         """Append; may block while the disk and the hashes catch up."""
         ...
 
+    def finish(self) -> Path:
+        """After the last `write`: all of it, to be looked at before it is kept. Raises OSError when the disk refuses."""
+        ...
+
     def commit(self) -> "Blob":
         """Make it durable under its content hash. Raises OSError when the disk refuses."""
         ...

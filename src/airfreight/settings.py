@@ -65,6 +65,11 @@ class Settings:
     requests_per_minute: int = _setting(
         10_000, "Operator requests an organization may make in a minute; each server process counts its share."
     )
+    latest_per_minute: int = _setting(
+        60,
+        "How often an address may ask for the latest version of a device in a minute (Device OTA, no token needed); "
+        "each server process counts its share. Behind a proxy all devices have the proxy's address.",
+    )
     online_seconds: int = _setting(900, "A device heard from within this time is shown as online.")
     max_upload_bytes: int = _setting(2 * 1024**3, "Largest artifact accepted by `PUT /api/v1/artifacts`.")
     max_form_bytes: int = _setting(10 * 1024**2, "Largest file accepted by the multipart `POST /api/upload`.")
@@ -147,6 +152,7 @@ def _check(settings: Settings) -> None:
         "chunk_seconds",
         "history_limit",
         "requests_per_minute",
+        "latest_per_minute",
         "download_seconds",
         "resume_seconds",
         "push_per_second",

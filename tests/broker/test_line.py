@@ -186,6 +186,16 @@ def test_what_is_acknowledged_does_not_come_again_and_what_is_not_does(open_line
     assert third.words == []
 
 
+def test_what_a_small_client_sends_at_qos_0_is_kept_until_it_is_acknowledged(open_line: Open, device: Device) -> None:
+    line, ear = open_line()
+    here = device("1")
+    here.client.publish(INFO, b"of a small client", qos=0)
+    wait(lambda: len(ear.heard) == 1)
+    line.close()
+    _, again = open_line()
+    wait(lambda: [payload for payload, _ in again.words] == [b"of a small client"])
+
+
 def test_more_than_may_be_unacknowledged_come_when_the_first_are(open_line: Open, device: Device) -> None:
     _, ear = open_line()
     sender = device("1")

@@ -105,7 +105,7 @@ class FolderWriter:
         for thread in self._threads:
             thread.start()
         self.size = 0
-        self._open = True
+        self._open, self._is_joined = True, False
 
     def write(self, chunk: bytes) -> None:
         """Append `chunk`; waits while the disk is behind. Raises the disk's OSError."""
@@ -122,12 +122,17 @@ class FolderWriter:
         """Whether `write` may have to wait (then call it from a thread)."""
         return any(q.full() for q in self._queues)
 
-    def commit(self) -> StoredBlob:
-        """Flush, fsync and rename to the content hash. Raises OSError."""
+    def finish(self) -> Path:
+        """Wait until all that was written is in the temporary file; where that is. Raises OSError."""
         self._hand_over()
         self._join()
         if self._error:
             raise self._error
+        return self._path
+
+    def commit(self) -> StoredBlob:
+        """Flush, fsync and rename to the content hash. Raises OSError."""
+        self.finish()
         os.fsync(self._descriptor)
         sha256 = self._sha256.hexdigest()
         final = self._blobs.adopt(self._path, sha256)
@@ -150,6 +155,9 @@ class FolderWriter:
                 q.put(block)
 
     def _join(self) -> None:
+        if self._is_joined:
+            return
+        self._is_joined = True
         for q, thread in zip(self._queues, self._threads, strict=True):
             q.put(None)
             thread.join()

@@ -42,6 +42,8 @@ class Policy:
     host: str = ""
     secure: bool = False
     on_conflict: str = "supersede"
+    finish_on: FinishOn | None = None
+    """What ends a delivery well; None: the version if the file has one, else the device's word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def create(
         "attempts_limit": policy.attempts_limit,
         "reset_period_ms": policy.reset_period_ms,
         "deadline_seconds": call.settings.deadline_seconds,
-        "finish_on": FinishOn.VERSION if first.version else FinishOn.REPORT,
+        "finish_on": policy.finish_on or (FinishOn.VERSION if first.version else FinishOn.REPORT),
         "on_conflict": policy.on_conflict,
         "host": policy.host,
         "secure": policy.secure,

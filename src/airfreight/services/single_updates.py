@@ -5,7 +5,7 @@ Rule: a device that asks changes nothing until it has shown its token; what it f
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -211,5 +211,4 @@ def _open(file: File, answer: Answer) -> File | None:
     row = answer.row
     if row is None or row.rollout_id != file.rollout_id or answer.decision.do not in _GOING:
         return None
-    needs_offer = row.state not in THE_SIX
-    return msgspec.structs.replace(file) if False else _with(file, needs_offer=needs_offer, attempt_id=row.attempt_id)
+    return replace(file, needs_offer=row.state not in THE_SIX, attempt_id=row.attempt_id)

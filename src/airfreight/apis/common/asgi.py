@@ -106,6 +106,11 @@ async def answer_error(send: Send, status: int, message: str, code: str, headers
     await answer_json(send, status, {"error": {"message": message}}, extra)
 
 
-async def answer_refusal(send: Send, error: Refusal) -> None:
+Refuse = Callable[[Send, int, str, str, Headers], Awaitable[None]]
+"""Writes an error: status, message, code, further headers."""
+
+
+async def answer_refusal(send: Send, error: Refusal, refuse: Refuse = answer_error) -> None:
+    """`refuse` writes it in the door's own shape."""
     headers = [(b"retry-after", str(error.retry_seconds).encode())] if error.retry_seconds else []
-    await answer_error(send, STATUS[error.kind], error.message, error.code, headers)
+    await refuse(send, STATUS[error.kind], error.message, error.code, headers)

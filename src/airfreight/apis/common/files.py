@@ -12,7 +12,17 @@ from enum import StrEnum
 from pathlib import Path
 
 from airfreight.apis.common import ranges
-from airfreight.apis.common.asgi import Disconnected, Headers, Receive, Scope, Send, answer, answer_error, header
+from airfreight.apis.common.asgi import (
+    Disconnected,
+    Headers,
+    Receive,
+    Refuse,
+    Scope,
+    Send,
+    answer,
+    answer_error,
+    header,
+)
 
 _BLOCK = 64 * 1024
 _LARGEST = 256 * 1024
@@ -21,11 +31,13 @@ _NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 
 
 class Outcome(StrEnum):
-    """How serving went. WHOLE: the last byte of the file has gone out; BROKEN: the client left before its last one;
-    ANSWERED: anything else, such as a part of the file.
+    """How serving went. WHOLE: the last byte of the file has gone out; TAIL: so it has, to a client that asked for the
+    rest without saying of what (no If-Range); BROKEN: the client left before its last one; ANSWERED: anything else,
+    such as a part of the file.
     """
 
     WHOLE = "whole"
+    TAIL = "tail"
     BROKEN = "broken"
     ANSWERED = "answered"
 
@@ -46,11 +58,18 @@ class ServedFile:
 
 
 async def serve(
-    scope: Scope, receive: Receive, send: Send, file: ServedFile, *, seconds: float, started: Callable[[], None]
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    file: ServedFile,
+    *,
+    seconds: float,
+    started: Callable[[], None],
+    refuse: Refuse = answer_error,
 ) -> Outcome:
     """Answer a GET or HEAD, and tell how it went.
 
-    `started` is called before the first byte. Raises FileNotFoundError before anything is sent.
+    `started` is called before the first byte; `refuse` writes an error in the door's own shape. Raises FileNotFoundError before anything is sent.
     """
     descriptor = os.open(file.path, os.O_RDONLY)
     try:
@@ -59,7 +78,8 @@ async def serve(
         try:
             span = _wanted(scope, file)
         except ranges.Unsatisfiable:
-            await _unsatisfiable(send, file)
+            words = "No byte of the file is in the range asked for; Content-Range tells its size."
+            await refuse(send, 416, words, "range", [(b"content-range", f"bytes */{file.size}".encode())])
             return Outcome.ANSWERED
         if header(scope, b"if-none-match") == file.etag:
             await answer(send, 304, headers=[(b"etag", file.etag.encode())])
@@ -74,8 +94,9 @@ async def serve(
         if not await _send_span(receive, send, descriptor, start, end, seconds):
             return Outcome.BROKEN
         # the last byte says that it has all only after all the others: from the first on, or as a proper resumption
-        has_all = end == file.size and (start == 0 or header(scope, b"if-range") == file.etag)
-        return Outcome.WHOLE if has_all else Outcome.ANSWERED
+        if end < file.size:
+            return Outcome.ANSWERED
+        return Outcome.WHOLE if start == 0 or header(scope, b"if-range") == file.etag else Outcome.TAIL
     finally:
         os.close(descriptor)
 
@@ -105,11 +126,6 @@ def _headers(file: ServedFile, span: tuple[int, int] | None) -> Headers:
     if span:
         headers.append((b"content-range", f"bytes {start}-{end - 1}/{file.size}".encode()))
     return headers
-
-
-async def _unsatisfiable(send: Send, file: ServedFile) -> None:
-    words = "No byte of the file is in the range asked for; Content-Range tells its size."
-    await answer_error(send, 416, words, "range", [(b"content-range", f"bytes */{file.size}".encode())])
 
 
 async def _send_span(receive: Receive, send: Send, descriptor: int, start: int, end: int, seconds: float) -> bool:

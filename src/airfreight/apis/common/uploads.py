@@ -7,6 +7,7 @@ import asyncio
 import errno
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from litestar import Request
@@ -57,6 +58,7 @@ class Form:
     """A multipart form: the file's blob and name, and the small text fields."""
 
     blob: Blob | None = None
+    has_file: bool = False
     filename: str = ""
     fields: dict[str, str] = field(default_factory=dict)
 
@@ -68,8 +70,17 @@ class Form:
         return self.blob
 
 
-async def receive_form(request: Asked, desk: Desk, limit: int, file_field: str) -> Form:
-    """A multipart/form-data body whose `file_field` is a file; everything else must be short text. Raises Refusal."""
+Judge = Callable[[Form, Path], None]
+
+
+async def receive_form(
+    request: Asked, desk: Desk, limit: int, file_field: str, judge: Judge | None = None
+) -> Form:
+    """A multipart/form-data body whose `file_field` is a file; everything else must be short text. Raises Refusal.
+
+    `judge` sees the whole form and the file before it is kept, in a thread; it refuses by raising Refusal, and says
+    what a form without a file is told (its `has_file` tells).
+    """
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
         raise Refusal(Kind.UNSUPPORTED, "The body must be sent as multipart/form-data with a boundary.")
@@ -84,6 +95,10 @@ async def receive_form(request: Asked, desk: Desk, limit: int, file_field: str) 
             for data in reader.feed(chunk):
                 await _write(desk, writer, data, limit)
         form = reader.finish()
+        if judge is not None:
+            await asyncio.to_thread(lambda: judge(form, writer.finish()))
+        if not form.has_file:
+            raise invalid(f"The form has no file in the field {file_field}.", "file_missing")
         form.blob = await keep()
         return form
 
@@ -131,7 +146,7 @@ class _FormReader:
         self._file_field = file_field
         self._form = Form()
         self._data: list[bytes] = []
-        self._name, self._parts, self._is_file, self._ended, self._had_file = "", 0, False, False, False
+        self._name, self._parts, self._is_file, self._ended = "", 0, False, False
         self._value = bytearray()
         self._head_name, self._head_value, self._head_size = bytearray(), bytearray(), 0
         self._heads: dict[bytes, bytes] = {}
@@ -163,8 +178,6 @@ class _FormReader:
         """The form, when it was complete. Raises Refusal."""
         if not self._ended:
             raise _broken()
-        if not self._had_file:
-            raise invalid(f"The form has no file in the field {self._file_field}.", "file_missing")
         return self._form
 
     def _begin(self) -> None:
@@ -195,9 +208,9 @@ class _FormReader:
         self._name = options.get(b"name", b"").decode("utf-8", "replace")
         self._is_file = self._name == self._file_field
         if self._is_file:
-            if self._had_file:
+            if self._form.has_file:
                 raise invalid(f"The form has more than one {self._file_field}.")
-            self._had_file = True
+            self._form.has_file = True
             self._form.filename = options.get(b"filename", b"").decode("utf-8", "replace")
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
@@ -210,6 +223,8 @@ class _FormReader:
 
     def _end(self) -> None:
         if not self._is_file:
+            if self._name in self._form.fields:
+                raise invalid("The form has a field twice.", "bad_form")
             self._form.fields[self._name] = self._value.decode("utf-8", "replace")
 
     def _over(self) -> None:

@@ -104,6 +104,10 @@ class DevicePlane:
         """Have something written with the next batch, for another door; nobody waits for it."""
         self._writes.submit(job).add_done_callback(_log_failure)
 
+    async def do(self, job: Job) -> Result:
+        """The same, answered when it is on disk."""
+        return await self._writes.submit(job)
+
     def heard(self, device_id: int) -> None:
         """A device gave a sign of life at another door."""
         self._seen.heard(device_id)

@@ -1,0 +1,155 @@
+"""`latest` and `download`, for devices: plain ASGI, no bearer token, HTTP/1.0 clients served.
+
+Whatever is wrong with an address is the same 404. Source: the Device OTA pages; what the clients demand is in
+docs/apis/device-ota.md.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from airfreight.apis.common.asgi import Disconnected, Receive, Scope, Send, answer, answer_refusal, header
+from airfreight.apis.common.desk import Desk, clock
+from airfreight.apis.common.files import Outcome, ServedFile, serve
+from airfreight.apis.common.limits import AddressLimits
+from airfreight.apis.device_ota.errors import answer_no_such_device, answer_problem
+from airfreight.domain.delivery import State
+from airfreight.domain.errors import Refusal
+from airfreight.services import single_updates
+from airfreight.services.deliveries import Answer
+from airfreight.services.device_work import Advance, BrokenOff, Job, Result, Served
+from airfreight.services.single_updates import File
+
+LATEST = "/v1/ota/device/latest/"
+DOWNLOAD = "/v1/ota/device/download/"
+PREFIXES = (LATEST, DOWNLOAD)
+_ID = 24
+_LONGEST_TOKEN = 200
+
+log = structlog.get_logger()
+
+
+class _Spelled(bytes):
+    """A header's name as it is written: the HTTP server sends names in lower case, where old clients look for letters."""
+
+    __slots__ = ()
+
+    def lower(self) -> "_Spelled":
+        return self
+
+
+_X_MD5 = _Spelled(b"x-MD5")
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What this plane has of the device plane: `tell` and `do` write (the second waits), `heard` is a sign of life."""
+
+    tell: Callable[[Job], None]
+    do: Callable[[Job], Awaitable[Result]]
+    heard: Callable[[int], None]
+
+
+class UpdatePlane:
+    """The ASGI callable of the addresses that begin with one of PREFIXES."""
+
+    def __init__(self, desk: Desk, hands: Hands) -> None:
+        self._desk, self._hands = desk, hands
+        share = max(1, desk.settings.latest_per_minute // desk.settings.workers)
+        self._limits = AddressLimits(share)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in {"GET", "HEAD"}:
+            words = "This address does not take this method; the Allow header lists those it takes."
+            await answer_problem(send, 405, words, "method_not_allowed", [(b"allow", b"GET, HEAD")])
+            return
+        try:
+            if scope["path"].startswith(LATEST):
+                await self._latest(scope, send)
+            else:
+                await self._download(scope, receive, send)
+        except Refusal as error:
+            await answer_refusal(send, error, answer_problem)
+        except Disconnected:
+            return
+
+    async def _latest(self, scope: Scope, send: Send) -> None:
+        """`{"ver":"1.0.1"}` and not a byte more: clients read it into 128 bytes, and take a failure for a new version."""
+        client = scope.get("client")
+        self._limits.count(client[0] if client else "")
+        version = await asyncio.to_thread(self._version, scope["path"][len(LATEST) :])
+        if version is None:
+            await answer_no_such_device(send)
+            return
+        await answer(send, 200, f'{{"ver":"{version}"}}'.encode(), [(b"content-type", b"application/json")])
+
+    def _version(self, uid: str) -> str | None:
+        with self._desk.database.read() as connection:
+            return single_updates.latest(connection, uid)
+
+    async def _download(self, scope: Scope, receive: Receive, send: Send) -> None:
+        rest = scope["path"][len(DOWNLOAD) : len(DOWNLOAD) + _ID + _LONGEST_TOKEN]
+        uid, token = rest[:_ID], rest[_ID:]
+        file = await asyncio.to_thread(self._find, uid, token)
+        if file is None:
+            await answer_no_such_device(send)
+            return
+        self._hands.heard(file.device_id)
+        if header(scope, b"x-esp32-version") == file.version:
+            await answer(send, 304, headers=[(b"etag", f'"{file.sha256}"'.encode())])
+            return
+        attempt_id = file.attempt_id
+        if file.needs_offer and scope["method"] == "GET":
+            attempt_id = await self._offered(file)
+            if attempt_id is None:
+                await answer_no_such_device(send)
+                return
+        await self._serve(scope, receive, send, file, attempt_id)
+
+    def _find(self, uid: str, token: str) -> File | None:
+        with self._desk.database.read() as connection:
+            return single_updates.find(connection, self._desk.keyring, uid, token, clock())
+
+    async def _offered(self, file: File) -> int | None:
+        """The attempt under which the file is offered now; None when something has come between."""
+        told = await self._hands.do(Advance(file.digest))
+        if not isinstance(told, Answer) or told.row is None or told.row.rollout_id != file.rollout_id:
+            return None
+        return told.attempt_id
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, file: File, attempt_id: int | None) -> None:
+        """Send the file. Without an attempt nothing is told: the device has had it, or has failed for good."""
+
+        def tell(job: Job) -> None:
+            if attempt_id is not None:
+                self._hands.tell(job)
+
+        def reached(state: State) -> None:
+            tell(Served(file.device_id, attempt_id or 0, state))
+
+        path = self._desk.blobs.path(file.sha256)
+        served = ServedFile(path, file.sha256, file.size, headers=((_X_MD5, file.md5.encode()),))
+        seconds = self._desk.settings.chunk_seconds
+        try:
+            outcome = await serve(
+                scope,
+                receive,
+                send,
+                served,
+                seconds=seconds,
+                started=lambda: reached(State.DOWNLOADING),
+                refuse=answer_problem,
+            )
+        except Disconnected:
+            tell(BrokenOff(file.device_id, attempt_id or 0))
+            raise
+        except FileNotFoundError:
+            log.error("the bytes of an artifact are missing", sha256=file.sha256)  # noqa: TRY400 - no trace needed
+            await answer_no_such_device(send)
+            return
+        if outcome in {Outcome.WHOLE, Outcome.TAIL}:
+            reached(State.DOWNLOADED)
+        elif outcome is Outcome.BROKEN:
+            tell(BrokenOff(file.device_id, attempt_id or 0))
