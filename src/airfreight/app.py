@@ -23,6 +23,9 @@ from airfreight.apis.common.asgi import Message, Receive, Scope, Send, answer, a
 from airfreight.apis.common.desk import Desk, clock
 from airfreight.apis.common.errors import UNAVAILABLE
 from airfreight.apis.device.plane import PREFIX, DevicePlane
+from airfreight.apis.device_ota.plane import PREFIXES as UPDATES
+from airfreight.apis.device_ota.plane import Hands, UpdatePlane
+from airfreight.apis.device_ota.routers import ROUTERS as DEVICE_OTA
 from airfreight.apis.operators import HIDDEN, operator_app
 from airfreight.apis.platform.routers import ROUTERS
 from airfreight.apis.shipments import routes as shipments
@@ -53,8 +56,10 @@ class App:
         self.blobs = FolderBlobs(settings.data / "blobs")
         self.desk = Desk(self.database, settings, keyring(settings), self.blobs)
         self.devices = DevicePlane(self.desk)
-        self.operators = operator_app(self.desk, [*ROUTERS, shipments.router, upload, *NEIGHBOURS], VERSION)
+        routes = [*ROUTERS, shipments.router, upload, *NEIGHBOURS, *DEVICE_OTA]
+        self.operators = operator_app(self.desk, routes, VERSION)
         self.files = StaticFiles(self.desk, self.devices.tell, self.devices.heard)
+        self.updates = UpdatePlane(self.desk, Hands(self.devices.tell, self.devices.do, self.devices.heard))
         self.mqtt = MqttDoor(self.desk, PahoBroker(settings), clock) if settings.mqtt_url else None
         self.worker = Worker(self.database, settings, self.blobs, LogAnnouncer(), clock)
         self._threads = [threading.Thread(target=self.worker.run, name="worker", daemon=True)]
@@ -72,7 +77,8 @@ class App:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_file = scope["path"].startswith(STATIC)
-        is_device = is_file or scope["path"].startswith(PREFIX)
+        is_update = scope["path"].startswith(UPDATES)
+        is_device = is_file or is_update or scope["path"].startswith(PREFIX)
         plane = "device" if is_device else "operator"
         started = False
 
@@ -86,6 +92,8 @@ class App:
         try:
             if is_file:
                 await self.files(scope, receive, counted)
+            elif is_update:
+                await self.updates(scope, receive, counted)
             elif is_device:
                 await self.devices(scope, receive, counted)
             elif (page := _PAGES.get(scope["path"])) is not None and scope["method"] in {"GET", "HEAD"}:

@@ -22,7 +22,7 @@ class BlobWriter(Protocol):
         ...
 
     def finish(self) -> Path:
-        """After the last `write`: all of it, to be looked at before it is kept. Raises OSError when the disk refuses."""
+        """After the last `write`: all of it, to be looked at before it is kept. Raises OSError."""
         ...
 
     def commit(self) -> "Blob":

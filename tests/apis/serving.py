@@ -64,7 +64,7 @@ def eventually(is_so: Any, seconds: float = 5) -> bool:
 def serving(folder: Path, database_url: str = "", **settings: Any) -> Iterator[Served]:
     """`folder` holds the data (and the SQLite database, already migrated, unless there is a `database_url`)."""
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(_NOWHERE))
-    given = {"min_free_bytes": 0, **settings}
+    given = {"min_free_bytes": 0, "latest_per_minute": 1_000_000, **settings}
     app = App(load({}, data=folder, database_url=database_url, secret_key=KEY.decode(), **given))
     loops: list[asyncio.AbstractEventLoop] = []
 

@@ -8,9 +8,10 @@ from tests.make import DAY_MS, NOON, Bench
 from tests.services.listening import NEW, OLD, connection_of, listening, look, ring, send, take, told, waiting
 
 from airfreight.domain.conditions import Condition
-from airfreight.domain.delivery import State
+from airfreight.domain.delivery import Cancel, State
 from airfreight.domain.windows import DayPart
 from airfreight.services import deliveries, products, pushing
+from airfreight.services.ledger import Ledger, Note
 from airfreight.store.database import Database
 
 
@@ -279,11 +280,24 @@ class TestStop:
         rollout = bench.ship(bench.artifact(), product, [board])
         told(bench)
         bench.stop(rollout)
+        assert bench.stand(rollout, board) == ("canceled", "stopped"), "at once, whether it is there or not"
+        ring(bench)
+        assert told(bench) == []
+        assert bench.drift() == {}
+
+    def test_so_is_one_that_was_made_while_it_was_being_stopped(self, bench: Bench, product: int) -> None:
+        [board] = listening(bench, product)
+        rollout = bench.ship(bench.artifact(), product, [board])
+        told(bench)
+        with bench.call() as call:
+            ledger = Ledger(call.connection, bench.settings, bench.now)
+            [entry] = ledger.entries([bench.delivery(rollout, board).id])
+            ledger.apply(entry, Cancel(), Note("operator"))
+            ledger.flush()
         assert bench.stand(rollout, board) == ("offered", "")
         ring(bench)
         assert told(bench) == []
         assert bench.stand(rollout, board) == ("canceled", "stopped")
-        assert bench.drift() == {}
 
     def test_a_download_under_way_ends_as_it_ends(self, bench: Bench, product: int) -> None:
         [board] = listening(bench, product)

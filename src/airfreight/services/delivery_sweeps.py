@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
-from airfreight.domain.delivery import Cancel, Close, Event, Expire, Reason, Skip
+from airfreight.domain.delivery import Cancel, Close, Event, Expire, Reason, Skip, State
 from airfreight.domain.ids import Millis
 from airfreight.services.deliveries import enqueue, transact
-from airfreight.services.ledger import Ledger, Note
+from airfreight.services.ledger import Entry, Ledger, Note
 from airfreight.services.rollout_state import finish_if_done
 from airfreight.settings import Settings
 from airfreight.store import deliveries as store
@@ -53,13 +53,21 @@ def _in_chunks(
         ids = find(ledger.connection, rollout_id, after, _CHUNK)
         for entry in ledger.entries(ids):
             if not entry.delivery.cancel_requested:
-                ledger.apply(entry, event, Note("operator"))
+                ledger.apply(entry, _for(entry, event), Note("operator"))
         return ids
 
     after = seen = 0
     while ids := transact(database, settings, now, some):
         after, seen = ids[-1], seen + len(ids)
     return seen
+
+
+def _for(entry: Entry, event: Event) -> Event:
+    """Who listens cannot be asked to cancel; an offer that was not taken up (it has no deadline) is just withdrawn: its
+    URL is dead from now on.
+    """
+    is_untaken = entry.delivery.state is State.OFFERED and entry.deadline_at is None
+    return Close(Reason.STOPPED) if is_untaken and isinstance(event, Cancel) else event
 
 
 def expire_due(database: Database, settings: Settings, now: Millis) -> int:

@@ -98,8 +98,8 @@ def upload(call: Call, wish: Wish, blob: Blob, filename: str) -> int:
     """Send a stored file to one device; the rollout's id. Raises as `check`.
 
     What was sent to the device before gives way at once: it cannot be asked to cancel, and fetches the last file only.
-    A version that the last upload brought to the device already is stored, and replaces what the device fetches, but its
-    delivery is skipped: the device compares versions, and would not come.
+    A version that the last upload brought to the device already is stored, and replaces what the device fetches, but
+    its delivery is skipped: the device compares versions, and would not come.
     """
     device = check(call, wish, None)
     home = call.at(device.organization_id, "Device")
@@ -152,6 +152,20 @@ def _is_offered(row: Any) -> bool:  # noqa: ANN401 - a row
     return row.delivery_state in {*OPEN, State.SUCCEEDED, State.FAILED} or _was_brought(row)
 
 
+def listed(call: Call, *, search: str, skip: int, limit: int, newest_first: bool) -> tuple[list[Any], int, int]:
+    """One page of what was last sent to each device; how many there are, and how many have `search` in their path."""
+    call.need(Permission.OTA_VIEW)
+    return single_updates.listed(
+        call.connection,
+        call.organization_id,
+        ORIGIN,
+        search=search,
+        skip=skip,
+        limit=limit,
+        newest_first=newest_first,
+    )
+
+
 def latest(connection: Connection, uid: str) -> str | None:
     """The version that the device with this uid should run; None when there is no such device, or nothing for it.
 
@@ -167,7 +181,7 @@ def latest(connection: Connection, uid: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """What a device may fetch. `needs_offer`: the device has to be offered it first; else `attempt_id`, if one is open."""
+    """What a device may fetch. `needs_offer`: it has to be offered first; else `attempt_id` is the attempt."""
 
     device_id: int
     digest: bytes

@@ -87,7 +87,7 @@ def listed(
     limit: int,
     newest_first: bool,
 ) -> tuple[list[Any], int, int]:
-    """One page of the last of each device, there and below; how many there are, and how many have `search` in `path`."""
+    """One page of the last of each device, there and below; how many in all, and with `search` in their `path`."""
     tree = select(trees.below(organization_id).c.id)
     latest = (
         select(func.max(deliveries.c.rollout_id).label("rollout_id"), deliveries.c.device_id)
@@ -123,11 +123,11 @@ def _path() -> ColumnElement[str]:
 def devices_listed(
     connection: Connection, organization_id: int, *, search: str, skip: int, limit: int, newest_first: bool
 ) -> tuple[list[Any], int, int]:
-    """One page of the devices whose uid is 24 hex digits, there and below; how many in all and with `search` in the name."""
+    """One page of the devices with 24 hex digits for a uid, there and below; how many in all, and with `search`."""
     tree = select(trees.below(organization_id).c.id)
     found = _devices().where(
         devices.c.organization_id.in_(tree),
-        func.length(devices.c.uid) == 24,  # noqa: PLR2004 - what the function's words say
+        func.length(devices.c.uid) == 24,
         func.ltrim(devices.c.uid, "0123456789abcdef") == "",
     )
     matching = found.where(devices.c.name.icontains(search, autoescape=True)) if search else found

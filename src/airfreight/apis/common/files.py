@@ -69,7 +69,8 @@ async def serve(
 ) -> Outcome:
     """Answer a GET or HEAD, and tell how it went.
 
-    `started` is called before the first byte; `refuse` writes an error in the door's own shape. Raises FileNotFoundError before anything is sent.
+    `started` is called before the first byte; `refuse` writes an error in the door's own shape.
+    Raises FileNotFoundError before anything is sent.
     """
     descriptor = os.open(file.path, os.O_RDONLY)
     try:

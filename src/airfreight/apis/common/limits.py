@@ -68,7 +68,7 @@ _MOST_ADDRESSES = 10_000
 
 
 class AddressLimits:
-    """The same for callers of whom only the address is known. When too many come, the minutes begun first are forgotten.
+    """The same for callers of whom only the address is known; of too many, the minutes begun first are forgotten.
 
     So a flood of addresses costs a bounded memory, and may let one of them ask more. Of an IPv6 address the network
     counts (64 bits): whoever has one has all of it.

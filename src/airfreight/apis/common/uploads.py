@@ -73,9 +73,7 @@ class Form:
 Judge = Callable[[Form, Path], None]
 
 
-async def receive_form(
-    request: Asked, desk: Desk, limit: int, file_field: str, judge: Judge | None = None
-) -> Form:
+async def receive_form(request: Asked, desk: Desk, limit: int, file_field: str, judge: Judge | None = None) -> Form:
     """A multipart/form-data body whose `file_field` is a file; everything else must be short text. Raises Refusal.
 
     `judge` sees the whole form and the file before it is kept, in a thread; it refuses by raising Refusal, and says

@@ -56,7 +56,7 @@ def on_crash(request: Asked, error: Exception) -> Response[Any]:
 def _reshaped(made: Response[ErrorResponse]) -> Response[Any]:
     if made.status_code == _UNAUTHENTICATED:
         return Response("Unauthorized", status_code=_UNAUTHENTICATED, media_type="text/plain", headers=made.headers)
-    return _respond(made.status_code, Problem(made.content.error.message), made.headers)
+    return _respond(made.status_code or _CRASHED, Problem(made.content.error.message), made.headers)
 
 
 def _respond(status: int, problem: Problem, headers: Any) -> Response[Any]:  # noqa: ANN401 - a mapping of Litestar's

@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 
 class _Spelled(bytes):
-    """A header's name as it is written: the HTTP server sends names in lower case, where old clients look for letters."""
+    """A header's name as it is written: the HTTP server sends names in lower case, old clients look for letters."""
 
     __slots__ = ()
 
@@ -76,7 +76,7 @@ class UpdatePlane:
             return
 
     async def _latest(self, scope: Scope, send: Send) -> None:
-        """`{"ver":"1.0.1"}` and not a byte more: clients read it into 128 bytes, and take a failure for a new version."""
+        """`{"ver":"1.0.1"}` and not a byte more: to a client with room for 128, what does not fit is a new version."""
         client = scope.get("client")
         self._limits.count(client[0] if client else "")
         version = await asyncio.to_thread(self._version, scope["path"][len(LATEST) :])

@@ -1,0 +1,17 @@
+"""The routes of this door for people, for app.py."""
+
+from litestar import Router
+from litestar.exceptions import HTTPException
+
+from airfreight.apis.common.asgi import Disconnected
+from airfreight.apis.device_ota import operators
+from airfreight.apis.device_ota.errors import on_crash, on_gone, on_http, on_refusal
+from airfreight.domain.errors import Refusal
+
+ROUTERS = [
+    Router(
+        "/v1",
+        route_handlers=[operators.get_otas, operators.make_ota],
+        exception_handlers={Refusal: on_refusal, Disconnected: on_gone, HTTPException: on_http, Exception: on_crash},
+    )
+]

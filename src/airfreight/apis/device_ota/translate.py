@@ -1,0 +1,74 @@
+"""Between this door's words and the core's. Pure."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from airfreight.apis.common.uploads import Form
+from airfreight.apis.device_ota.shapes import Device, Ota
+from airfreight.domain.errors import invalid
+from airfreight.services import single_updates
+from airfreight.services.single_updates import Wish
+
+FIELDS = ("device", "token", "version")
+LONGEST_VERSION = 32
+_NUMBER = r"(0|[1-9][0-9]*)"
+_VERSION = re.compile(
+    rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}"
+    rf"(-({_NUMBER}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)(\.({_NUMBER}|[0-9]*[A-Za-z-][0-9A-Za-z-]*))*)?"
+    r"(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?"
+)
+"""Semantic Versioning 2.0.0."""
+
+
+def wish(form: Form) -> Wish:
+    """What a form asks for. Raises INVALID, in the order of the reference (section 16): first what is missing."""
+    if set(form.fields) - set(FIELDS):
+        raise invalid("The form may have firmware, device, token and version, and nothing else.", "bad_form")
+    for name in FIELDS:
+        if not form.fields.get(name):
+            raise invalid(f"{name} is a mandatory field", "mandatory_field")
+    if not single_updates.is_uid(form.fields["device"]):
+        raise invalid("Device ID is not valid", "bad_device_id")
+    if not is_version(form.fields["version"]):
+        raise invalid(
+            f"version must be a semantic version such as 1.5.7, of at most {LONGEST_VERSION} characters", "bad_version"
+        )
+    return Wish(form.fields["device"], form.fields["token"], form.fields["version"])
+
+
+def is_version(text: str) -> bool:
+    return len(text) <= LONGEST_VERSION and _VERSION.fullmatch(text) is not None
+
+
+def ota(row: Any) -> Ota:  # noqa: ANN401 - a row
+    return Ota(
+        id=row.uid.replace("-", "")[:24],
+        device=row.device_uid,
+        last_updated=iso(row.created_at),
+        owner=hex_id(row.organization_id),
+        path=row.path,
+        version=row.version,
+    )
+
+
+def device(row: Any, token: str = "") -> Device:  # noqa: ANN401 - a row
+    return Device(
+        id=row.uid,
+        type=row.product_name,
+        name=row.name,
+        token=token,
+        last_contact=None if row.seen_at is None else iso(row.seen_at),
+        created_at=iso(row.created_at),
+        owner=hex_id(row.organization_id),
+    )
+
+
+def hex_id(number: int) -> str:
+    """A number of ours in the form of this door's ids."""
+    return f"{number:024x}"
+
+
+def iso(at: int) -> str:
+    moment = datetime.fromtimestamp(at / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
