@@ -1,6 +1,8 @@
 """Who is calling: bearer tokens to principals, and the three grants that hand out tokens."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
@@ -122,6 +124,39 @@ def user_credentials(
     narrowed = narrower(client.scopes, scope)
     holder = _Holder(user.organization_id, client.id, user.id, narrowed or client.scopes)
     return _issue(connection, keyring, holder, narrowed, now, seconds)
+
+
+def sign_in(
+    connection: Connection, keyring: Keyring, who: Candidate, client_name: str, now: Millis, seconds: int
+) -> tuple[str, Any]:
+    """An access token for a user whose password was just checked, and the user; for a door that knows no API clients.
+
+    It is given to a client of that name in the user's organization, made at the first sign-in, whose secret nobody has:
+    deleting it ends all these tokens. Raises GrantError.
+    """
+    user = access.lock_user(connection, who.user_id)
+    if user is None:
+        raise _wrong_user()
+    client_id = f"{client_name.lower().replace(' ', '-')}_{user.organization_id}"
+    if access.client_by_client_id(connection, client_id) is None:
+        _add_own_client(connection, keyring, user.organization_id, client_id, client_name, now)
+    return user_credentials(connection, keyring, client_id, who, now, seconds).access_token, user
+
+
+def _add_own_client(
+    connection: Connection, keyring: Keyring, organization_id: int, client_id: str, name: str, now: Millis
+) -> None:
+    """Of two who sign in for the first time at once, one makes it."""
+    with suppress(IntegrityError), connection.begin_nested():
+        access.add_client(
+            connection,
+            organization_id,
+            name=name,
+            client_id=client_id,
+            secret_hash=keyring.digest(credentials.new_token()),
+            owner_user_id=None,
+            now=now,
+        )
 
 
 def _wrong_user() -> GrantError:

@@ -4,14 +4,23 @@ from litestar import Router
 from litestar.exceptions import HTTPException
 
 from airfreight.apis.common.asgi import Disconnected
-from airfreight.apis.device_ota import operators
+from airfreight.apis.device_ota import devices, operators, sign_in
 from airfreight.apis.device_ota.errors import on_crash, on_gone, on_http, on_refusal
 from airfreight.domain.errors import Refusal
 
 ROUTERS = [
     Router(
         "/v1",
-        route_handlers=[operators.get_otas, operators.make_ota],
+        route_handlers=[
+            sign_in.sign_in,
+            operators.get_otas,
+            operators.make_ota,
+            devices.get_devices,
+            devices.make_device,
+            devices.get_device,
+            devices.change_device,
+            devices.remove_device,
+        ],
         exception_handlers={Refusal: on_refusal, Disconnected: on_gone, HTTPException: on_http, Exception: on_crash},
     )
 ]
