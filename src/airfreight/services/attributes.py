@@ -5,6 +5,7 @@ Rule: devices and operators write the same ones, the last word counts; everythin
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +71,19 @@ def merge(stored_json: str, given: Mapping[str, object]) -> Merged:
     if len(others) > _MOST:
         raise _bad(f"A device has at most {_MOST} attributes beside {', '.join(WELL_KNOWN)} and {AUTO_UPDATE}.")
     return Merged(columns, msgspec.json.encode(others, order="sorted").decode())
+
+
+def merge_what_is_good(stored_json: str, given: Mapping[str, object]) -> tuple[Merged, list[str]]:
+    """`merge` for who cannot be told what is wrong: each attribute by itself; the names of those that were left out."""
+    good: dict[str, object] = {}
+    for name, value in given.items():
+        with suppress(Refusal):
+            merge("{}", {name: value})
+            good[name] = value
+    room = _MOST - len(msgspec.json.decode(stored_json, type=dict[str, Value]))
+    for name in [name for name in good if name not in WELL_KNOWN and name != AUTO_UPDATE][max(0, room) :]:
+        del good[name]
+    return merge(stored_json, good), [name for name in given if name not in good]
 
 
 def shown(row: Any) -> dict[str, Value]:  # noqa: ANN401 - a row of devices

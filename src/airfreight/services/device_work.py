@@ -13,7 +13,6 @@ from airfreight.domain.errors import Refusal
 from airfreight.domain.finish import same
 from airfreight.domain.ids import Millis
 from airfreight.services import attributes, deliveries
-from airfreight.services.attributes import Merged
 from airfreight.services.deliveries import Report
 from airfreight.services.ledger import Ledger
 from airfreight.settings import Settings
@@ -163,17 +162,17 @@ def _take_words(
     words: list[_Word] = []
     for i, job, device_id in said:
         row, ran = rows[device_id], _running(rows[device_id])
-        if isinstance(job, Returned) and not job.given:
-            continue  # it is there, and has said nothing that could be understood
         try:
-            _lay_over(row, attributes.merge(row["attributes"], job.given))
+            given = _lay_over(row, job)
         except Refusal as refusal:
             results[i] = refusal
             continue
+        if isinstance(job, Returned) and not given:
+            continue  # it is there, and has said nothing that could be understood
         values = {name: row[name] for name in _Shown.__annotations__}
         results[i] = attributes.shown(_Shown(**values))
         devices.change(ledger.connection, row["organization_id"], device_id, {**values, "attributes_at": ledger.now})
-        if {"version", "build"} & job.given.keys():
+        if {"version", "build"} & given:
             words.append(_Word(job, device_id, ran, _running(row)))
     _judge(ledger, words)
 
@@ -227,13 +226,26 @@ class _Shown:
     attributes: str
 
 
-def _lay_over(row: dict[str, Any], merged: Merged) -> None:
-    """A new version that comes without a build makes the old build unknown: it belonged to the old version."""
-    given = dict(merged.columns)
-    if "build" not in given and given.get("version", row["version"]) != row["version"]:
-        given["build"] = ""
-    row.update(given)
+def _lay_over(row: dict[str, Any], job: SetAttributes | Returned) -> set[str]:
+    """Lay what a device says over what is known of it; the names that counted. Raises Refusal.
+
+    One that comes back at the broker cannot be told what is wrong: what is good of its word counts.
+    A new version that comes without a build makes the old build unknown: it belonged to the old version.
+    """
+    left_out: list[str] = []
+    if isinstance(job, Returned):
+        merged, left_out = attributes.merge_what_is_good(row["attributes"], job.given)
+        if left_out:
+            known = [name for name in left_out if name in attributes.WELL_KNOWN]
+            log.info("a part of what a device says is left out", device=job.device_id, parts=len(left_out), known=known)
+    else:
+        merged = attributes.merge(row["attributes"], job.given)
+    columns = dict(merged.columns)
+    if "build" not in columns and columns.get("version", row["version"]) != row["version"]:
+        columns["build"] = ""
+    row.update(columns)
     row["attributes"] = merged.json
+    return job.given.keys() - set(left_out)
 
 
 def remember_seen(database: Database, moments: Mapping[int, int]) -> bool:

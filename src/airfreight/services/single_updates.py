@@ -73,7 +73,7 @@ def _check_image(path: Path, board: str) -> None:
     """Raises INVALID unless the file is an app image, whole, and for the chip that the product declares (if any)."""
     with FileSource(path) as source:
         facts = identify(source)
-    if facts.format not in {Format.ESP32, Format.ESP8266}:
+    if facts.format not in {Format.ESP32, Format.ESP8266} or facts.details.get("kind") == "bootloader":
         raise invalid(_what_is_wrong(facts), "bad_image")
     chip, wanted = _chip(facts.board), _chip(board)
     if chip and wanted and chip != wanted:
@@ -85,6 +85,8 @@ def _what_is_wrong(facts: Facts) -> str:
         return "The file is a whole flash image; an update takes the app alone (firmware.bin)."
     if facts.format is Format.ESP_DAMAGED:
         return "The firmware is damaged: " + "; ".join(facts.warnings)[:200]
+    if facts.details.get("kind") == "bootloader":
+        return "The file is a bootloader; an update takes the app (firmware.bin)."
     return "The file is not an ESP app image: it must begin with the byte 0xE9 and be whole."
 
 
