@@ -93,9 +93,12 @@ def device_products(connection: Connection, organization_id: int, device_ids: Se
 
 
 def locked(connection: Connection, rollout_id: int) -> Any:  # noqa: ANN401 - a row
-    """The rollout, locked until the transaction ends (SQLite has one writer anyway)."""
+    """The rollout, locked until the transaction ends (SQLite has one writer anyway).
+
+    Not against those who only refer to it: queueing it for a new device must not wait for this, nor this for that.
+    """
     return connection.execute(
-        select(rollouts).where(rollouts.c.id == rollout_id, _alive).with_for_update()
+        select(rollouts).where(rollouts.c.id == rollout_id, _alive).with_for_update(key_share=True)
     ).one_or_none()
 
 
