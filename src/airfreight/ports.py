@@ -105,6 +105,11 @@ class Line(Protocol):
     @property
     def is_open(self) -> bool: ...
 
+    @property
+    def is_new(self) -> bool:
+        """Whether the broker has kept nothing for us: what devices said before now, nobody has heard."""
+        ...
+
     def publish(self, messages: Sequence[Message], seconds: float) -> list[Receipt]:
         """Send all, at least once each, and wait for their receipts up to `seconds`.
 

@@ -60,7 +60,7 @@ def refused(file: str, name: str, arguments: list[ast.expr]) -> Iterator[Found]:
         code = code_of(file, arguments[2]) if len(arguments) > 2 else kind.value
         if code:
             yield code, STATUS[kind]
-    elif name == "answer_error" and (code := code_of(file, arguments[3])):
+    elif name in {"answer_error", "answer_problem", "refuse"} and (code := code_of(file, arguments[3])):
         yield code, int(ast.unparse(arguments[1]))
     elif (name == "_refuse" and file == "http_protocol.py" and (code := code_of(file, arguments[2]))) or (
         name == "answer" and file == "errors.py" and (code := code_of(file, arguments[2]))

@@ -49,6 +49,7 @@ LIMITS = {
     "max_form_bytes": "100000",
     "max_upload_bytes": "200000",
     "requests_per_minute": "1000000",
+    "latest_per_minute": "1000000",
     "chunk_seconds": "5",
 }
 HOUSEKEEPING = {"device_seen", "leases", "outbox", "signals"}
@@ -317,7 +318,7 @@ class Stage:
         told = client.get("/device/v1/next", headers={"Authorization": f"Bearer {device['token']}"}).json()
         artifact = client.get("/api/v1/artifacts").json()["items"][0]
         known = {
-            "id": 2, "productId": 1, "parentId": 1, "orgId": 1, "shipmentId": 1, "product": 1, "count": 2, "devices": None, "deviceIds": [],
+            "id": 2, "deviceId": 2, "productId": 1, "parentId": 1, "orgId": 1, "shipmentId": 1, "product": 1, "count": 2, "devices": None, "deviceIds": [],
             "pathToFirmware": artifact["path"], "firmwareInfo": {}, "skipFwTypeCheck": True, "attempt": told["attempt"], "wait": 0, "host": "",
             "email": "x@made.example", "password": "long enough, this one", "timeZone": "", "tz": "UTC", "templateId": "1", "file": "fw.bin", "filename": "x.bin", "name": "a name",
         }  # fmt: skip

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import CheckContext, GenerationMode, Response
 from schemathesis.core.failures import Failure, FailureGroup
 from tests.apis.shipments.contract import CONTRACT, Json
-from tests.fuzz.world import EACH, World
+from tests.fuzz.world import EACH, SIGNS_IN, World
 
 Case = schemathesis.Case[Any]
 
@@ -181,6 +181,14 @@ class Run:
                 case.path_parameters[name] = known["id"]
         if "file" in case.path_parameters:
             case.path_parameters["file"], case.query["token"] = self.world.file()
+        if case.path_parameters.keys() & {"uid", "deviceId", "deviceIdAndToken"}:
+            found = self.world.addresses(removes=case.method == "DELETE")
+            case.path_parameters.update({name: found[name] for name in case.path_parameters})
+        if case.media_type == "multipart/form-data" and isinstance(case.body, dict) and "firmware" in case.body:
+            case.body = self.world.form()
+            case.meta.generation.mode = GenerationMode.POSITIVE  # it takes bytes where the schema says text for wrong
+        if case.path == "/v1/auth/login":
+            known |= {"email": SIGNS_IN[0], "password": SIGNS_IN[1]}
         case.query.update({name: known[name] for name in case.query if name in known})
         if case.media_type == "application/json":
             case.body = _grounded(case.body, known)

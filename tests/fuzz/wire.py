@@ -23,6 +23,8 @@ class Answer:
         shown = json.dumps(self.headers) + self.body.decode("utf-8", "replace")
         if MARKER.lower() in shown.lower():
             return "repeats what was sent"
+        if (self.status, self.body) == (401, b"Unauthorized"):
+            return "" if {"x-error-code", "www-authenticate"} <= self.headers.keys() else "a header is missing"
         if self.headers.get("content-type") != "application/json":
             return "not JSON"
         try:
@@ -34,11 +36,20 @@ class Answer:
     def _wrong_shape(self, value: object) -> str:
         match value:
             case {"error": {"message": str(words), **more}, **others} if words and not more and not others:
-                wanted = {401: "www-authenticate", 405: "allow", 429: "retry-after"}.get(self.status, "x-error-code")
-                return "" if {"x-error-code", wanted} <= self.headers.keys() else "a header is missing"
+                return self._wrong_headers()
+            case {"message": str(words), **more} if words and more.keys() <= {"error"}:
+                return self._wrong_headers()
+            case {"error": "Login or password is wrong", **others} if self.status == 401 and not others:
+                return self._wrong_headers()
+            case {"error": str(words), **others} if self.status == 429 and not others:
+                return self._wrong_headers()
             case {"error": str(), "error_description": str(), **others} if self.status in {400, 429} and not others:
                 return ""
         return "another body than that of errors"
+
+    def _wrong_headers(self) -> str:
+        wanted = {401: "www-authenticate", 405: "allow", 429: "retry-after"}.get(self.status, "x-error-code")
+        return "" if {"x-error-code", wanted} <= self.headers.keys() else "a header is missing"
 
 
 def send(port: int, content: bytes, *, is_whole: bool) -> list[Answer]:

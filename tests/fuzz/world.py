@@ -5,12 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import and_, select
-from tests.apis.site import Site
-from tests.make import Board
+from tests.apis.site import NO_PASSWORD, Site
+from tests.make import Board, image
 
 from airfreight.apis.common.desk import clock
 from airfreight.domain.access import Role
-from airfreight.services import clients, enrollment, file_urls, users
+from airfreight.services import clients, enrollment, file_urls, single_updates, users
 from airfreight.store import artifacts, tables
 
 EACH = 8
@@ -21,6 +21,10 @@ What two doors can remove (products are templates) is there three times.
 
 USED = EACH // 2
 """The first so many products and artifacts are in use."""
+
+
+SIGNS_IN = ("signs.in@made.example", "nobody signs in with a password here")
+"""Email and password."""
 
 
 class World(Site):
@@ -46,6 +50,9 @@ class World(Site):
                 clients.create(call, name=f"client {number}")
                 users.create(call, email=f"u{number}@made.example", password_hash="x", role=Role.USER)
                 enrollment.create(call, name=f"key {number}")
+        with self.call() as call:
+            users.create(call, email=SIGNS_IN[0], password_hash=NO_PASSWORD, role=Role.ADMIN)
+        [self.updated] = self.devices(self.product())
         for board in self.boards:
             self.tell(board, version="1.0.0", fwType="T1")
             self.poll(board)
@@ -88,6 +95,20 @@ class World(Site):
         url = file_urls.for_device(row, replace(self.settings, public_url="http://x"), self.keyring, clock())
         address, _, query = url.partition("?token=")
         return address.rpartition("/")[2], query.partition("&")[0]
+
+    def form(self) -> dict[str, Any]:
+        """A form that sends a file to a device."""
+        board = self.updated
+        return {"device": board.uid, "token": board.token, "version": "1.2.3", "firmware": image("1.2.3")}
+
+    def addresses(self, *, removes: bool) -> dict[str, str]:
+        """Devices in paths, by the names of the parameters; something was sent to the one that stays."""
+        board = self.devices(self.product())[0] if removes else self.updated
+        with self.database.read() as connection:
+            if single_updates.latest(connection, self.updated.uid) is None:
+                form = self.form()
+                self.ask("POST", "/v1/ota/device", data=form, files={"firmware": ("f.bin", form.pop("firmware"))})
+        return {"uid": board.uid, "deviceId": board.uid, "deviceIdAndToken": board.uid + board.token}
 
     def _has(self, table: Any, condition: Any) -> bool:
         return bool(self.rows(select(table.c.id).where(condition)))

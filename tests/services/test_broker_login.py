@@ -203,10 +203,11 @@ def test_a_folder_that_is_not_there_is_an_os_error(bench: Bench, tmp_path: Path)
 # telling the broker
 
 
-def listener(tmp_path: Path) -> "subprocess.Popen[str]":
+def listener(tmp_path: Path, name: str = "mosquitto") -> "subprocess.Popen[str]":
     """A process that says when it gets SIGHUP."""
     script = (
-        "import signal, sys\n"
+        "import os, signal, sys\n"
+        f"if os.path.exists('/proc/self/comm'): open('/proc/self/comm', 'w').write({name!r})\n"
         "signal.signal(signal.SIGHUP, lambda *_: (print('told', flush=True), sys.exit()))\n"
         "print('ready', flush=True)\nsignal.pause()\n"
     )
@@ -223,6 +224,15 @@ def test_the_broker_is_told_by_its_pid_file(tmp_path: Path) -> None:
     assert broker_login.tell_broker(pid_file)
     assert broker.communicate(timeout=10)[0] == "told\n"
     assert not broker_login.tell_broker(pid_file), "it has gone"
+
+
+def test_whoever_has_the_number_of_a_broker_that_has_gone_is_left_alone(tmp_path: Path) -> None:
+    """SIGHUP ends most programs."""
+    other = listener(tmp_path, "a-worker")
+    (tmp_path / "pid").write_text(str(other.pid))
+    assert not broker_login.tell_broker(tmp_path / "pid")
+    other.terminate()
+    assert other.communicate(timeout=10)[0] == ""
 
 
 @pytest.mark.parametrize("text", [None, "", "\n", "x", "12x", "\x00", "1.5", "\xff" * 3])

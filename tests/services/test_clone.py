@@ -8,6 +8,7 @@ from airfreight.domain.access import Permission, Principal
 from airfreight.domain.conditions import Condition
 from airfreight.domain.decide import Do
 from airfreight.domain.errors import Kind, Refusal
+from airfreight.domain.finish import FinishOn
 from airfreight.domain.windows import DayPart
 from airfreight.services import rollout_clone, rollouts
 from airfreight.services.artifacts import Confirmed
@@ -81,6 +82,7 @@ def test_a_clone_has_all_of_the_old_one_but_its_devices_and_its_time(bench: Benc
         host="ota.example.com",
         secure=True,
         on_conflict="queue",
+        finish_on=FinishOn.SERVED,
     )
     with bench.call() as call:
         rollout = rollouts.create(

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from sqlalchemy import update
 from tests.make import Bench, Stored
 
 from airfreight.apis.shipments import translate
@@ -19,6 +20,7 @@ from airfreight.services import artifacts, deliveries, file_urls
 from airfreight.services.credentials import Keyring
 from airfreight.settings import SettingError, load
 from airfreight.store import artifacts as rows
+from airfreight.store import tables
 from airfreight.store.database import Database
 
 ALPHABET = string.ascii_letters + string.digits + "-_"
@@ -201,15 +203,32 @@ def test_after_a_stop_nobody_begins_but_who_has_begun_goes_on(bench: Bench) -> N
     tokens = given.token(), given.token(second)
     bench.served(given.other, second, State.DOWNLOADING)
     bench.stop(given.rollout)
-    assert given.found(tokens[0]) is None
+    assert not begins(bench, given.found(tokens[0]))
     assert given.found(tokens[1]).attempt_id == second
+    assert begins(bench, given.found(tokens[1]))
 
 
-def test_a_pause_lets_a_download_go_on(bench: Bench) -> None:
+def begins(bench: Bench, file: Any) -> bool:
+    with bench.database.read() as connection:
+        return file_urls.may_begin(connection, file, bench.now)
+
+
+def test_a_pause_lets_a_download_go_on_and_none_begin(bench: Bench) -> None:
     given = Given(bench)
+    assert begins(bench, given.found(given.token()))
+    bench.pause(given.rollout)
+    assert not begins(bench, given.found(given.token()))
+    bench.resume(given.rollout)
     bench.served(given.board, given.attempt, State.DOWNLOADING)
     bench.pause(given.rollout)
-    assert given.found(given.token()) is not None
+    assert begins(bench, given.found(given.token()))
+
+
+def test_nobody_begins_after_the_window_has_closed(bench: Bench) -> None:
+    given = Given(bench)
+    with bench.database.write() as connection:
+        connection.execute(update(tables.rollouts).values(day_part="night"))
+    assert not begins(bench, given.found(given.token()))
 
 
 def mutations(token: str) -> list[str]:

@@ -11,6 +11,7 @@ from airfreight.domain.conditions import Condition
 from airfreight.domain.delivery import Cancel, State
 from airfreight.domain.windows import DayPart
 from airfreight.services import deliveries, products, pushing
+from airfreight.services.device_work import TurnedAway
 from airfreight.services.ledger import Ledger, Note
 from airfreight.store.database import Database
 
@@ -270,6 +271,32 @@ def test_who_came_back_during_a_pause_is_offered_it_again_after_it(bench: Bench,
     bench.resume(rollout)
     ring(bench)
     assert told(bench) == [board.id]
+
+
+def test_who_was_turned_away_while_it_was_paused_is_told_again(bench: Bench, product: int) -> None:
+    [board] = listening(bench, product)
+    rollout = bench.ship(bench.artifact(), product, [board])
+    assert told(bench) == [board.id]
+    bench.pause(rollout)
+    bench.work(TurnedAway(board.id))  # it asked for the file, and was told that there is none
+    ring(bench)
+    assert told(bench) == []
+    bench.resume(rollout)
+    ring(bench)
+    assert told(bench) == [board.id]
+    assert bench.delivery(rollout, board).attempt == 1
+
+
+def test_when_the_broker_has_kept_nothing_everybody_that_something_waits_for_is_looked_at(
+    bench: Bench, product: int
+) -> None:
+    waiting, idle, gone = bench.devices(product, 3)
+    bench.ship(bench.artifact(), product, [waiting, gone])
+    bench.remove_device(gone)
+    pushing.nobody_knows(bench.database, bench.now)
+    assert [one.device_id for one in pushing.due(bench.database, bench.now, 10)] == [waiting.id]
+    assert told(bench) == [waiting.id]
+    assert idle.id not in told(bench)
 
 
 class TestStop:

@@ -36,10 +36,10 @@ def one(bench: Bench, **policy: Any) -> tuple[int, Board]:
 
 def test_one_that_waits_to_be_asked_says_when_its_device_was_last_heard_of(bench: Bench) -> None:
     rollout, board = one(bench)
-    assert words(bench, rollout) == "Waits for the device to ask: it was never heard of."
+    assert words(bench, rollout) == "Waits for the device: it was never heard of."
     with bench.call() as call:
         call.connection.execute(insert(tables.device_seen).values(device_id=board.id, seen_at=NOON - 1))
-    assert words(bench, rollout) == "Waits for the device to ask: last heard of 2026-01-01T11:59:59.999Z."
+    assert words(bench, rollout) == "Waits for the device: last heard of 2026-01-01T11:59:59.999Z."
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_paused_rollout_and_another_that_goes_first_are_said(bench: Bench) -> 
     [board] = bench.devices(bench.product())
     first = bench.ship(bench.artifact(""), to=[board], on_conflict="queue")
     second = bench.ship(bench.artifact(""), to=[board], on_conflict="queue")
-    assert words(bench, first).startswith("Waits for the device to ask")
+    assert words(bench, first).startswith("Waits for the device")
     assert words(bench, second) == "Waits until the device is through with another rollout."
     bench.pause(first)
     bench.pause(second)
@@ -75,7 +75,7 @@ def test_one_that_will_be_skipped_says_so_before(bench: Bench) -> None:
     rollout, board = one(bench, condition=Condition.VERSION_NEWER)
     bench.tell(board, version="3.0.0")
     told = words(bench, rollout)
-    assert told.startswith("Waits for the device to ask, and is skipped then (condition met: device version '3.0.0'")
+    assert told.startswith("Waits for the device, and is skipped then (condition met: device version '3.0.0'")
 
 
 def test_each_step_has_its_words(bench: Bench) -> None:

@@ -53,6 +53,7 @@ class PahoLine:
         self._state = "opening"
         self._trouble = "it does not answer"
         self._is_publishing = False
+        self._is_new = True
         try:
             self._client = self._made(settings)
         except (OSError, ssl.SSLError) as error:
@@ -83,6 +84,11 @@ class PahoLine:
     @property
     def is_open(self) -> bool:
         return self._state == "open"
+
+    @property
+    def is_new(self) -> bool:
+        """See ports.Line."""
+        return self._is_new
 
     def publish(self, messages: Sequence[Message], seconds: float) -> list[Receipt]:
         """See ports.Line."""
@@ -127,10 +133,11 @@ class PahoLine:
         client.on_message = self._on_message
         return client
 
-    def _on_connect(self, client: Client, _data: object, _flags: object, reason: Any, _properties: object) -> None:  # noqa: ANN401
+    def _on_connect(self, client: Client, _data: object, flags: Any, reason: Any, _properties: object) -> None:  # noqa: ANN401
         if reason.is_failure:
             self._over(f"it does not let us in: {reason}")
             return
+        self._is_new = not flags.session_present
         # what the broker kept of each device comes only with a new subscription, not at each reconnection
         options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
         client.subscribe([(topic, options) for topic in self._topics])

@@ -15,6 +15,8 @@ from litestar.routes import HTTPRoute
 
 from airfreight.apis.common.errors import ErrorResponse
 from airfreight.apis.device import shapes
+from airfreight.apis.device_ota import document as device_ota
+from airfreight.apis.device_ota.errors import Problem
 from airfreight.domain.errors import Kind
 
 _REF = "#/components/schemas/{name}"
@@ -26,7 +28,7 @@ def document(app: Litestar) -> dict[str, Any]:
     """The whole document, ready to be encoded as JSON."""
     made: dict[str, Any] = app.openapi_schema.to_schema()
     operations = list(_operations(app, made))
-    types = {kind for _, _, kinds in operations for kind in kinds} | {ErrorResponse, *_DEVICE_TYPES}
+    types = {kind for _, _, kinds in operations for kind in kinds} | {ErrorResponse, Problem, *_DEVICE_TYPES}
     ordered = sorted(types, key=repr)
     schemas, components = msgspec.json.schema_components(ordered, ref_template=_REF)
     by_type = dict(zip(ordered, schemas, strict=True))
@@ -37,7 +39,7 @@ def document(app: Litestar) -> dict[str, Any]:
             schema["type"] = "string"  # msgspec leaves it out
     made["components"]["schemas"] = components
     made["components"]["securitySchemes"] |= _DEVICE_SECURITY
-    made["paths"] |= _device_paths(by_type)
+    made["paths"] |= _device_paths(by_type) | device_ota.paths(by_type[Problem])
     return made
 
 
@@ -103,6 +105,8 @@ def _rewrite(
             answer["content"] = {_JSON: {"schema": by_type[kind]}}
         elif status.startswith("2") and (content := handler.opt.get("response_content")):
             answer["content"] = content
+        elif own_errors.get(status) is str:
+            answer["content"] = {"text/plain": {"schema": {"type": "string"}}}
         elif status.startswith(("4", "5")):
             answer["content"] = {_JSON: {"schema": by_type[own_errors[status]] if status in own_errors else _ERROR}}
     always = (_FOR_ALL if _is_open(handler) else _ALWAYS) | (_WITH_BODY if "requestBody" in operation else {})

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
@@ -57,9 +58,17 @@ def broker_credentials(*, file: Path, data: Path, database_url: str | None, pid_
         settings = load(
             data=data,
             database_url=database_url,
+            public_url=os.environ.get(variable("public_url")) or "http://localhost",  # not needed for this
             mqtt_password_file=str(file.absolute()),
             mqtt_pid_file=str(pid_file.absolute()) if pid_file else None,
         )
+        if not urlsplit(settings.mqtt_url).password:
+            words = "The server's own line would be missing, and the broker would lock it out: set AIRFREIGHT_MQTT_URL"
+            raise CliError(words, "Load the server's environment first: it is `mqtts://user:password@host`.")
+        if not settings.database_url and not (settings.data / "airfreight.db").exists():
+            raise CliError(
+                f"There is no database in {settings.data}", "Name its folder with --data, or --database-url."
+            )
         database = Database(settings.url)
         try:
             keeper = Keeper(database, settings)

@@ -60,12 +60,18 @@ def tell_broker(pid_file: Path) -> bool:
     """Ask the broker to read its password file again (SIGHUP); False when it is not there to be asked."""
     try:
         process = int(pid_file.read_text().strip())
-        if not 1 < process < 2**22:  # 0 and below are whole groups of processes
+        if not 1 < process < 2**22 or not _is_broker(process):  # 0 and below are whole groups of processes
             return False
         os.kill(process, signal.SIGHUP)
     except (OSError, ValueError):
         return False
     return True
+
+
+def _is_broker(process: int) -> bool:
+    """A pid file outlives its process, and the number may be somebody else's by now; SIGHUP would end them."""
+    name = Path(f"/proc/{process}/comm")
+    return not name.parent.parent.joinpath("self").exists() or name.read_text().strip() == "mosquitto"
 
 
 class Keeper:

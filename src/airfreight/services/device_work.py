@@ -63,6 +63,13 @@ class BrokenOff:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnedAway:
+    """A device wanted to begin when it may not, though it was told to: tell it again when it may. Result: none."""
+
+    device_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class Returned:
     """A device that listens at the broker has come back and says what it runs. Result: none that matters.
 
@@ -74,7 +81,7 @@ class Returned:
     is_live: bool = True
 
 
-Job = Advance | Reports | SetAttributes | Served | BrokenOff | Returned
+Job = Advance | Reports | SetAttributes | Served | BrokenOff | TurnedAway | Returned
 Result = deliveries.Answer | Sequence[Verdict] | Mapping[str, object] | None
 
 
@@ -103,6 +110,8 @@ def _work(ledger: Ledger, jobs: Sequence[Job]) -> list[Result | Exception]:
     broken = [(job.device_id, job.attempt_id) for job in jobs if isinstance(job, BrokenOff)]
     if broken:
         deliveries.broken_off(ledger, broken)
+    if away := [job.device_id for job in jobs if isinstance(job, TurnedAway)]:
+        connections.unsent(ledger.connection, away, ledger.now)
     asking = [(i, job) for i, job in enumerate(jobs) if isinstance(job, Advance)]
     answers = deliveries.advance(ledger, [job.digest for _, job in asking])
     results.update({i: answer for (i, _), answer in zip(asking, answers, strict=True)})

@@ -11,9 +11,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from airfreight.domain.decide import Do
 from airfreight.domain.delivery import THE_SIX, State
 from airfreight.domain.ids import Millis
-from airfreight.services import credentials
+from airfreight.services import credentials, deliveries
 from airfreight.services.credentials import Keyring
 from airfreight.settings import Settings
 from airfreight.store import artifacts
@@ -37,8 +38,8 @@ def for_device(file: Any, settings: Settings, keyring: Keyring, now: Millis) -> 
 
 
 def find(connection: Connection, keyring: Keyring, path: str, token: str, now: Millis) -> Any:  # noqa: ANN401 - a row or None
-    """The file behind a URL while its device may have it: the token is good and not over, the attempt is under way, and
-    nobody has asked to cancel it before it began. None otherwise, whatever is wrong.
+    """The file behind a URL while its device may have it: the token is good and not over, the attempt is under way.
+    None otherwise, whatever is wrong. Whether one that has not begun may begin now, `may_begin` says.
     """
     try:
         raw = base64.b64decode(token.encode("ascii"), b"-_", validate=True)
@@ -50,7 +51,17 @@ def find(connection: Connection, keyring: Keyring, path: str, token: str, now: M
     file = artifacts.carried_under(connection, attempt_id)
     if file is None or file.path != path or file.delivery_state not in THE_SIX:
         return None
-    return None if file.cancel_requested and file.delivery_state == State.OFFERED else file
+    return file
+
+
+def may_begin(connection: Connection, file: Any, now: Millis) -> bool:  # noqa: ANN401 - a row
+    """Whether its device may begin, or go on: not while the rollout is paused or stopped, or the window closed."""
+    if file.delivery_state != State.OFFERED:
+        return True
+    told = deliveries.look(connection, [file.device_id], now).get(file.device_id)
+    if told is None or told.row is None or told.attempt_id != file.attempt_id:
+        return False
+    return told.decision.do is Do.DOWNLOAD or told.row.state != State.OFFERED  # or it has begun just now
 
 
 def _token(keyring: Keyring, attempt_id: int, ends: int, path: str) -> str:

@@ -31,6 +31,7 @@ __all__ = [
     "gone",
     "hold_line",
     "leave_line",
+    "nobody_knows",
     "offer",
     "sent",
     "take_over",
@@ -80,6 +81,12 @@ def take_over(database: Database) -> None:
     """Whoever held the line before us holds nothing of the outbox any more."""
     with database.write() as connection:
         outbox.release_pushes(connection)
+
+
+def nobody_knows(database: Database, now: Millis) -> None:
+    """The broker has kept nothing for us: whoever something waits for may be there. The ping tells."""
+    with database.write() as connection:
+        connections.maybe_all(connection, now)
 
 
 def all_due(database: Database, now: Millis) -> None:
@@ -172,7 +179,7 @@ def errands(database: Database, settings: Settings, keyring: Keyring, now: Milli
             found.append(Errand(row.id, row.attempts, file and _offered(file, settings, keyring, now)))
             if stands and not goes:
                 late.append(bodies[row.id]["device"])  # the rollout is paused, the window closed: not now, but then
-        connections.unsent(connection, late)
+        connections.unsent(connection, late, now)
     return found
 
 

@@ -7,6 +7,7 @@ from airfreight.domain.access import Permission
 from airfreight.domain.conditions import Condition
 from airfreight.domain.delivery import Reason, State
 from airfreight.domain.errors import conflict, not_found
+from airfreight.domain.finish import FinishOn
 from airfreight.domain.rollout import OVER, RolloutState
 from airfreight.domain.windows import DayPart
 from airfreight.services.artifacts import Confirmed
@@ -81,4 +82,5 @@ def _policy(old: Any) -> Policy:  # noqa: ANN401 - a row
         host=old.host,
         secure=bool(old.secure),
         on_conflict=old.on_conflict,
+        finish_on=FinishOn(old.finish_on),
     )

@@ -147,9 +147,9 @@ def _queued(row: Any, reason: Reason | None, answer: Answer | None) -> str:  # n
     decision = answer.decision
     why = decision.trace[-1]
     if isinstance(decision.event, Offer):
-        return f"{words} for the device to ask: {_heard(row)}."
+        return f"{words} for the device: {_heard(row)}."
     if isinstance(decision.event, Skip):
-        return f"{words} for the device to ask, and is skipped then ({why.name}: {why.detail}): {_heard(row)}."
+        return f"{words} for the device, and is skipped then ({why.name}: {why.detail}): {_heard(row)}."
     until = f", until {moment(decision.recheck_at)}" if decision.recheck_at else ""
     return f"{words}{until} ({why.name}: {why.detail})."
 

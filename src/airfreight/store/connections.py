@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from airfreight.store.tables import connections
+from airfreight.store.tables import connections, deliveries, devices, open_delivery
 
 
 class Due(NamedTuple):
@@ -40,6 +40,19 @@ def maybe(connection: Connection, device_ids: Iterable[int], now: int) -> None:
     insert = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(connections)
     taken = {"due_at": insert.excluded.due_at}
     connection.execute(insert.on_conflict_do_update(index_elements=["device_id"], set_=taken), rows)
+
+
+def maybe_all(connection: Connection, now: int) -> None:
+    """Every device that something waits for, and that could log in at the broker, may be there: look at them now."""
+    waiting = (
+        select(devices.c.id, literal(0), literal(now))
+        .where(devices.c.deleted_at.is_(None), devices.c.broker_hash != "")
+        .where(select(deliveries.c.id).where(deliveries.c.device_id == devices.c.id, open_delivery).exists())
+    )
+    insert = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(connections)
+    chosen = insert.from_select(["device_id", "since_at", "due_at"], waiting)
+    taken = {"due_at": insert.excluded.due_at}
+    connection.execute(chosen.on_conflict_do_update(index_elements=["device_id"], set_=taken))
 
 
 def due(connection: Connection, now: int, limit: int) -> list[Due]:
@@ -94,9 +107,10 @@ def sent(connection: Connection, device_ids: Sequence[int], now: int) -> None:
     connection.execute(update(connections).where(connections.c.device_id.in_(device_ids)).values(sent_at=now))
 
 
-def unsent(connection: Connection, device_ids: Sequence[int]) -> None:
-    """What these were to be sent was not sent."""
-    connection.execute(update(connections).where(connections.c.device_id.in_(device_ids)).values(sent_at=None))
+def unsent(connection: Connection, device_ids: Sequence[int], now: int) -> None:
+    """What these were to be sent, or were sent, does not go now: decide for them again."""
+    where = connections.c.device_id.in_(device_ids)
+    connection.execute(update(connections).where(where).values(sent_at=None, due_at=now))
 
 
 def gone(connection: Connection, absent: Sequence[Due]) -> None:

@@ -24,25 +24,28 @@ _is_living = devices.c.deleted_at.is_(None)
 
 def with_uid(connection: Connection, organization_id: int, uid: str) -> Any:  # noqa: ANN401 - a row
     """The device of the organization, else the oldest of those below it; or None."""
-    tree = trees.below(organization_id)
+    tree = select(trees.below(organization_id).c.id)
     query = (
         select(devices, products.c.details.label("product_details"))
-        .join(tree, tree.c.id == devices.c.organization_id)
         .join(products, products.c.id == devices.c.product_id)
-        .where(devices.c.uid == uid, _is_living)
+        .where(devices.c.organization_id.in_(tree), devices.c.uid == uid, _is_living)
     )
-    nearest = query.order_by(devices.c.organization_id != organization_id, devices.c.id)
-    return connection.execute(nearest.limit(1)).one_or_none()
+    found = connection.execute(query)
+    return min(found, key=lambda row: (row.organization_id != organization_id, row.id), default=None)
 
 
 def first_with_uid(connection: Connection, uid: str) -> Any:  # noqa: ANN401 - a row
     """The oldest device with this uid on the whole server: `id`, `enabled`; or None.
 
-    Asked of each organization in turn, because that is what the index on uids is sorted by.
+    Asked of each organization in turn, because that is what the index on uids is sorted by: joined with them, SQLite
+    would walk through all devices.
     """
-    joined = organizations.join(devices, devices.c.organization_id == organizations.c.id)
-    query = select(devices.c.id, devices.c.enabled).select_from(joined).where(devices.c.uid == uid, _is_living)
-    return connection.execute(query.order_by(devices.c.id).limit(1)).one_or_none()
+    theirs = select(func.min(devices.c.id)).where(
+        devices.c.organization_id == organizations.c.id, devices.c.uid == uid, _is_living
+    )
+    first = select(func.min(theirs.correlate(organizations).scalar_subquery())).select_from(organizations)
+    query = select(devices.c.id, devices.c.enabled).where(devices.c.id == first.scalar_subquery())
+    return connection.execute(query).one_or_none()
 
 
 def last(connection: Connection, origin: str, device_id: int) -> Any:  # noqa: ANN401 - a row

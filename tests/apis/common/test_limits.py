@@ -11,7 +11,7 @@ import pytest
 from tests.apis.conftest import Serve
 from tests.apis.site import Site
 
-from airfreight.apis.common.limits import Limits
+from airfreight.apis.common.limits import AddressLimits, Limits
 from airfreight.domain.errors import Kind, Refusal
 
 LIMIT = 5
@@ -169,3 +169,39 @@ def test_a_stranger_hears_of_the_token_before_anything_else(site: Site, body: by
         answer = site.http(token).post(create, content=body, headers={"Content-Type": "text/plain"})
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def let_in(limits: AddressLimits, address: str) -> bool:
+    try:
+        limits.count(address)
+    except Refusal as refusal:
+        return not (refusal.kind is Kind.LIMITED and 1 <= refusal.retry_seconds <= 60)
+    return True
+
+
+def test_each_address_has_its_own_minute() -> None:
+    clock = Clock()
+    limits = AddressLimits(2, clock)
+    assert [let_in(limits, "10.0.0.1") for _ in range(3)] == [True, True, False]
+    assert let_in(limits, "10.0.0.2")
+    clock.now += 60
+    assert let_in(limits, "10.0.0.1")
+
+
+def test_all_addresses_of_an_ipv6_network_count_together() -> None:
+    limits = AddressLimits(1, Clock())
+    assert let_in(limits, "2001:db8:0:1::1")
+    assert not let_in(limits, "2001:db8:0:1:ffff::2")
+    assert let_in(limits, "2001:db8:0:2::1")
+    assert let_in(limits, "::ffff:10.0.0.1")
+    assert not let_in(limits, "10.0.0.1")
+    assert let_in(limits, "::ffff:10.0.0.2")
+
+
+def test_a_flood_of_addresses_costs_a_bounded_memory() -> None:
+    limits = AddressLimits(1, Clock())
+    for number in range(30_000):
+        limits.count(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+    assert len(limits._minutes) == 10_000
+    assert not let_in(limits, "10.0.117.47")
+    assert let_in(limits, "10.0.0.0")

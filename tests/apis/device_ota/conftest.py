@@ -11,6 +11,7 @@ from tests.make import Board, image
 
 from airfreight.apis.device_ota.plane import DOWNLOAD, LATEST
 from airfreight.services import single_updates
+from airfreight.store import single_updates as rows
 from airfreight.store import tables
 
 B = "----bOuNdArY"
@@ -72,7 +73,7 @@ class Door:
     def last(self, board: Board | None = None) -> Any:
         """The device's last upload, with its delivery."""
         with self.site.database.read() as connection:
-            return single_updates.single_updates.last(connection, single_updates.ORIGIN, (board or self.board).id)
+            return rows.last(connection, single_updates.ORIGIN, (board or self.board).id)
 
     def stands(self, board: Board | None = None) -> list[tuple[str, str]]:
         """(state, reason) of all that was ever sent to the device, oldest first."""

@@ -34,12 +34,13 @@ def ask(port: int, path: str, *lines: str, method: str = "GET", take: int | None
         received = b""
         while b"\r\n\r\n" not in received:
             received += _some(connection)
-        raw_head, _, body = received.partition(b"\r\n\r\n")
+        raw_head, _, first = received.partition(b"\r\n\r\n")
+        body = bytearray(first)
         while (take is None or len(body) < take) and (more := connection.recv(65536)):
             body += more
     status, *rest = raw_head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest)}
-    return Answer(int(status.split()[1]), headers, body, raw_head)
+    return Answer(int(status.split()[1]), headers, bytes(body), raw_head)
 
 
 def _some(connection: socket.socket) -> bytes:

@@ -9,6 +9,7 @@ from tests.make import image
 from tests.platform.conftest import PASSWORD, PASSWORD_HASH
 
 from airfreight.store import access as people
+from airfreight.store.tables import clients
 
 HEX = r"[0-9a-f]{24}"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
@@ -73,12 +74,10 @@ def test_somebody_signs_in_and_may_do_what_their_role_allows(door: Door) -> None
         assert list(answer.json()) == ["user", "token"]
         assert answer.json()["user"] == {"id": f"{user_id:024x}", "role": "staff"}
     assert site.http(answer.json()["token"]).get(UPLOAD).status_code == 200
-    assert len([one for one in site.rows(tables_of_clients(site.organization_id)) if "Device OTA" in one.name]) == 1
+    assert len([one for one in site.rows(clients_of(site.organization_id)) if "Device OTA" in one.name]) == 1
 
 
-def tables_of_clients(organization_id: int) -> Any:
-    from airfreight.store.tables import clients
-
+def clients_of(organization_id: int) -> Any:
     return clients.select().where(clients.c.organization_id == organization_id)
 
 

@@ -28,6 +28,7 @@ class FakeBroker:
         self.listening: set[int] = set()
         self.is_away = False
         self.loses: Callable[[Message], bool] = lambda message: False
+        self.is_new = False
         self.lines: list[FakeLine] = []
         self.said: list[Unacknowledged] = []
         self.published: list[tuple[float, Message]] = []
@@ -36,7 +37,7 @@ class FakeBroker:
     def open(self, topics: Sequence[str], take: Callable[[Arrived], None]) -> "FakeLine":
         if self.is_away:
             raise BrokerAwayError("it cannot be reached: ConnectionRefusedError")
-        line = FakeLine(self, list(topics), take)
+        line = FakeLine(self, list(topics), take, is_new=self.is_new)
         self.lines.append(line)
         for one in self.said:
             if not one.is_kept:
@@ -80,6 +81,7 @@ class FakeLine:
     topics: list[str]
     take: Callable[[Arrived], None]
     is_open: bool = True
+    is_new: bool = False
     closed: threading.Event = field(default_factory=threading.Event)
 
     def publish(self, messages: Sequence[Message], seconds: float) -> list[Receipt]:

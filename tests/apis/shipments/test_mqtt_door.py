@@ -350,6 +350,18 @@ def test_a_process_whose_lease_was_taken_leaves_the_line(
         assert len(broker.lines) == 1
 
 
+def test_a_line_to_a_broker_that_has_kept_nothing_looks_for_who_is_there(
+    bench: Bench, broker: FakeBroker, product: int
+) -> None:
+    """They said that they are back before anybody listened."""
+    [board] = bench.devices(product)
+    bench.ship(bench.artifact(), product, [board])
+    broker.is_new = True
+    broker.listening.add(board.id)
+    with running(bench, broker):
+        assert eventually(lambda: broker.sent_to(board))
+
+
 def test_a_stop_is_quick_closes_the_line_and_gives_back_the_lease(bench: Bench, broker: FakeBroker) -> None:
     with running(bench, broker) as door:
         assert eventually(lambda: broker.lines)

@@ -14,9 +14,9 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.typing import FieldDefinition
 
 from airfreight.apis.common.choices import with_choices
-from airfreight.apis.common.fields import LINE
+from airfreight.apis.common.fields import LINE, PHONE
 from airfreight.domain.errors import Kind, Refusal
-from airfreight.services import overview
+from airfreight.services import overview, products
 
 log = structlog.get_logger()
 
@@ -120,12 +120,18 @@ def _validation_words(error: HTTPException, parameters: dict[str, FieldDefinitio
 
 
 _ENUM_VALUE = re.compile(r"(Invalid enum value) .*?(?= - at |$)", re.DOTALL)
-_LINE = f"matching regex {LINE!r}"
+_PATTERNS = {
+    LINE: "in one line without control characters",
+    PHONE: "that is a phone number such as +44 20 7946 0000",
+    products.KEY: "that is TMPL and 1 to 28 letters, digits, _ or -",
+}
 _ODD_FIELD = re.compile(r"(unknown field) `(?![A-Za-z0-9_]{1,40}`(?: - at |$)).*", re.DOTALL)
 
 
 def safe_words(words: str) -> str:
     """A message of msgspec without the values it quotes from the input and without odd characters."""
-    plain = words.replace(_LINE, "in one line without control characters")
+    plain = words
+    for regex, in_words in _PATTERNS.items():
+        plain = plain.replace(f"matching regex {regex!r}", in_words)
     plain = _ODD_FIELD.sub(r"\1", _ENUM_VALUE.sub(r"\1", plain))
     return "".join(c if c.isprintable() else " " for c in plain)[:500]

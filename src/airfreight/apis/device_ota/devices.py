@@ -23,7 +23,11 @@ from airfreight.apis.device_ota.operators import (
 from airfreight.apis.device_ota.shapes import Device, DeviceChange, DeviceCreate, DevicePage, Message
 from airfreight.services import single_devices
 
-Uid = Annotated[str, PathParameter(description="The device's id: 24 hex digits.")]
+Uid = Annotated[
+    str,
+    PathParameter(description="The device's id: 24 hex digits.", schema_extra={"pattern": "^[0-9a-f]{24}$"}),
+]
+"""Only documented: another text is no device's, and that is what it is told."""
 
 
 @get(

@@ -6,6 +6,7 @@ Rule: no cell can become a formula of the spreadsheet that opens it.
 import asyncio
 import csv
 import io
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from enum import StrEnum
 from typing import Annotated, Any
@@ -45,8 +46,9 @@ _CONTENT = {"text/csv": {"schema": {"type": "string"}}, "application/json": {"sc
 
 _NAMES = Delivery.__struct_encode_fields__
 _TIMES = frozenset({"offered_at", "updated_at", "reported_at"})
-_LIVE = ("=", "+", "-", "@", "\t", "\r")
-"""A cell that begins like this is run by spreadsheets; an apostrophe before it makes them show it as text."""
+_LIVE = re.compile(r"((?:^|[;\t\r\n])\s*)(?=[=+\-@\t\r])")
+"""Where a cell begins that spreadsheets would run, also where they take `;` or a tab for its end; an apostrophe there
+makes them show it as text."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -62,7 +64,7 @@ def cell(name: str, value: object) -> str:
             return moment(value) if name in _TIMES else str(value)
         case _:
             text = str(value)
-            return f"'{text}" if text.startswith(_LIVE) else text
+            return _LIVE.sub(r"\1'", text)
 
 
 def as_csv(_rollout_id: int, pages: Pages) -> Iterator[bytes]:

@@ -17,7 +17,7 @@ from airfreight.apis.common.files import Outcome, ServedFile, serve
 from airfreight.domain.delivery import State
 from airfreight.domain.errors import Refusal, not_found
 from airfreight.services import file_urls
-from airfreight.services.device_work import BrokenOff, Served
+from airfreight.services.device_work import BrokenOff, Served, TurnedAway
 
 PREFIX = "/static/"
 
@@ -27,7 +27,9 @@ log = structlog.get_logger()
 class StaticFiles:
     """The ASGI callable of `/static/`. `tell` takes what the server sees of a download, `heard` a sign of life."""
 
-    def __init__(self, desk: Desk, tell: Callable[[Served | BrokenOff], None], heard: Callable[[int], None]) -> None:
+    def __init__(
+        self, desk: Desk, tell: Callable[[Served | BrokenOff | TurnedAway], None], heard: Callable[[int], None]
+    ) -> None:
         self._desk, self._tell, self._heard = desk, tell, heard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,10 +46,15 @@ class StaticFiles:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         tokens = parse_qs(str(scope["query_string"], "latin-1")).get("token", [])
-        file = await asyncio.to_thread(self._find, scope["path"], tokens[0]) if len(tokens) == 1 else None
+        if len(tokens) != 1:
+            raise not_found("File")
+        file, may_begin = await asyncio.to_thread(self._find, scope["path"], tokens[0])
         if file is None:
             raise not_found("File")
         self._heard(file.device_id)
+        if not may_begin:
+            self._tell(TurnedAway(file.device_id))
+            raise not_found("File")
 
         def note(reached: State) -> None:
             self._tell(Served(file.device_id, file.attempt_id, reached))
@@ -76,9 +83,11 @@ class StaticFiles:
         elif outcome is Outcome.BROKEN:
             self._tell(BrokenOff(file.device_id, file.attempt_id))
 
-    def _find(self, path: str, token: str) -> Any:  # noqa: ANN401 - a row or None
+    def _find(self, path: str, token: str) -> tuple[Any, bool]:
+        """The file (a row) or None, and whether its device may begin now."""
         with self._desk.database.read() as connection:
-            return file_urls.find(connection, self._desk.keyring, path, token, clock())
+            file = file_urls.find(connection, self._desk.keyring, path, token, clock())
+            return file, file is not None and file_urls.may_begin(connection, file, clock())
 
 
 def _headers(file: Any) -> tuple[tuple[bytes, bytes], ...]:  # noqa: ANN401 - a row

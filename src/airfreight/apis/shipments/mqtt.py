@@ -133,6 +133,8 @@ class MqttDoor:
         line = self.broker.open([f"{prefix}/+/info/mcu"], self._take_into(arrived))
         log.info("connected to the broker")
         pushing.take_over(self.desk.database)
+        if line.is_new:
+            pushing.nobody_knows(self.desk.database, self.clock())
         over = threading.Event()
         intake = threading.Thread(target=self._take_in, args=(arrived, over), name="mqtt-intake", daemon=True)
         intake.start()
