@@ -105,10 +105,8 @@ def _rewrite(
             answer["content"] = {_JSON: {"schema": by_type[kind]}}
         elif status.startswith("2") and (content := handler.opt.get("response_content")):
             answer["content"] = content
-        elif own_errors.get(status) is str:
-            answer["content"] = {"text/plain": {"schema": {"type": "string"}}}
         elif status.startswith(("4", "5")):
-            answer["content"] = {_JSON: {"schema": by_type[own_errors[status]] if status in own_errors else _ERROR}}
+            answer["content"] = _error_content(own_errors.get(status), by_type)
     always = (_FOR_ALL if _is_open(handler) else _ALWAYS) | (_WITH_BODY if "requestBody" in operation else {})
     if _can_clash(handler):
         always |= {"409": "It clashes with what is there"}
@@ -118,6 +116,13 @@ def _rewrite(
         for noise in ("deprecated", "allowEmptyValue", "allowReserved"):
             parameter.pop(noise, None)
         _tidy(parameter["schema"], named)
+
+
+def _error_content(own: Any, by_type: dict[Any, Any]) -> dict[str, Any]:  # noqa: ANN401 - a type
+    """The body of an error: the one shape, a door's own, or a plain word."""
+    if own is str:
+        return {"text/plain": {"schema": {"type": "string"}}}
+    return {_JSON: {"schema": by_type[own] if own else _ERROR}}
 
 
 def _tidy(schema: dict[str, Any], named: dict[str, Any]) -> None:

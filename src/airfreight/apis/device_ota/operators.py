@@ -54,12 +54,12 @@ DEFAULT_LIMIT = 100
 
 _WORDS = {
     400: "Something in the request is wrong; the message says what",
-    401: "The bearer token is missing or expired (the plain word Unauthorized)",
     403: "The caller lacks a permission",
     404: "No such device",
     429: "Too many requests; `Retry-After` says when to go on",
     500: "The server made a mistake",
 }
+_STRANGER = "The bearer token is missing or expired: the plain word Unauthorized"
 _WITH_BODY = {
     409: "It clashes with what is there, or the disk is full",
     413: "The body is larger than the server accepts",
@@ -70,7 +70,8 @@ _WITH_BODY = {
 def problems(*, body: bool = True) -> dict[int, ResponseSpec]:
     """What every route of this door can answer instead of what was asked for."""
     words = _WORDS | (_WITH_BODY if body else {})
-    return {status: ResponseSpec(Problem, description=text, generate_examples=False) for status, text in words.items()}
+    made = {status: ResponseSpec(Problem, description=text, generate_examples=False) for status, text in words.items()}
+    return made | {401: ResponseSpec(str, description=_STRANGER, generate_examples=False)}
 
 
 @get(
