@@ -334,3 +334,18 @@ def test_a_firmware_of_100_megabytes(limited: Door) -> None:
     assert time.monotonic() - start < 30
     assert device.running == large
     assert eventually(lambda: limited.stands() == [("succeeded", "")])
+
+
+def test_a_device_that_hangs_up_in_the_middle_goes_on_later(limited: Door) -> None:
+    large = large_image()
+    limited.upload("1.0.1", large)
+    first = limited.download(take=1_000_000).body
+
+    def words() -> list[str]:
+        return [row.event for row in limited.site.history(limited.last().id, limited.board)]
+
+    assert eventually(lambda: "broken_off" in words())
+    assert limited.stands() == [("downloading", "")]
+    rest = limited.download(f"Range: bytes={len(first)}-")
+    assert first + rest.body == large
+    assert eventually(lambda: limited.stands() == [("succeeded", "")])
