@@ -49,6 +49,11 @@ class MqttBehaviour:
     http_1_0: bool = False
     demands: tuple[Demand, ...] = ()
 
+    @property
+    def breaks_off_at_will(self) -> bool:
+        """Whether it leaves downloads in the middle as its way is, and stays at the broker without a word."""
+        return self.breaks_off is None or self.breaks_off > 0
+
 
 def _demanding(name: str, demand: Demand) -> MqttBehaviour:
     return MqttBehaviour(name, f"wants {demand}", demands=(demand,))

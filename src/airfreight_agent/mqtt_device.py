@@ -237,8 +237,11 @@ class MqttDevice:
             link.drop()
             await self._boot()
             return True
-        self.phase = Phase.OFFLINE if self.row.hangs_up else Phase.LISTENING
-        return self.row.hangs_up
+        gives_up = self.row.hangs_up or not self.row.breaks_off_at_will
+        if gives_up:
+            link.close()  # to say what it runs again: only so the server hears that it has given up
+        self.phase = Phase.OFFLINE if gives_up else Phase.LISTENING
+        return gives_up
 
     def _wants(self, offer: Offer, payload: bytes) -> bool:
         if offer.version and (offer.version, offer.build or self.build) == (self.version, self.build):

@@ -108,7 +108,7 @@ def test_list_pages_through_the_route_of_its_noun(run: Run, logged_in: Stub, nou
         (("client", "delete", "4"), "/api/v1/clients/4"),
         (("user", "delete", "4"), "/api/v1/users/4"),
         (("org", "delete", "4"), "/api/v1/organizations/4"),
-        (("shipment", "delete", "4"), "/api/v1/organization/shipment"),
+        (("shipment", "delete", "4"), "/api/v1/rollouts/4"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )

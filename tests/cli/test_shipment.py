@@ -98,7 +98,20 @@ def test_show_speaks_the_words_of_watch(run: Run, door: Stub) -> None:
     door.on("GET", "/api/v1/rollouts/31", Answer(body={"funnel": {"offered": 0}, "artifacts": [], "state": "stopped"}))
     lines = dict(line.split(maxsplit=1) for line in run("shipment", "show", "31").out.splitlines())
     assert (lines["state"].strip(), lines["progress"].strip()) == ("stopped", "started 2")
-    assert door.seen[0].query == {"shipmentId": "31"}
+    assert door.requests("GET", ONE)[0].query == {"shipmentId": "31"}
+
+
+def test_a_rollout_of_another_door_is_shown_stopped_and_deleted_too(run: Run, door: Stub) -> None:
+    other = {"id": 31, "title": "1.2.7 for lamp", "state": "running", "origin": "device_ota", "productId": 4}
+    door.on("GET", "/api/v1/rollouts/31", Answer(body=other))
+    door.on("POST", "/api/v1/rollouts/31/stop", Answer(body=other | {"state": "stopped"}))
+    door.on("DELETE", "/api/v1/rollouts/31", Answer(status=204))
+    shown = run("shipment", "show", "31")
+    assert shown.code == 0, shown.err
+    assert "1.2.7 for lamp" in shown.out
+    assert "running" in shown.out
+    assert run("shipment", "stop", "31").out == "Shipment 31 is stopped.\n"
+    assert run("shipment", "delete", "31").out == "Deleted shipment 31.\n"
 
 
 def test_show_tells_what_was_ever_reached_and_what_is_only_claimed(run: Run, door: Stub) -> None:
@@ -113,13 +126,12 @@ def test_show_tells_what_was_ever_reached_and_what_is_only_claimed(run: Run, doo
 
 
 def test_stop_pause_and_resume_say_what_is_now(run: Run, door: Stub) -> None:
-    door.on("PUT", f"{ONE}/stop", Answer(body={**SHIPMENT, "status": "CANCEL"}))
+    door.on("POST", "/api/v1/rollouts/31/stop", Answer(body={"id": 31, "state": "stopped"}))
     door.on("POST", "/api/v1/rollouts/31/pause", Answer(body={"id": 31, "state": "paused"}))
     door.on("POST", "/api/v1/rollouts/31/resume", Answer(body={"id": 31, "state": "running"}))
     assert run("shipment", "stop", "31").out == "Shipment 31 is stopped.\n"
     assert run("shipment", "pause", "31").out == "Shipment 31 is paused.\n"
     assert run("shipment", "resume", "31", "--json").document == {"id": 31, "state": "running"}
-    assert door.requests("PUT", f"{ONE}/stop")[0].query == {"shipmentId": "31"}
 
 
 def test_devices_are_filtered_by_state(run: Run, door: Stub) -> None:

@@ -149,6 +149,9 @@ class World:
         self._insert_delivery(rollout_id, self.post("/api/v1/devices", {"productId": product_id})["id"])
         self.post(f"/api/v1/rollouts/{rollout_id}/stop", None)
 
+    def end(self, rollout_id: int) -> None:
+        self.post(f"/api/v1/rollouts/{rollout_id}/stop", None)
+
     def wait_for(self, device_id: int) -> None:
         """An update that waits for this device."""
         self._insert_delivery(self.make("rollout"), device_id)

@@ -56,6 +56,7 @@ TABLE: dict[tuple[str, str], tuple[set[str], Any]] = {
     ("POST", f"{API}/rollouts/{{rollout_id:int}}/pause"): (STAFF, None),
     ("POST", f"{API}/rollouts/{{rollout_id:int}}/resume"): (STAFF, None),
     ("POST", f"{API}/rollouts/{{rollout_id:int}}/stop"): (STAFF, None),
+    ("DELETE", f"{API}/rollouts/{{rollout_id:int}}"): (STAFF, None),
     ("POST", f"{API}/rollouts/{{rollout_id:int}}/clone"): (STAFF, {"devices": "all"}),
     ("GET", f"{API}/rollouts/{{rollout_id:int}}/export"): (ALL, None),
 }
@@ -69,6 +70,8 @@ def filled(world: World, who: str, path: str, body: Any) -> tuple[str, dict[str,
     path = fill(path, world.make_all(kinds))
     if path.endswith("/resume"):
         world.post(path.replace("/resume", "/pause"), None)
+    if "/rollouts/" in path and path.rpartition("/")[2].isdigit():
+        world.end(int(path.rpartition("/")[2]))
     if path.endswith("/consent"):
         world.wait_for(int(path.split("/")[-2]))
     if path.endswith("/clone"):

@@ -299,6 +299,25 @@ def test_when_the_broker_has_kept_nothing_everybody_that_something_waits_for_is_
     assert idle.id not in told(bench)
 
 
+def test_a_server_that_was_away_sends_standing_offers_again_and_hurries_broken_downloads(
+    bench: Bench, product: int
+) -> None:
+    """Who was offered something while the server went down could not fetch it, and may not say so."""
+    offered, fetching = listening(bench, product, 2)
+    rollout = bench.ship(bench.artifact(), product, [offered, fetching])
+    assert told(bench) == [offered.id, fetching.id]
+    bench.served(fetching, bench.delivery(rollout, fetching).attempt_id, State.DOWNLOADING)
+    ring(bench)
+    assert told(bench) == []
+    pushing.begin_anew(bench.database, bench.settings, bench.now)
+    assert told(bench) == [offered.id]
+    assert bench.delivery(rollout, offered).attempt == 1
+    assert bench.delivery(rollout, fetching).deadline_at == bench.now + bench.settings.resume_seconds * 1000
+    bench.later(seconds=bench.settings.resume_seconds + 1)
+    bench.worker().expire()
+    assert bench.stand(rollout, fetching) == ("queued", "no_report")
+
+
 class TestStop:
     """A device at the broker cannot be asked to cancel."""
 

@@ -218,10 +218,13 @@ def show(number: Id, as_json: AsJson = False) -> None:
     Example: airfreight shipment show 31
     """
     with connect() as session:
-        shipment = session.get(ONE, shipmentId=number)
         rollout = session.get(f"{ROLLOUTS}/{number}")
-        more = {key: rollout[key] for key in ("funnel", "artifacts") if key in rollout}
-        output.record(shipment | more, DETAILS, as_json=as_json)
+        if rollout.get("origin", "shipments") == "shipments":
+            shipment = session.get(ONE, shipmentId=number)
+            shipment |= {key: rollout[key] for key in ("funnel", "artifacts") if key in rollout}
+        else:  # another door's: what the native one knows of it
+            shipment = rollout | {"status": rollout.get("state"), "productName": rollout.get("productId")}
+        output.record(shipment, DETAILS, as_json=as_json)
 
 
 @app.command("devices")
@@ -329,8 +332,8 @@ def stop(number: Id, as_json: AsJson = False) -> None:
     Example: airfreight shipment stop 31
     """
     with connect() as session:
-        stopped = session.put(f"{ONE}/stop", shipmentId=number)
-        _say(stopped, state(stopped.get("status")), as_json=as_json)
+        stopped = session.post(f"{ROLLOUTS}/{number}/stop")
+        _say(stopped, text(stopped.get("state")), as_json=as_json)
 
 
 @app.command()
@@ -362,7 +365,7 @@ def delete(number: Id, as_json: AsJson = False) -> None:
     Example: airfreight shipment delete 31
     """
     with connect() as session:
-        session.delete(ONE, shipmentId=number)
+        session.delete(f"{ROLLOUTS}/{number}")
         output.removed("shipment", number, as_json=as_json)
 
 

@@ -70,6 +70,21 @@ def _for(entry: Entry, event: Event) -> Event:
     return Close(Reason.STOPPED) if is_untaken and isinstance(event, Cancel) else event
 
 
+def hurry_downloads(database: Database, settings: Settings, now: Millis) -> int:
+    """The server was away: downloads by devices that cannot report have broken off. They get `resume_seconds`."""
+
+    def some(ledger: Ledger) -> list[int]:
+        ids = store.downloading_listeners(ledger.connection, after, _CHUNK)
+        for entry in ledger.entries(ids):
+            ledger.hurry(entry, Note("server", message="the server was away during the download"))
+        return ids
+
+    after = seen = 0
+    while ids := transact(database, settings, now, some):
+        after, seen = ids[-1], seen + len(ids)
+    return seen
+
+
 def expire_due(database: Database, settings: Settings, now: Millis) -> int:
     """Expire deliveries whose device has been silent past the deadline; how many."""
 

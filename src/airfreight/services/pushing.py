@@ -12,7 +12,7 @@ from typing import Any
 from airfreight.domain.decide import Do, spread
 from airfreight.domain.delivery import Skip, State
 from airfreight.domain.ids import Millis
-from airfreight.services import deliveries, file_urls
+from airfreight.services import deliveries, delivery_sweeps, file_urls
 from airfreight.services.credentials import Keyring
 from airfreight.services.deliveries import Answer
 from airfreight.services.ledger import Ledger
@@ -26,6 +26,7 @@ __all__ = [
     "Errand",
     "Offered",
     "all_due",
+    "begin_anew",
     "due",
     "errands",
     "gone",
@@ -81,6 +82,16 @@ def take_over(database: Database) -> None:
     """Whoever held the line before us holds nothing of the outbox any more."""
     with database.write() as connection:
         outbox.release_pushes(connection)
+
+
+def begin_anew(database: Database, settings: Settings, now: Millis) -> None:
+    """The first line of this process: whoever was offered something while the server went down could not fetch it.
+
+    Offers that stand are sent again (the same attempt, no try), downloads that broke off have a while to go on.
+    """
+    with database.write() as connection:
+        connections.all_unsent(connection, now)
+    delivery_sweeps.hurry_downloads(database, settings, now)
 
 
 def nobody_knows(database: Database, now: Millis) -> None:

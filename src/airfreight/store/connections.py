@@ -113,6 +113,11 @@ def unsent(connection: Connection, device_ids: Sequence[int], now: int) -> None:
     connection.execute(update(connections).where(where).values(sent_at=None, due_at=now))
 
 
+def all_unsent(connection: Connection, now: int) -> None:
+    """Nobody knows what became of what was sent: decide for everybody again."""
+    connection.execute(update(connections).values(sent_at=None, due_at=now))
+
+
 def gone(connection: Connection, absent: Sequence[Due]) -> None:
     """These do not listen any more, unless they have come back meanwhile."""
     for one in absent:

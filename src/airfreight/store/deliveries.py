@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from airfreight.store.hot import HotSelect, HotWrite, keys
 from airfreight.store.tables import (
     attempts,
+    connections,
     deliveries,
     devices,
     history,
@@ -281,6 +282,16 @@ def _of_older(rollout_id: int, after: int) -> Select[Any]:
             deliveries.c.id > after,
         )
     )
+
+
+def downloading_listeners(connection: Connection, after: int, limit: int) -> list[int]:
+    """Deliveries that are being downloaded by devices at the broker, by id after `after`."""
+    query = (
+        select(deliveries.c.id)
+        .join(connections, connections.c.device_id == deliveries.c.device_id)
+        .where(open_delivery, deliveries.c.state == "downloading", deliveries.c.id > after)
+    )
+    return list(connection.scalars(query.order_by(deliveries.c.id).limit(limit)))
 
 
 def latest_tried(connection: Connection, device_ids: Sequence[int]) -> list[int]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, Router, get, post
+from litestar import Request, Router, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
@@ -212,6 +212,13 @@ def clone_rollout(
         return shape(rollouts.get(call, clone_id, need=Permission.OTA_START, with_devices=False))
 
 
+@delete("/{rollout_id:int}", tags=TAGS, sync_to_thread=True)
+def delete_rollout(request: Asked, desk: NamedDependency[Desk], rollout_id: RowId) -> None:
+    """Take a rollout that is over out of sight; its record is kept. Needs `OTA_CANCEL`."""
+    with desk.write(request) as call:
+        rollouts.delete(call, rollout_id)
+
+
 @get("/api/v1/devices/{device_id:int}/explain", tags=["Devices"], sync_to_thread=True)
 def explain_device(request: Asked, desk: NamedDependency[Desk], device_id: RowId) -> Explanation:
     """Why a device is or is not updated: what its next poll is told and every check behind it. Needs `DEVICE_VIEW`."""
@@ -239,6 +246,7 @@ router = Router(
         pause_rollout,
         resume_rollout,
         stop_rollout,
+        delete_rollout,
         clone_rollout,
     ],
 )

@@ -96,6 +96,7 @@ class MqttDoor:
     _something: threading.Event = field(default_factory=threading.Event)
     _rung: int = -1
     _warned: bool = False
+    _is_first: bool = True
     _login: broker_login.Keeper = field(init=False)
 
     def __post_init__(self) -> None:
@@ -133,6 +134,9 @@ class MqttDoor:
         line = self.broker.open([f"{prefix}/+/info/mcu"], self._take_into(arrived))
         log.info("connected to the broker")
         pushing.take_over(self.desk.database)
+        if self._is_first:
+            pushing.begin_anew(self.desk.database, self.desk.settings, self.clock())
+            self._is_first = False
         if line.is_new:
             pushing.nobody_knows(self.desk.database, self.clock())
         over = threading.Event()
