@@ -183,7 +183,9 @@ def latest(connection: Connection, uid: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """What a device may fetch. `needs_offer`: it has to be offered first; else `attempt_id` is the attempt."""
+    """What a device may fetch. `needs_offer`: it has to be offered first; else `attempt_id` is the attempt. `is_begun`:
+    it has had bytes of this very file, so that it may ask for the rest of them.
+    """
 
     device_id: int
     digest: bytes
@@ -193,6 +195,7 @@ class File:
     md5: str
     size: int
     needs_offer: bool = False
+    is_begun: bool = True
     attempt_id: int | None = None
 
 
@@ -227,4 +230,5 @@ def _open(file: File, answer: Answer) -> File | None:
     row = answer.row
     if row is None or row.rollout_id != file.rollout_id or answer.decision.do not in _GOING:
         return None
-    return replace(file, needs_offer=row.state not in THE_SIX, attempt_id=row.attempt_id)
+    is_begun = row.state not in {State.QUEUED, State.OFFERED}
+    return replace(file, needs_offer=row.state not in THE_SIX, is_begun=is_begun, attempt_id=row.attempt_id)

@@ -132,6 +132,7 @@ def test_a_download_that_broke_off_is_resumed(door: Door, where: str, says_of_wh
     if offset:
         answer = door.download(f"Range: bytes=0-{offset - 1}")
         assert (answer.status, answer.headers["content-range"]) == (206, f"bytes 0-{offset - 1}/{SIZE}")
+        assert eventually(lambda: door.stands() == [("downloading", "")])
         first = answer.body
         assert stays(door, "downloading")
     rest = door.download(f"Range: bytes={offset}-", *([f"If-Range: {ETAG}"] if says_of_what else []))
@@ -143,10 +144,21 @@ def test_a_download_that_broke_off_is_resumed(door: Door, where: str, says_of_wh
 @pytest.mark.parametrize("offset", [SIZE, SIZE + 1, 10**12])
 def test_beyond_the_end_there_is_nothing_to_resume(door: Door, offset: int) -> None:
     door.upload("1.0.1")
+    assert door.download("Range: bytes=0-9").status == 206
+    assert eventually(lambda: door.stands() == [("downloading", "")])
     answer = door.download(f"Range: bytes={offset}-")
     assert (answer.status, answer.headers["content-range"]) == (416, f"bytes */{SIZE}")
     assert answer.body.startswith(b'{"message":')
-    assert stays(door, "offered")
+    assert stays(door, "downloading")
+
+
+@pytest.mark.parametrize("asked", ["bytes=100-", "bytes=-1", f"bytes={SIZE}-", "bytes=1-1"])
+def test_who_has_nothing_of_this_file_gets_it_from_its_first_byte(door: Door, asked: str) -> None:
+    """These clients resume without saying what: their first bytes may be of the file that was uploaded before."""
+    door.upload("1.0.1")
+    answer = door.download(f"Range: {asked}")
+    assert (answer.status, answer.body) == (200, CONTENT)
+    assert "content-range" not in answer.headers
 
 
 def test_the_rest_of_another_file_is_the_whole_new_one(door: Door) -> None:

@@ -106,6 +106,8 @@ class UpdatePlane:
             if attempt_id is None:
                 await answer_no_such_device(send)
                 return
+        if not file.is_begun:
+            scope = _from_the_start(scope, f'"{file.sha256}"')
         await self._serve(scope, receive, send, file, attempt_id)
 
     def _find(self, uid: str, token: str) -> File | None:
@@ -153,3 +155,13 @@ class UpdatePlane:
             reached(State.DOWNLOADED)
         elif outcome is Outcome.BROKEN:
             tell(BrokenOff(file.device_id, attempt_id or 0))
+
+
+def _from_the_start(scope: Scope, etag: str) -> Scope:
+    """The request without its Range, unless that begins with the first byte or names this very file.
+
+    These clients resume without saying what: the first bytes that they have may be of the file before this one.
+    """
+    if header(scope, b"if-range") == etag or (header(scope, b"range") or "").startswith("bytes=0-"):
+        return scope
+    return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name != b"range"]}
