@@ -76,7 +76,7 @@ def serving(folder: Path, database_url: str = "", **settings: Any) -> Iterator[S
     config = uvicorn.Config(
         remember_loop,
         loop="uvloop",
-        http="httptools",
+        http="airfreight.adapters.http_protocol:BoundedHttp",
         ws="none",
         lifespan="on",
         log_config=None,

@@ -4,6 +4,10 @@ Without them one client without a token can fill the memory with headers, or hol
 """
 
 import asyncio
+import fcntl
+import sys
+import termios
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -41,11 +45,23 @@ class BoundedHttp(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head, self._head_size = False, 0
         self._stop_timer()
+        extensions: dict[str, Any] = {**(self.scope.get("extensions") or {}), "airfreight.unsent": self._unsent}
+        self.scope["extensions"] = extensions
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         self._in_head = True
         super().on_message_complete()
+
+    def _unsent(self) -> int:
+        """How many bytes of what was sent the client's side has not acknowledged yet; 0 where nobody can say."""
+        waiting = self.transport.get_write_buffer_size()
+        try:
+            descriptor = self.transport.get_extra_info("socket").fileno()
+            queued = fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0\0\0\0")
+        except (OSError, AttributeError, ValueError):
+            return waiting
+        return waiting + int.from_bytes(queued, sys.byteorder)
 
     def send_400_response(self, msg: str) -> None:
         """What httptools cannot read, answered in the one error shape."""

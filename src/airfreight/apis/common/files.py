@@ -66,10 +66,12 @@ async def serve(
     seconds: float,
     started: Callable[[], None],
     refuse: Refuse = answer_error,
+    proves: bool = False,
 ) -> Outcome:
     """Answer a GET or HEAD, and tell how it went.
 
-    `started` is called before the first byte; `refuse` writes an error in the door's own shape.
+    `started` is called before the first byte; `refuse` writes an error in the door's own shape. `proves`: the last byte
+    goes out only after the client's side has acknowledged all before it, where the HTTP server can tell (TCP).
     Raises FileNotFoundError before anything is sent.
     """
     descriptor = os.open(file.path, os.O_RDONLY)
@@ -92,7 +94,8 @@ async def serve(
         if scope["method"] == "HEAD" or file.accel:
             await send({"type": "http.response.body", "body": b""})
             return Outcome.ANSWERED
-        if not await _send_span(receive, send, descriptor, start, end, seconds):
+        unsent = (scope.get("extensions") or {}).get("airfreight.unsent") if proves else None
+        if not await _send_span(receive, send, descriptor, start, end, seconds, unsent):
             return Outcome.BROKEN
         # the last byte says that it has all only after all the others: from the first on, or as a proper resumption
         if end < file.size:
@@ -129,8 +132,18 @@ def _headers(file: ServedFile, span: tuple[int, int] | None) -> Headers:
     return headers
 
 
-async def _send_span(receive: Receive, send: Send, descriptor: int, start: int, end: int, seconds: float) -> bool:
-    """Send bytes start..end; False when the client left or took none for `seconds`."""
+async def _send_span(
+    receive: Receive,
+    send: Send,
+    descriptor: int,
+    start: int,
+    end: int,
+    seconds: float,
+    unsent: Callable[[], int] | None,
+) -> bool:
+    """Send bytes start..end; False when the client left before the last. Raises Disconnected when it took none for
+    `seconds`. `unsent`: how many are not acknowledged; then the last byte waits for all before it.
+    """
     gone = asyncio.ensure_future(_until_gone(receive))
     loop = asyncio.get_running_loop()
     size = _BLOCK
@@ -142,6 +155,11 @@ async def _send_span(receive: Receive, send: Send, descriptor: int, start: int, 
                 block = await _read(descriptor, start, min(size, end - start))
                 start += len(block)
                 before = loop.time()
+                if unsent is not None and start == end:
+                    await send({"type": "http.response.body", "body": block[:-1], "more_body": True})
+                    block = block[-1:]
+                    if not await _arrived(unsent, gone, patience, seconds):
+                        return False
                 await send({"type": "http.response.body", "body": block, "more_body": start < end})
                 # neither sending nor reading need ever wait: let in the news that the client has left
                 await asyncio.sleep(0)
@@ -154,6 +172,23 @@ async def _send_span(receive: Receive, send: Send, descriptor: int, start: int, 
     finally:
         gone.cancel()
     return True
+
+
+async def _arrived(
+    unsent: Callable[[], int], gone: "asyncio.Future[None]", patience: asyncio.Timeout, seconds: float
+) -> bool:
+    """Wait until all that was sent is acknowledged; False when the client leaves. Its pace is all that counts."""
+    loop = asyncio.get_running_loop()
+    left, pause = unsent(), 0.001
+    while left and not gone.done():
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, 0.1)
+        now_left = unsent()
+        if now_left < left:
+            patience.reschedule(loop.time() + seconds)
+        left = now_left
+    await asyncio.sleep(0)
+    return not gone.done()
 
 
 async def _until_gone(receive: Receive) -> None:

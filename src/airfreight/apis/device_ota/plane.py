@@ -143,6 +143,7 @@ class UpdatePlane:
                 seconds=seconds,
                 started=lambda: reached(State.DOWNLOADING),
                 refuse=answer_problem,
+                proves=True,
             )
         except Disconnected:
             tell(BrokenOff(file.device_id, attempt_id or 0))

@@ -70,7 +70,13 @@ class StaticFiles:
         seconds = self._desk.settings.chunk_seconds
         try:
             outcome = await serve(
-                scope, receive, send, served, seconds=seconds, started=lambda: note(State.DOWNLOADING)
+                scope,
+                receive,
+                send,
+                served,
+                seconds=seconds,
+                started=lambda: note(State.DOWNLOADING),
+                proves=True,
             )
         except Disconnected:
             self._tell(BrokenOff(file.device_id, file.attempt_id))
