@@ -6,7 +6,7 @@ import time
 
 import pytest
 from tests.apis.device_ota.conftest import Door
-from tests.apis.device_ota.test_download import eventually
+from tests.apis.serving import eventually
 from tests.make import image
 
 from airfreight.apis.device_ota.plane import DOWNLOAD
