@@ -27,6 +27,7 @@ DEPLOY = ROOT / "deploy" / "mosquitto"
 PAGE = ROOT / "docs" / "devices" / "mqtt.md"
 SERVER_USER, SERVER_PASSWORD = "airfreight", "a-password-of-the-server-for-tests"
 PATIENCE_SECONDS = 15.0
+_RUNS = " running\n"
 
 
 def find_program(name: str) -> str:
@@ -147,12 +148,13 @@ class Broker:
         _wait_until(lambda: self.log.count(said) > before, "mosquitto does not reload")
 
     def start(self) -> None:
-        """Returns when it answers."""
+        """Returns when it answers, and says that it runs: before that SIGHUP would end it."""
+        lives = self.log.count(_RUNS) if self._log.exists() else 0
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 [self._program, "-c", str(self.folder / "mosquitto.conf")], stdout=output, stderr=output
             )
-        _wait_until(self._answers, "mosquitto does not answer")
+        _wait_until(lambda: self._answers() and self.log.count(_RUNS) > lives, "mosquitto does not answer")
 
     def _answers(self) -> bool:
         assert self._process is not None
