@@ -6,7 +6,7 @@ import os
 import secrets
 import tempfile
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -76,10 +76,8 @@ class App:
             await self._http(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_file = scope["path"].startswith(STATIC)
-        is_update = scope["path"].startswith(UPDATES)
-        is_device = is_file or is_update or scope["path"].startswith(PREFIX)
-        plane = "device" if is_device else "operator"
+        device_side = self._device_side(scope["path"])
+        plane = "device" if device_side else "operator"
         started = False
 
         def counted(message: Message) -> Awaitable[None]:
@@ -90,12 +88,8 @@ class App:
             return send(message)
 
         try:
-            if is_file:
-                await self.files(scope, receive, counted)
-            elif is_update:
-                await self.updates(scope, receive, counted)
-            elif is_device:
-                await self.devices(scope, receive, counted)
+            if device_side:
+                await device_side(scope, receive, counted)
             elif (page := _PAGES.get(scope["path"])) is not None and scope["method"] in {"GET", "HEAD"}:
                 await page(self, counted)
             elif scope["path"].startswith(HIDDEN) or _has_odd_number(scope["path"]):
@@ -113,6 +107,14 @@ class App:
             await answer_error(
                 counted, 500, "The server made a mistake; it is in its log. Try again later.", "internal"
             )
+
+    def _device_side(self, path: str) -> Callable[[Scope, Receive, Send], Awaitable[None]] | None:
+        """What answers devices at this address, the most frequent first; None for an address of people."""
+        if path.startswith(PREFIX):
+            return self.devices
+        if path.startswith(STATIC):
+            return self.files
+        return self.updates if path.startswith(UPDATES) else None
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

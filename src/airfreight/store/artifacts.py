@@ -70,7 +70,6 @@ _carried_under = (
         deliveries.c.device_id,
         deliveries.c.attempt_id,
         deliveries.c.state.label("delivery_state"),
-        deliveries.c.cancel_requested,
         rollouts.c.host,
         rollouts.c.secure,
     )

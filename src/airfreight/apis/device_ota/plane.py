@@ -11,15 +11,15 @@ from dataclasses import dataclass
 import structlog
 
 from airfreight.apis.common.asgi import Disconnected, Receive, Scope, Send, answer, answer_refusal, header
+from airfreight.apis.common.attempts import serve_attempt
 from airfreight.apis.common.desk import Desk, clock
-from airfreight.apis.common.files import Outcome, ServedFile, serve
+from airfreight.apis.common.files import Outcome, ServedFile
 from airfreight.apis.common.limits import AddressLimits
 from airfreight.apis.device_ota.errors import answer_no_such_device, answer_problem
-from airfreight.domain.delivery import State
 from airfreight.domain.errors import Refusal
 from airfreight.services import single_updates
 from airfreight.services.deliveries import Answer
-from airfreight.services.device_work import Advance, BrokenOff, Job, Result, Served
+from airfreight.services.device_work import Advance, Job, Result
 from airfreight.services.single_updates import File
 
 LATEST = "/v1/ota/device/latest/"
@@ -27,6 +27,8 @@ DOWNLOAD = "/v1/ota/device/download/"
 PREFIXES = (LATEST, DOWNLOAD)
 _ID = 24
 _LONGEST_TOKEN = 200
+_DONE = frozenset({Outcome.WHOLE, Outcome.TAIL})
+"""These clients cannot say what they resume: who asks for the rest, and gets it, has all."""
 
 log = structlog.get_logger()
 
@@ -128,34 +130,24 @@ class UpdatePlane:
             if attempt_id is not None:
                 self._hands.tell(job)
 
-        def reached(state: State) -> None:
-            tell(Served(file.device_id, attempt_id or 0, state))
-
         path = self._desk.blobs.path(file.sha256)
         served = ServedFile(path, file.sha256, file.size, headers=((_X_MD5, file.md5.encode()),))
-        seconds = self._desk.settings.chunk_seconds
         try:
-            outcome = await serve(
+            await serve_attempt(
                 scope,
                 receive,
                 send,
                 served,
-                seconds=seconds,
-                started=lambda: reached(State.DOWNLOADING),
+                device_id=file.device_id,
+                attempt_id=attempt_id or 0,
+                tell=tell,
+                seconds=self._desk.settings.chunk_seconds,
+                done=_DONE,
                 refuse=answer_problem,
-                proves=True,
             )
-        except Disconnected:
-            tell(BrokenOff(file.device_id, attempt_id or 0))
-            raise
         except FileNotFoundError:
             log.error("the bytes of an artifact are missing", sha256=file.sha256)  # noqa: TRY400 - no trace needed
             await answer_no_such_device(send)
-            return
-        if outcome in {Outcome.WHOLE, Outcome.TAIL}:
-            reached(State.DOWNLOADED)
-        elif outcome is Outcome.BROKEN:
-            tell(BrokenOff(file.device_id, attempt_id or 0))
 
 
 def _from_the_start(scope: Scope, etag: str) -> Scope:

@@ -12,9 +12,9 @@ from urllib.parse import parse_qs
 import structlog
 
 from airfreight.apis.common.asgi import Disconnected, Headers, Receive, Scope, Send, answer_error, answer_refusal
+from airfreight.apis.common.attempts import serve_attempt
 from airfreight.apis.common.desk import Desk, clock
-from airfreight.apis.common.files import Outcome, ServedFile, serve
-from airfreight.domain.delivery import State
+from airfreight.apis.common.files import ServedFile
 from airfreight.domain.errors import Refusal, not_found
 from airfreight.services import file_urls
 from airfreight.services.device_work import BrokenOff, Served, TurnedAway
@@ -56,9 +56,6 @@ class StaticFiles:
             self._tell(TurnedAway(file.device_id))
             raise not_found("File")
 
-        def note(reached: State) -> None:
-            self._tell(Served(file.device_id, file.attempt_id, reached))
-
         accel = self._desk.settings.accel_prefix
         served = ServedFile(
             self._desk.blobs.path(file.sha256),
@@ -67,27 +64,20 @@ class StaticFiles:
             headers=_headers(file),
             accel=f"{accel}/{file.sha256[:2]}/{file.sha256}" if accel else "",
         )
-        seconds = self._desk.settings.chunk_seconds
         try:
-            outcome = await serve(
+            await serve_attempt(
                 scope,
                 receive,
                 send,
                 served,
-                seconds=seconds,
-                started=lambda: note(State.DOWNLOADING),
-                proves=True,
+                device_id=file.device_id,
+                attempt_id=file.attempt_id,
+                tell=self._tell,
+                seconds=self._desk.settings.chunk_seconds,
             )
-        except Disconnected:
-            self._tell(BrokenOff(file.device_id, file.attempt_id))
-            raise
         except FileNotFoundError:
             log.error("the bytes of an artifact are missing", artifact=file.id)  # noqa: TRY400 - no trace needed
             raise not_found("File") from None
-        if outcome is Outcome.WHOLE:
-            note(State.DOWNLOADED)
-        elif outcome is Outcome.BROKEN:
-            self._tell(BrokenOff(file.device_id, file.attempt_id))
 
     def _find(self, path: str, token: str) -> tuple[Any, bool]:
         """The file (a row) or None, and whether its device may begin now."""
