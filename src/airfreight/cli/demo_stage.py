@@ -134,7 +134,7 @@ def _introduce(api: httpx.Client, devices: Sequence[dict[str, Any]]) -> None:
     """Each new device tells its type and version, as it would at its first boot."""
     for one in devices:
         headers = {"Authorization": f"Bearer {one['token']}"}
-        attributes = {"version": FIRST_VERSION, "fwType": FW_TYPE, "board": "ESP32"}
+        attributes = {"version": FIRST_VERSION, "fwType": FW_TYPE}
         api.put("/device/v1/attributes", json=attributes, headers=headers).raise_for_status()
 
 

@@ -1,0 +1,17 @@
+"""`airfreight demo`, as `make run` starts it where no sample image can be fetched."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.broker.broker import free_port
+
+
+def test_every_simulated_device_ends_as_declared(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFREIGHT_")}
+    options = ["--data", str(tmp_path / "data"), "--once", "--devices", "20", "--port", str(free_port())]
+    command = [sys.executable, "-m", "airfreight.cli.main", "demo", *options]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Every device ended as declared." in done.stdout
