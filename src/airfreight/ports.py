@@ -106,6 +106,11 @@ class Line(Protocol):
     def is_open(self) -> bool: ...
 
     @property
+    def trouble(self) -> str:
+        """Why it is over; of a line that is open, no matter."""
+        ...
+
+    @property
     def is_new(self) -> bool:
         """Whether the broker has kept nothing for us: what devices said before now, nobody has heard."""
         ...

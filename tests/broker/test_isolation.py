@@ -80,8 +80,8 @@ class Peer:
         self.heard.append((message.topic, message.payload, message.retain))
 
 
-def wait(condition: Callable[[], Any]) -> None:
-    give_up = time.monotonic() + PATIENCE
+def wait(condition: Callable[[], Any], seconds: float = PATIENCE) -> None:
+    give_up = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < give_up, "it did not happen"
         time.sleep(0.005)

@@ -238,6 +238,16 @@ def test_what_a_broker_kept_of_devices_is_a_copy_and_comes_once(open_line: Open,
     assert again.words == []
 
 
+def test_a_broker_that_says_nothing_any_more_is_noticed_though_nothing_is_sent(broker: Broker, open_line: Open) -> None:
+    line, _ = open_line()
+    broker.pause()
+    try:
+        wait(lambda: not line.is_open, 25)
+    finally:
+        broker.resume()
+    assert line.trouble == "the connection broke: Keep alive timeout"
+
+
 def test_an_acknowledgement_after_the_line_is_gone_does_no_harm(
     broker: Broker, open_line: Open, device: Device
 ) -> None:

@@ -23,7 +23,8 @@ from airfreight.settings import Settings
 
 log = structlog.get_logger()
 
-_KEEPALIVE_SECONDS = 30
+_KEEPALIVE_SECONDS = 10
+"""A broker that answers nothing is noticed after twice this at the latest, also when nothing is to be sent."""
 _CONNECT_SECONDS = 10.0
 _SESSION_SECONDS = 86_400
 _NOBODY = 0x10
@@ -84,6 +85,11 @@ class PahoLine:
     @property
     def is_open(self) -> bool:
         return self._state == "open"
+
+    @property
+    def trouble(self) -> str:
+        """See ports.Line."""
+        return self._trouble
 
     @property
     def is_new(self) -> bool:

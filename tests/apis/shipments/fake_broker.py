@@ -82,6 +82,7 @@ class FakeLine:
     take: Callable[[Arrived], None]
     is_open: bool = True
     is_new: bool = False
+    trouble: str = "the connection broke: Keep alive timeout"
     closed: threading.Event = field(default_factory=threading.Event)
 
     def publish(self, messages: Sequence[Message], seconds: float) -> list[Receipt]:

@@ -238,8 +238,10 @@ def test_a_line_that_breaks_is_opened_again_and_nothing_is_offered_twice(
     bench.ship(bench.artifact(), product, [board])
     broker.say(board.id, OLD)
     assert eventually(lambda: broker.sent_to(board))
-    broker.lines[0].is_open = False
-    assert eventually(lambda: len(broker.lines) == 2, 10)
+    with capture_logs() as logs:
+        broker.lines[0].is_open = False
+        assert eventually(lambda: len(broker.lines) == 2, 10)
+    assert [log["trouble"] for log in logs if log["event"] == "the broker is away"] == [broker.lines[0].trouble]
     time.sleep(0.5)
     assert len(broker.sent_to(board)) == 1
 

@@ -158,6 +158,7 @@ class MqttDoor:
         return take
 
     def _serve(self, line: Line) -> None:
+        """Raises BrokerAwayError when the line breaks."""
         allowance, then = 0.0, time.monotonic()
         renewed = kept = then
         rate = self.desk.settings.push_per_second
@@ -173,6 +174,8 @@ class MqttDoor:
             allowance, then = min(rate, allowance + (now - then) * rate), now
             allowance -= self._look(line, int(allowance))
             self._send(line)
+        if not line.is_open:
+            raise BrokerAwayError(line.trouble)
 
     def _look(self, line: Line, limit: int) -> int:
         """Ask those that are due whether they are there, and offer to those that are; how many were asked."""
