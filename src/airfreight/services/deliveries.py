@@ -387,10 +387,11 @@ def consent(call: Call, device_id: int) -> int:
     return row.id
 
 
-def end(call: Call, delivery_id: int, event: Skip | Close, words: str) -> None:
-    """End one open delivery without asking its device; `words` say why in its history. Raises LostRace."""
+def give_way(call: Call, delivery_ids: Sequence[int], words: str, reason: Reason = Reason.SUPERSEDED) -> None:
+    """End open deliveries without asking their devices: who has not begun is skipped. Raises LostRace."""
     ledger = Ledger(call.connection, call.settings, call.now)
-    for entry in ledger.entries([delivery_id]):
+    for entry in ledger.entries(delivery_ids):
+        event = Skip(reason) if entry.delivery.state is State.QUEUED else Close(reason)
         ledger.apply(entry, event, Note(_actor(call), message=words))
     ledger.flush()
 

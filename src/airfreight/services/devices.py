@@ -154,6 +154,11 @@ def give(call: Call, device_id: int, owner_user_id: int | None) -> Any:  # noqa:
     return _change(call, device_id, {"owner_user_id": owner_user_id})
 
 
+def set_group(call: Call, device_id: int, group_id: int | None) -> None:
+    """Put a device into a group of its organization, whose row is locked, or into none. Raises NOT_FOUND."""
+    _change(call, device_id, {"group_id": group_id})
+
+
 def describe(call: Call, device_id: int, given: Mapping[str, object]) -> Any:  # noqa: ANN401 - a row
     """Lay attributes over those that the device has; null removes. One that decides something is decided for again.
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from airfreight.domain.access import Permission
 from airfreight.domain.errors import not_found
-from airfreight.services import devices, products, single_updates
+from airfreight.services import devices, groups, products, single_updates
 from airfreight.services.call import Call
 from airfreight.services.devices import Wanted
 from airfreight.store import products as product_rows
@@ -39,10 +39,12 @@ def get(call: Call, uid: str) -> Any:  # noqa: ANN401 - a row
     return store.device_shown(call.connection, _id(call, uid))
 
 
-def rename(call: Call, uid: str, name: str | None) -> Any:  # noqa: ANN401 - a row
-    """Raises NOT_FOUND."""
+def change(call: Call, uid: str, name: str | None, group: str | None) -> Any:  # noqa: ANN401 - a row
+    """A new name, a group (`groups.move`), both or neither. Raises NOT_FOUND, INVALID."""
     call.need(Permission.DEVICE_EDIT)
     device_id = _id(call, uid)
+    if group is not None:
+        groups.move(call, device_id, group)
     if name is not None:
         devices.rename(call, device_id, name)
     return store.device_shown(call.connection, device_id)

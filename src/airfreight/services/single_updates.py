@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from airfreight.domain.access import Permission
 from airfreight.domain.decide import DISABLED, Do
-from airfreight.domain.delivery import OPEN, THE_SIX, Close, Reason, Skip, State
+from airfreight.domain.delivery import OPEN, THE_SIX, Reason, State
 from airfreight.domain.errors import invalid, not_found
 from airfreight.domain.finish import FinishOn
 from airfreight.domain.ids import Millis
@@ -34,9 +34,9 @@ ORIGIN = "device_ota"
 
 _UID = re.compile(r"[0-9a-f]{24}")
 _CHIP = re.compile(r"esp(8266|32([a-z]\d{1,2})?)")
-_NOBODY = b"\0" * 32
+NOBODY = b"\0" * 32
 _GOING = frozenset({Do.DOWNLOAD, Do.INSTALL, Do.ACTIVATE})
-_HELD = frozenset({RolloutState.PAUSED, RolloutState.STOPPED, RolloutState.PENDING_APPROVAL, RolloutState.READY})
+HELD = frozenset({RolloutState.PAUSED, RolloutState.STOPPED, RolloutState.PENDING_APPROVAL, RolloutState.READY})
 
 
 def is_uid(text: str) -> bool:
@@ -61,15 +61,15 @@ def check(call: Call, wish: Wish, path: Path | None) -> Any:  # noqa: ANN401 - a
     """
     call.need(Permission.OTA_START)
     device = single_updates.with_uid(call.connection, call.organization_id, wish.uid) if is_uid(wish.uid) else None
-    stored = (device and device.token_hash) or _NOBODY
+    stored = (device and device.token_hash) or NOBODY
     if not credentials.same(bytes(stored), call.keyring.digest(wish.token)) or device is None:
         raise not_found("Device")
     if path is not None:
-        _check_image(path, msgspec.json.decode(device.product_details).get("boardType", ""))
+        check_image(path, msgspec.json.decode(device.product_details).get("boardType", ""))
     return device
 
 
-def _check_image(path: Path, board: str) -> None:
+def check_image(path: Path, board: str) -> None:
     """Raises INVALID unless the file is an app image, whole, and for the chip that the product declares (if any)."""
     with FileSource(path) as source:
         facts = identify(source)
@@ -108,7 +108,7 @@ def upload(call: Call, wish: Wish, blob: Blob, filename: str) -> int:
     before = single_updates.last(home.connection, ORIGIN, device.id)
     has_it = before is not None and _is_offered(before) and before.version == wish.version and _was_brought(before)
     if before is not None and before.delivery_state in OPEN:
-        _give_way(home, before)
+        deliveries.give_way(home, [before.delivery_id], "a newer file was uploaded for this device")
     artifact = artifacts.register(home, blob, filename)
     facts = artifacts.confirm(artifact, artifacts.Claims())
     rollout_id = rollouts.create(
@@ -117,7 +117,7 @@ def upload(call: Call, wish: Wish, blob: Blob, filename: str) -> int:
         title=f"{wish.version} for {device.name or device.uid}"[:200],
         product_id=device.product_id,
         device_ids=[device.id],
-        cargo=[Cargo(artifact.id, artifact.filename, _confirmed(facts, wish.version))],
+        cargo=[Cargo(artifact.id, artifact.filename, confirmed(facts, wish.version))],
         policy=Policy(
             finish_on=FinishOn.VERSION if device.version else FinishOn.SERVED,
             on_conflict="queue" if has_it else "supersede",
@@ -126,17 +126,11 @@ def upload(call: Call, wish: Wish, blob: Blob, filename: str) -> int:
     if has_it:
         made = single_updates.last(home.connection, ORIGIN, device.id)
         words = "the last upload had this version, and the device has fetched it"
-        deliveries.end(home, made.delivery_id, Skip(Reason.ALREADY_RUNNING), words)
+        deliveries.give_way(home, [made.delivery_id], words, Reason.ALREADY_RUNNING)
     return rollout_id
 
 
-def _give_way(call: Call, before: Any) -> None:  # noqa: ANN401 - a row
-    is_queued = before.delivery_state == State.QUEUED
-    event = Skip(Reason.SUPERSEDED) if is_queued else Close(Reason.SUPERSEDED)
-    deliveries.end(call, before.delivery_id, event, "a newer file was uploaded for this device")
-
-
-def _confirmed(facts: Confirmed, version: str) -> Confirmed:
+def confirmed(facts: Confirmed, version: str) -> Confirmed:
     """The file's own facts under the version that its maker gives: it is what the device's program compares."""
     return Confirmed(version, facts.build, facts.fw_type, facts.board, facts.library_version, facts.component)
 
@@ -149,7 +143,7 @@ def _was_brought(row: Any) -> bool:  # noqa: ANN401 - a row
 
 def _is_offered(row: Any) -> bool:  # noqa: ANN401 - a row
     """Whether a device may hear of it: nobody has paused, stopped or deleted it, and nothing newer has come."""
-    if row.deleted_at is not None or row.state in _HELD:
+    if row.deleted_at is not None or row.state in HELD:
         return False
     return row.delivery_state in {*OPEN, State.SUCCEEDED, State.FAILED} or _was_brought(row)
 
@@ -182,6 +176,16 @@ def latest(connection: Connection, uid: str) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """What is served, and the version that its maker gave."""
+
+    version: str
+    sha256: str
+    md5: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class File:
     """What a device may fetch. `needs_offer`: it has to be offered first; else `attempt_id` is the attempt. `is_begun`:
     it has had bytes of this very file, so that it may ask for the rest of them.
@@ -190,10 +194,7 @@ class File:
     device_id: int
     digest: bytes
     rollout_id: int
-    version: str
-    sha256: str
-    md5: str
-    size: int
+    content: Content
     needs_offer: bool = False
     is_begun: bool = True
     attempt_id: int | None = None
@@ -211,7 +212,7 @@ def find(connection: Connection, keyring: Keyring, uid: str, token: str, now: Mi
     row = single_updates.last(connection, ORIGIN, answer.device_id)
     if row is None or not _is_offered(row):
         return None
-    file = File(answer.device_id, digest, row.id, row.version, row.sha256, row.md5, row.size)
+    file = File(answer.device_id, digest, row.id, Content(row.version, row.sha256, row.md5, row.size))
     if row.delivery_state not in OPEN:
         return file
     return _open(file, answer)

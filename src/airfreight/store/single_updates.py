@@ -10,7 +10,7 @@ from airfreight.store.tables import (
     deliveries,
     device_seen,
     devices,
-    organizations,
+    groups,
     products,
     rollout_artifacts,
     rollouts,
@@ -35,17 +35,9 @@ def with_uid(connection: Connection, organization_id: int, uid: str) -> Any:  # 
 
 
 def first_with_uid(connection: Connection, uid: str) -> Any:  # noqa: ANN401 - a row
-    """The oldest device with this uid on the whole server: `id`, `enabled`; or None.
-
-    Asked of each organization in turn, because that is what the index on uids is sorted by: joined with them, SQLite
-    would walk through all devices.
-    """
-    theirs = select(func.min(devices.c.id)).where(
-        devices.c.organization_id == organizations.c.id, devices.c.uid == uid, _is_living
-    )
-    first = select(func.min(theirs.correlate(organizations).scalar_subquery())).select_from(organizations)
-    query = select(devices.c.id, devices.c.enabled).where(devices.c.id == first.scalar_subquery())
-    return connection.execute(query).one_or_none()
+    """The oldest device with this uid on the whole server: `id`, `enabled`; or None."""
+    query = select(devices.c.id, devices.c.enabled).where(devices.c.uid == uid, _is_living)
+    return connection.execute(query.order_by(devices.c.uid, devices.c.id).limit(1)).one_or_none()
 
 
 def last(connection: Connection, origin: str, device_id: int) -> Any:  # noqa: ANN401 - a row
@@ -90,16 +82,23 @@ def listed(
     limit: int,
     newest_first: bool,
 ) -> tuple[list[Any], int, int]:
-    """One page of the last of each device, there and below; how many in all, and with `search` in their `path`."""
+    """One page of the last of each device, there and below; how many in all, and with `search` in their `path`.
+
+    What was sent to a group is not among them: store.groups lists it.
+    """
     tree = select(trees.below(organization_id).c.id)
     latest = (
         select(func.max(deliveries.c.rollout_id).label("rollout_id"), deliveries.c.device_id)
         .join(rollouts, rollouts.c.id == deliveries.c.rollout_id)
-        .where(deliveries.c.organization_id.in_(tree), rollouts.c.origin == origin)
+        .where(
+            deliveries.c.organization_id.in_(tree),
+            rollouts.c.origin == origin,
+            rollouts.c.group_id.is_(None),
+        )
         .group_by(deliveries.c.device_id)
         .subquery()
     )
-    path = _path()
+    path = path_of(PATH_HEAD, devices.c.uid)
     found = (
         _with_files()
         .add_columns(devices.c.uid.label("device_uid"), path.label("path"))
@@ -114,29 +113,37 @@ def listed(
     by = (rollouts.c.created_at, rollouts.c.id)
     page = matching.order_by(*(column.desc() if newest_first else column for column in by))
     rows = list(connection.execute(page.offset(skip).limit(limit)))
-    return rows, _counted(connection, found), _counted(connection, matching)
+    return rows, trees.counted(connection, found), trees.counted(connection, matching)
 
 
-def _path() -> ColumnElement[str]:
-    """Where the file could be said to lie: what identifies the device and the bytes, and no token."""
+def path_of(head: str, uid: ColumnElement[str]) -> ColumnElement[str]:
+    """Where the file could be said to lie: what identifies the device (or group) and the bytes, and no token."""
     fingerprint = func.substr(artifacts.c.sha256, 1, _FINGERPRINT)
-    return literal(PATH_HEAD).concat(devices.c.uid).concat(fingerprint).concat(PATH_TAIL)
+    return literal(head).concat(uid).concat(fingerprint).concat(PATH_TAIL)
 
 
 def devices_listed(
-    connection: Connection, organization_id: int, *, search: str, skip: int, limit: int, newest_first: bool
+    connection: Connection,
+    organization_id: int,
+    *,
+    search: str,
+    skip: int,
+    limit: int,
+    newest_first: bool,
+    group_id: int | None = None,
 ) -> tuple[list[Any], int, int]:
-    """One page of the devices with 24 hex digits for a uid, there and below; how many in all, and with `search`."""
+    """One page of the devices with 24 hex digits for a uid, there and below; how many in all, and with `search`.
+
+    `group_id`: those of that group, whatever their uid is.
+    """
     tree = select(trees.below(organization_id).c.id)
-    found = _devices().where(
-        devices.c.organization_id.in_(tree),
-        func.length(devices.c.uid) == 24,
-        func.ltrim(devices.c.uid, "0123456789abcdef") == "",
-    )
+    of_this_kind = (func.length(devices.c.uid) == 24, func.ltrim(devices.c.uid, "0123456789abcdef") == "")
+    wanted = of_this_kind if group_id is None else (devices.c.group_id == group_id,)
+    found = _devices().where(devices.c.organization_id.in_(tree), *wanted)
     matching = found.where(devices.c.name.icontains(search, autoescape=True)) if search else found
     page = matching.order_by(devices.c.id.desc() if newest_first else devices.c.id)
     rows = list(connection.execute(page.offset(skip).limit(limit)))
-    return rows, _counted(connection, found), _counted(connection, matching)
+    return rows, trees.counted(connection, found), trees.counted(connection, matching)
 
 
 def device_shown(connection: Connection, device_id: int) -> Any:  # noqa: ANN401 - a row
@@ -153,12 +160,10 @@ def _devices() -> Select[Any]:
             devices.c.created_at,
             device_seen.c.seen_at,
             products.c.name.label("product_name"),
+            groups.c.uid.label("group_uid"),
         )
         .join(products, products.c.id == devices.c.product_id)
+        .outerjoin(groups, groups.c.id == devices.c.group_id)
         .outerjoin(device_seen, device_seen.c.device_id == devices.c.id)
         .where(_is_living)
     )
-
-
-def _counted(connection: Connection, query: Select[Any]) -> int:
-    return trees.counted(connection, query)

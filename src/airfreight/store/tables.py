@@ -184,6 +184,7 @@ devices = Table(
     _text("component", 8),
     _text("time_zone", 64),
     Column("auto_update", Boolean),
+    Column("group_id", Integer, index=True),
     Column("attributes", Text, nullable=False, server_default="{}"),
     _at("attributes_at", nullable=True),
     _at("created_at"),
@@ -198,7 +199,20 @@ devices = Table(
     ),
     Index("ix_devices_product", "product_id", "id"),
     Index("ix_devices_organization", "organization_id", "id"),
+    Index("ix_devices_uid", "uid", "id"),
 )
+
+groups = Table(
+    "groups",
+    metadata,
+    _id(),
+    _organization(),
+    Column("uid", String(24), nullable=False, unique=True),
+    _text("name", 100),
+    Column("token_hash", LargeBinary(32), nullable=False, unique=True),
+    _at("created_at"),
+)
+"""Devices that are sent things together. A device is in one at most: `devices.group_id`, of its own organization."""
 
 connections = Table(
     "connections",
@@ -256,6 +270,7 @@ rollouts = Table(
     Column("uid", String(36), nullable=False, unique=True),
     _text("origin", 16, None),
     Column("product_id", ForeignKey("products.id"), nullable=False, index=True),
+    Column("group_id", Integer, index=True),
     _text("title", 200, None),
     Column("state", String(16), nullable=False),
     Column("version", Integer, nullable=False, server_default="1"),

@@ -71,9 +71,11 @@ def get_device(request: Asked, desk: NamedDependency[Desk], uid: Uid) -> Device:
 
 @put("/devices/{uid:str}", operation_id="changeOtaDevice", tags=TAGS, responses=problems(), sync_to_thread=True)
 def change_device(request: Asked, desk: NamedDependency[Desk], uid: Uid, data: JSONBody[DeviceChange]) -> Device:
-    """Give it another name. Needs `DEVICE_EDIT`."""
+    """Give it another name, put it into a group, or (`undefined`) into none. Needs `DEVICE_EDIT`."""
+    name = None if data.name is UNSET else data.name
+    group = None if data.group is UNSET else data.group
     with desk.write(request) as call:
-        return translate.device(single_devices.rename(call, uid, None if data.name is UNSET else data.name))
+        return translate.device(single_devices.change(call, uid, name, group))
 
 
 @delete(

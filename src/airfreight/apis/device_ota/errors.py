@@ -16,7 +16,7 @@ from airfreight.apis.common.errors import ErrorResponse
 from airfreight.domain.errors import Kind, Refusal
 
 NO_SUCH_DEVICE = "No such device"
-WHY_NOT = "There is no such device, or nothing for it now."
+NO_SUCH_GROUP = "No such group"
 _NOT_FOUND, _UNAUTHENTICATED, _CRASHED = 404, 401, 500
 
 Asked = Request[Any, Any, Any]
@@ -30,9 +30,10 @@ class Problem(msgspec.Struct):
 
 
 def on_refusal(request: Asked, error: Refusal) -> Response[Any]:
-    """Whatever is not found here is a device."""
+    """Whatever is not found here is a device, or what the route says (`opt["missing"]`)."""
     if error.kind is Kind.NOT_FOUND:
-        return _respond(_NOT_FOUND, Problem(NO_SUCH_DEVICE), {"X-Error-Code": error.code})
+        missing = request.route_handler.opt.get("missing", NO_SUCH_DEVICE)
+        return _respond(_NOT_FOUND, Problem(missing), {"X-Error-Code": error.code})
     return _reshaped(errors.on_refusal(request, error))
 
 
@@ -68,7 +69,7 @@ async def answer_problem(send: Send, status: int, message: str, code: str, heade
     await answer_json(send, status, Problem(message), [(b"x-error-code", code.encode()), *headers])
 
 
-async def answer_no_such_device(send: Send) -> None:
-    """One answer, whatever is wrong with a device's address."""
-    problem = Problem(NO_SUCH_DEVICE, WHY_NOT)
+async def answer_missing(send: Send, what: str) -> None:
+    """One answer, whatever is wrong with an address of a device or a group (`what`)."""
+    problem = Problem(f"No such {what}", f"There is no such {what}, or nothing for it now.")
     await answer_json(send, _NOT_FOUND, problem, [(b"x-error-code", b"not_found")])

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,31 +17,17 @@ from airfreight.apis.common.desk import Desk
 from airfreight.apis.common.fields import LINE
 from airfreight.apis.common.uploads import Form
 from airfreight.apis.device_ota import translate
-from airfreight.apis.device_ota.errors import Problem
+from airfreight.apis.device_ota.errors import NO_SUCH_DEVICE, Problem
 from airfreight.apis.device_ota.shapes import Message, OtaPage
 from airfreight.domain.errors import Kind, Refusal, invalid
 from airfreight.ports import Blob
 from airfreight.services import artifacts, single_updates
 from airfreight.services.call import Call
+from airfreight.services.single_updates import Wish
 
 TAGS = ["Device OTA"]
 _TRIES = 5
 _UNNAMED = "firmware.bin"
-_FORM = {
-    "multipart/form-data": {
-        "schema": {
-            "type": "object",
-            "properties": {
-                "firmware": {"type": "string", "format": "binary", "description": "An ESP app image"},
-                "device": {"type": "string", "pattern": "^[0-9a-f]{24}$", "description": "The device's id"},
-                "token": {"type": "string", "maxLength": 200, "description": "The device's token"},
-                "version": {"type": "string", "maxLength": 32, "description": "A semantic version such as 1.5.7"},
-            },
-            "required": ["firmware", "device", "token", "version"],
-            "additionalProperties": False,
-        }
-    }
-}
 
 Asked = Request[Any, Any, Any]
 Search = Annotated[
@@ -55,10 +42,11 @@ DEFAULT_LIMIT = 100
 _WORDS = {
     400: "Something in the request is wrong; the message says what",
     403: "The caller lacks a permission",
-    404: "No such device",
     429: "Too many requests; `Retry-After` says when to go on",
     500: "The server made a mistake",
 }
+FAILURE = "Error when uploading firmware file"
+DEPLOYED = Message("Firmware successfully deployed")
 _STRANGER = "The bearer token is missing or expired: the plain word Unauthorized"
 _WITH_BODY = {
     409: "It clashes with what is there, or the disk is full",
@@ -67,9 +55,21 @@ _WITH_BODY = {
 }
 
 
-def problems(*, body: bool = True) -> dict[int, ResponseSpec]:
+def form_of(whom: str) -> dict[str, Any]:
+    """The multipart form of an upload for a `whom`, for the OpenAPI document."""
+    properties = {
+        "firmware": {"type": "string", "format": "binary", "description": "An ESP app image"},
+        whom: {"type": "string", "pattern": "^[0-9a-f]{24}$", "description": f"The {whom}'s id"},
+        "token": {"type": "string", "maxLength": 200, "description": f"The {whom}'s token"},
+        "version": {"type": "string", "maxLength": 32, "description": "A semantic version such as 1.5.7"},
+    }
+    schema = {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
+    return {"multipart/form-data": {"schema": schema}}
+
+
+def problems(*, body: bool = True, missing: str = NO_SUCH_DEVICE) -> dict[int, ResponseSpec]:
     """What every route of this door can answer instead of what was asked for."""
-    words = _WORDS | (_WITH_BODY if body else {})
+    words = _WORDS | {404: missing} | (_WITH_BODY if body else {})
     made = {status: ResponseSpec(Problem, description=text, generate_examples=False) for status, text in words.items()}
     return made | {401: ResponseSpec(str, description=_STRANGER, generate_examples=False)}
 
@@ -107,8 +107,8 @@ def get_otas(
     responses=problems(),
     request_max_body_size=None,
     opt={
-        "request_content": _FORM,
-        "failure": "Error when uploading firmware file",
+        "request_content": form_of("device"),
+        "failure": FAILURE,
         "statuses": {Kind.UNSUPPORTED: 400},
     },
 )
@@ -118,35 +118,45 @@ async def make_ota(request: Asked, desk: NamedDependency[Desk]) -> Message:
     The device is told when `version` is another one than that of the last upload. Nothing is stored unless all is
     right.
     """
+    await take(request, desk, Uploads(translate.device_wish, single_updates.check, single_updates.upload))
+    return DEPLOYED
+
+
+@dataclass(frozen=True, slots=True)
+class Uploads:
+    """How to read, judge and send an upload for a device, or for a group."""
+
+    wish: Callable[[Form], Wish]
+    check: Callable[[Call, Wish, Path], object]
+    upload: Callable[[Call, Wish, Blob, str], object]
+
+
+async def take(request: Asked, desk: Desk, how: Uploads) -> None:
+    """Receive a form and send what is in it; nothing is stored unless all is right."""
     limit = desk.settings.max_upload_bytes
     await asyncio.to_thread(uploads.check, request, desk, limit, uploads.OVERHEAD)
-    form = await uploads.receive_form(request, desk, limit, "firmware", _judge(request, desk))
-    await asyncio.to_thread(_send, request, desk, form, form.stored)
-    return Message("Firmware successfully deployed")
+    form = await uploads.receive_form(request, desk, limit, "firmware", _judge(request, desk, how))
+    await asyncio.to_thread(_send, request, desk, form, form.stored, how)
 
 
-def _judge(request: Asked, desk: Desk) -> Callable[[Form, Path], None]:
+def _judge(request: Asked, desk: Desk, how: Uploads) -> Callable[[Form, Path], None]:
     def judge(form: Form, path: Path) -> None:
-        wish = translate.wish(form)
+        wish = how.wish(form)
         if not form.has_file or not path.stat().st_size:
             raise invalid("No file uploaded", "file_missing")
         artifacts.check_filename(form.filename or _UNNAMED, "The name of the file")
         with desk.read(request) as call:
-            single_updates.check(call, wish, path)
+            how.check(call, wish, path)
 
     return judge
 
 
-def _send(request: Asked, desk: Desk, form: Form, blob: Blob) -> None:
+def _send(request: Asked, desk: Desk, form: Form, blob: Blob, how: Uploads) -> None:
     """Again when the device fetched something at the same moment."""
-
-    def upload(call: Call) -> None:
-        single_updates.upload(call, translate.wish(form), blob, form.filename or _UNNAMED)
-
     for left in reversed(range(_TRIES)):
         try:
             with desk.write(request) as call:
-                upload(call)
+                how.upload(call, how.wish(form), blob, form.filename or _UNNAMED)
         except Refusal as error:
             if error.code != "race" or not left:
                 raise

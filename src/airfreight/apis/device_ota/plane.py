@@ -13,18 +13,20 @@ import structlog
 from airfreight.apis.common.asgi import Disconnected, Receive, Scope, Send, answer, answer_refusal, header
 from airfreight.apis.common.attempts import serve_attempt
 from airfreight.apis.common.desk import Desk, clock
-from airfreight.apis.common.files import Outcome, ServedFile
+from airfreight.apis.common.files import Outcome, ServedFile, serve
 from airfreight.apis.common.limits import AddressLimits
-from airfreight.apis.device_ota.errors import answer_no_such_device, answer_problem
+from airfreight.apis.device_ota.errors import answer_missing, answer_problem
 from airfreight.domain.errors import Refusal
-from airfreight.services import single_updates
+from airfreight.services import group_updates, single_updates
 from airfreight.services.deliveries import Answer
 from airfreight.services.device_work import Advance, Job, Result
-from airfreight.services.single_updates import File
+from airfreight.services.single_updates import Content, File
 
 LATEST = "/v1/ota/device/latest/"
 DOWNLOAD = "/v1/ota/device/download/"
-PREFIXES = (LATEST, DOWNLOAD)
+GROUP_LATEST = "/v1/ota/group/latest/"
+GROUP_DOWNLOAD = "/v1/ota/group/download/"
+PREFIXES = (LATEST, DOWNLOAD, GROUP_LATEST, GROUP_DOWNLOAD)
 _ID = 24
 _LONGEST_TOKEN = 200
 _DONE = frozenset({Outcome.WHOLE, Outcome.TAIL})
@@ -68,49 +70,69 @@ class UpdatePlane:
             await answer_problem(send, 405, words, "method_not_allowed", [(b"allow", b"GET, HEAD")])
             return
         try:
-            if scope["path"].startswith(LATEST):
-                await self._latest(scope, send)
-            else:
+            path = scope["path"]
+            if path.startswith(LATEST):
+                await self._latest(scope, send, path[len(LATEST) :], "device")
+            elif path.startswith(GROUP_LATEST):
+                await self._latest(scope, send, path[len(GROUP_LATEST) :], "group")
+            elif path.startswith(DOWNLOAD):
                 await self._download(scope, receive, send)
+            else:
+                await self._group_download(scope, receive, send)
         except Refusal as error:
             await answer_refusal(send, error, answer_problem)
         except Disconnected:
             return
 
-    async def _latest(self, scope: Scope, send: Send) -> None:
+    async def _latest(self, scope: Scope, send: Send, uid: str, whose: str) -> None:
         """`{"ver":"1.0.1"}` and not a byte more: to a client with room for 128, what does not fit is a new version."""
         client = scope.get("client")
         self._limits.count(client[0] if client else "")
-        version = await asyncio.to_thread(self._version, scope["path"][len(LATEST) :])
+        version = await asyncio.to_thread(self._version, uid, whose)
         if version is None:
-            await answer_no_such_device(send)
+            await answer_missing(send, whose)
             return
         await answer(send, 200, f'{{"ver":"{version}"}}'.encode(), [(b"content-type", b"application/json")])
 
-    def _version(self, uid: str) -> str | None:
+    def _version(self, uid: str, whose: str) -> str | None:
+        latest = single_updates.latest if whose == "device" else group_updates.latest
         with self._desk.database.read() as connection:
-            return single_updates.latest(connection, uid)
+            return latest(connection, uid)
 
     async def _download(self, scope: Scope, receive: Receive, send: Send) -> None:
-        rest = scope["path"][len(DOWNLOAD) : len(DOWNLOAD) + _ID + _LONGEST_TOKEN]
-        uid, token = rest[:_ID], rest[_ID:]
-        file = await asyncio.to_thread(self._find, uid, token)
+        file = await asyncio.to_thread(self._find, *_split(scope["path"], DOWNLOAD))
         if file is None:
-            await answer_no_such_device(send)
+            await answer_missing(send, "device")
             return
         self._hands.heard(file.device_id)
-        if header(scope, b"x-esp32-version") == file.version:
-            await answer(send, 304, headers=[(b"etag", f'"{file.sha256}"'.encode())])
+        if await _has_it(scope, send, file.content):
             return
         attempt_id = file.attempt_id
         if file.needs_offer and scope["method"] == "GET":
             attempt_id = await self._offered(file)
             if attempt_id is None:
-                await answer_no_such_device(send)
+                await answer_missing(send, "device")
                 return
         if not file.is_begun:
-            scope = _from_the_start(scope, f'"{file.sha256}"')
+            scope = _from_the_start(scope, f'"{file.content.sha256}"')
         await self._serve(scope, receive, send, file, attempt_id)
+
+    async def _group_download(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The bytes and nothing else: it could be any device of the group, so no delivery moves."""
+        content = await asyncio.to_thread(self._find_group, *_split(scope["path"], GROUP_DOWNLOAD))
+        if content is None:
+            await answer_missing(send, "group")
+        elif not await _has_it(scope, send, content):
+            served, seconds = self._served(content), self._desk.settings.chunk_seconds
+            try:
+                await serve(scope, receive, send, served, seconds=seconds, refuse=answer_problem)
+            except FileNotFoundError:
+                _log_missing(content)
+                await answer_missing(send, "group")
+
+    def _find_group(self, uid: str, token: str) -> Content | None:
+        with self._desk.database.read() as connection:
+            return group_updates.find(connection, self._desk.keyring, uid, token)
 
     def _find(self, uid: str, token: str) -> File | None:
         with self._desk.database.read() as connection:
@@ -130,14 +152,12 @@ class UpdatePlane:
             if attempt_id is not None:
                 self._hands.tell(job)
 
-        path = self._desk.blobs.path(file.sha256)
-        served = ServedFile(path, file.sha256, file.size, headers=((_X_MD5, file.md5.encode()),))
         try:
             await serve_attempt(
                 scope,
                 receive,
                 send,
-                served,
+                self._served(file.content),
                 device_id=file.device_id,
                 attempt_id=attempt_id or 0,
                 tell=tell,
@@ -146,8 +166,26 @@ class UpdatePlane:
                 refuse=answer_problem,
             )
         except FileNotFoundError:
-            log.error("the bytes of an artifact are missing", sha256=file.sha256)  # noqa: TRY400 - no trace needed
-            await answer_no_such_device(send)
+            _log_missing(file.content)
+            await answer_missing(send, "device")
+
+    def _served(self, content: Content) -> ServedFile:
+        path = self._desk.blobs.path(content.sha256)
+        return ServedFile(path, content.sha256, content.size, headers=((_X_MD5, content.md5.encode()),))
+
+
+def _split(path: str, prefix: str) -> tuple[str, str]:
+    """The id and the token of an address, cut to a length that nobody needs more than."""
+    rest = path[len(prefix) : len(prefix) + _ID + _LONGEST_TOKEN]
+    return rest[:_ID], rest[_ID:]
+
+
+async def _has_it(scope: Scope, send: Send, content: Content) -> bool:
+    """Whether the client says that it runs this version, and was told that there is no other."""
+    if header(scope, b"x-esp32-version") != content.version:
+        return False
+    await answer(send, 304, headers=[(b"etag", f'"{content.sha256}"'.encode())])
+    return True
 
 
 def _from_the_start(scope: Scope, etag: str) -> Scope:
@@ -158,3 +196,7 @@ def _from_the_start(scope: Scope, etag: str) -> Scope:
     if header(scope, b"if-range") == etag or (header(scope, b"range") or "").startswith("bytes=0-"):
         return scope
     return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name != b"range"]}
+
+
+def _log_missing(content: Content) -> None:
+    log.error("the bytes of an artifact are missing", sha256=content.sha256)

@@ -37,6 +37,49 @@ class OtaPage(msgspec.Struct, rename="camel"):
     draw: str | UnsetType = UNSET
 
 
+class GroupOta(msgspec.Struct, kw_only=True):
+    """The last upload for a group."""
+
+    id: Id = msgspec.field(name="_id")
+    group: Id
+    v: int = msgspec.field(name="__v", default=0)
+    last_updated: Annotated[str, Meta(description="ISO 8601 with milliseconds, UTC")]
+    owner: Id
+    path: str
+    version: str
+
+
+class GroupOtaPage(msgspec.Struct, rename="camel"):
+    otas: list[GroupOta]
+    records_total: int
+    records_filtered: int
+    draw: str | UnsetType = UNSET
+
+
+class Group(msgspec.Struct, kw_only=True):
+    """`token` is shown once, by the request that makes the group; it is empty everywhere else."""
+
+    id: Id = msgspec.field(name="_id")
+    name: str
+    token: str = ""
+    created_at: str
+    owner: Id
+    v: int = msgspec.field(name="__v", default=0)
+
+
+class GroupPage(msgspec.Struct, rename="camel"):
+    groups: list[Group]
+    records_total: int
+    records_filtered: int
+    draw: str | UnsetType = UNSET
+
+
+class GroupName(msgspec.Struct, forbid_unknown_fields=True):
+    """A new group without a name gets a random one."""
+
+    name: Name | UnsetType = UNSET
+
+
 class Device(msgspec.Struct, kw_only=True):
     """`token` is shown once, by the request that makes the device; it is empty everywhere else."""
 
@@ -48,6 +91,7 @@ class Device(msgspec.Struct, kw_only=True):
     created_at: str
     owner: Id
     v: int = msgspec.field(name="__v", default=0)
+    group: Id | UnsetType = UNSET
 
 
 class DevicePage(msgspec.Struct, rename="camel"):
@@ -64,7 +108,7 @@ class DeviceCreate(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class DeviceChange(msgspec.Struct, forbid_unknown_fields=True):
-    """`group` is taken and has no effect: this server has no groups."""
+    """`group` is a group's id, or the word `undefined` for none; a group that is not there has no effect."""
 
     name: Name | UnsetType = UNSET
     group: Annotated[str, Meta(max_length=64, pattern=LINE)] | UnsetType = UNSET

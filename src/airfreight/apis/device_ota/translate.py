@@ -1,16 +1,18 @@
 """Between this door's words and the core's. Pure."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec import UNSET
+
 from airfreight.apis.common.uploads import Form
-from airfreight.apis.device_ota.shapes import Device, Ota
+from airfreight.apis.device_ota.shapes import Device, Group, GroupOta, Ota
 from airfreight.domain.errors import invalid
-from airfreight.services import single_updates
+from airfreight.services import groups, single_updates
 from airfreight.services.single_updates import Wish
 
-FIELDS = ("device", "token", "version")
 LONGEST_VERSION = 32
 _NUMBER = r"(0|[1-9][0-9]*)"
 _VERSION = re.compile(
@@ -21,20 +23,36 @@ _VERSION = re.compile(
 """Semantic Versioning 2.0.0."""
 
 
-def wish(form: Form) -> Wish:
-    """What a form asks for. Raises INVALID, in the order of the reference (section 16): first what is missing."""
-    if set(form.fields) - set(FIELDS):
-        raise invalid("The form may have firmware, device, token and version, and nothing else.", "bad_form")
-    for name in FIELDS:
+def device_wish(form: Form) -> Wish:
+    """What a form asks for a device. Raises INVALID."""
+    return _wish(form, "device", check_device_id)
+
+
+def group_wish(form: Form) -> Wish:
+    """What a form asks for a group. Raises INVALID."""
+    return _wish(form, "group", groups.check_id)
+
+
+def check_device_id(uid: str) -> str:
+    if not single_updates.is_uid(uid):
+        raise invalid("Device ID is not valid", "bad_device_id")
+    return uid
+
+
+def _wish(form: Form, whom: str, check_id: Callable[[str], str]) -> Wish:
+    """Raises INVALID, in the order of the reference (section 16): first what is missing."""
+    names = (whom, "token", "version")
+    if set(form.fields) - set(names):
+        raise invalid(f"The form may have firmware, {whom}, token and version, and nothing else.", "bad_form")
+    for name in names:
         if not form.fields.get(name):
             raise invalid(f"{name} is a mandatory field", "mandatory_field")
-    if not single_updates.is_uid(form.fields["device"]):
-        raise invalid("Device ID is not valid", "bad_device_id")
+    check_id(form.fields[whom])
     if not is_version(form.fields["version"]):
         raise invalid(
             f"version must be a semantic version such as 1.5.7, of at most {LONGEST_VERSION} characters", "bad_version"
         )
-    return Wish(form.fields["device"], form.fields["token"], form.fields["version"])
+    return Wish(form.fields[whom], form.fields["token"], form.fields["version"])
 
 
 def is_version(text: str) -> bool:
@@ -52,6 +70,23 @@ def ota(row: Any) -> Ota:  # noqa: ANN401 - a row
     )
 
 
+def group_ota(row: Any) -> GroupOta:  # noqa: ANN401 - a row
+    return GroupOta(
+        id=row.uid.replace("-", "")[:24],
+        group=row.group_uid,
+        last_updated=iso(row.created_at),
+        owner=hex_id(row.organization_id),
+        path=row.path,
+        version=row.version,
+    )
+
+
+def group(row: Any, token: str = "") -> Group:  # noqa: ANN401 - a row
+    return Group(
+        id=row.uid, name=row.name, token=token, created_at=iso(row.created_at), owner=hex_id(row.organization_id)
+    )
+
+
 def device(row: Any, token: str = "") -> Device:  # noqa: ANN401 - a row
     return Device(
         id=row.uid,
@@ -61,6 +96,7 @@ def device(row: Any, token: str = "") -> Device:  # noqa: ANN401 - a row
         last_contact=None if row.seen_at is None else iso(row.seen_at),
         created_at=iso(row.created_at),
         owner=hex_id(row.organization_id),
+        group=row.group_uid or UNSET,
     )
 
 
