@@ -116,7 +116,7 @@ NO_PERMISSION: dict[str, str] = {
     "services/deliveries.py:enlist": "part of devices.add",
     "services/deliveries.py:rows_of": "part of consent and of explanations.explain, which ask",
     "services/deliveries.py:release": "part of devices.delete",
-    "services/deliveries.py:end": "part of single_updates.upload",
+    "services/deliveries.py:give_way": "part of single_updates.upload and group_updates.upload",
     "services/deliveries.py:close_all": "part of rollouts.delete",
     "services/enrollment.py:enroll": "the enrollment key is the permission",
 }

@@ -73,6 +73,8 @@ def test_the_rows_of_the_first_release_are_kept_and_completed(database: Database
         assert connection.execute(query).scalars().all() == ["NCP", ""]
         [device] = connection.execute(text("SELECT auto_update, broker_hash, component FROM devices"))
         assert tuple(device) == (None, "", "")
+        for table in ("devices", "rollouts"):
+            assert connection.execute(text(f"SELECT group_id FROM {table}")).scalars().all() == [None]
         assert connection.execute(text("SELECT scopes FROM tokens")).scalar_one() == "*"
         assert connection.execute(text("SELECT status FROM users")).scalar_one() == "active"
         assert connection.execute(text("SELECT count(*) FROM deliveries WHERE consented")).scalar_one() == 0

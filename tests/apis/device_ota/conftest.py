@@ -1,5 +1,6 @@
 """A site with devices of this door's kind (24 hex digits), and what is asked of it as bytes."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -9,8 +10,9 @@ from tests.apis.device_ota.esp32 import Answer, Esp32, ask
 from tests.apis.site import Site
 from tests.make import Board, image
 
-from airfreight.apis.device_ota.plane import DOWNLOAD, LATEST
+from airfreight.apis.device_ota.plane import DOWNLOAD, GROUP_DOWNLOAD, GROUP_LATEST, LATEST
 from airfreight.services import single_updates
+from airfreight.store import groups as group_rows
 from airfreight.store import single_updates as rows
 from airfreight.store import tables
 
@@ -18,6 +20,7 @@ B = "----bOuNdArY"
 FORM_TYPE = {"Content-Type": f"multipart/form-data; boundary={B}"}
 END = f"--{B}--\r\n".encode()
 UPLOAD = "/v1/ota/device"
+GROUP_UPLOAD = "/v1/ota/group"
 
 
 def part(name: str, value: bytes, filename: str | None = None) -> bytes:
@@ -85,6 +88,54 @@ class Door:
         """How many artifacts the organization has."""
         table = tables.artifacts
         return len(self.site.rows(select(table.c.id).where(table.c.organization_id == self.site.organization_id)))
+
+
+@dataclass
+class Group:
+    """A group with devices of the door, as the answer that made it names it."""
+
+    door: Door
+    uid: str
+    token: str
+
+    def put(self, *boards: Board) -> None:
+        for board in boards:
+            answer = self.door.site.ask("PUT", f"/v1/devices/{board.uid}", json={"group": self.uid})
+            assert (answer.status_code, answer.json().get("group")) == (200, self.uid), answer.text
+
+    def upload(
+        self, version: str = "1.0.1", content: bytes | None = None, *, who: str = "client", **changed: Any
+    ) -> httpx.Response:
+        data = {"group": self.uid, "token": self.token, "version": version, **changed}
+        firmware = image(version, size=1600) if content is None else content
+        return self.door.site.ask("POST", GROUP_UPLOAD, who, data=data, files={"firmware": ("firmware.bin", firmware)})
+
+    def otas(self, **params: Any) -> dict[str, Any]:
+        answer = self.door.site.ask("GET", GROUP_UPLOAD, params=params)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def latest(self) -> Answer:
+        return ask(self.door.port, GROUP_LATEST + self.uid)
+
+    def download(self, *headers: str, **how: Any) -> Answer:
+        return ask(self.door.port, GROUP_DOWNLOAD + self.uid + self.token, *headers, **how)
+
+    def last(self) -> Any:
+        """What was last sent to it."""
+        table = tables.groups
+        [row] = self.door.site.rows(select(table.c.id).where(table.c.uid == self.uid))
+        with self.door.site.database.read() as connection:
+            return group_rows.last(connection, row.id)
+
+
+def make_group(door: Door, *boards: Board, name: str = "hall") -> Group:
+    answer = door.site.ask("POST", "/v1/groups", json={"name": name})
+    assert answer.status_code == 201, answer.text
+    group = Group(door, answer.json()["_id"], answer.json()["token"])
+    group.put(*boards)
+    return group
 
 
 @pytest.fixture

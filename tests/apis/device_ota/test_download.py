@@ -5,7 +5,7 @@ import re
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -97,14 +97,21 @@ class CountingKeyring(Keyring):
         return super().digest(token)
 
 
-def work_for(connection: Any, uid: str, token: str, found: bool) -> tuple[list[str], int]:
-    """The statements that an address costs, and how often something is hashed."""
+@contextmanager
+def statements_of(connection: Any) -> Iterator[list[str]]:
+    """The statements that are executed meanwhile, their values left out; SQLite only."""
     statements: list[str] = []
-    keyring = CountingKeyring(KEY)
     driver = connection.connection.driver_connection
     driver.set_trace_callback(lambda text: statements.append(re.sub(r"X?'[^']*'", "?", text)))
-    file = single_updates.find(connection, keyring, uid, token, clock())
+    yield statements
     driver.set_trace_callback(None)
+
+
+def work_for(connection: Any, uid: str, token: str, found: bool) -> tuple[list[str], int]:
+    """The statements that an address costs, and how often something is hashed."""
+    keyring = CountingKeyring(KEY)
+    with statements_of(connection) as statements:
+        file = single_updates.find(connection, keyring, uid, token, clock())
     assert (file is not None) == found
     return statements, keyring.digests
 

@@ -1,5 +1,6 @@
 """Groups, and uploads for them, as this door shows them. A token is shown once, by the request that makes the group."""
 
+import asyncio
 from typing import Annotated
 
 from litestar import delete, get, post, put
@@ -7,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody, PathParameter
 from msgspec import UNSET
 
+from airfreight.apis.common import uploads
 from airfreight.apis.common.desk import Desk
 from airfreight.apis.device_ota import translate
 from airfreight.apis.device_ota.errors import NO_SUCH_GROUP
@@ -84,6 +86,7 @@ async def make_group_ota(request: Asked, desk: NamedDependency[Desk]) -> Message
 
     The rollout is of the devices that are in the group at this moment. Nothing is stored unless all is right.
     """
+    await asyncio.to_thread(uploads.check, request, desk, desk.settings.max_upload_bytes, uploads.OVERHEAD)
     await take(request, desk, Uploads(translate.group_wish, group_updates.check, group_updates.upload))
     return DEPLOYED
 

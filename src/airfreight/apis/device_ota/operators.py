@@ -118,6 +118,7 @@ async def make_ota(request: Asked, desk: NamedDependency[Desk]) -> Message:
     The device is told when `version` is another one than that of the last upload. Nothing is stored unless all is
     right.
     """
+    await asyncio.to_thread(uploads.check, request, desk, desk.settings.max_upload_bytes, uploads.OVERHEAD)
     await take(request, desk, Uploads(translate.device_wish, single_updates.check, single_updates.upload))
     return DEPLOYED
 
@@ -132,9 +133,8 @@ class Uploads:
 
 
 async def take(request: Asked, desk: Desk, how: Uploads) -> None:
-    """Receive a form and send what is in it; nothing is stored unless all is right."""
+    """Receive a form of somebody who was let in and send what is in it; nothing is stored unless all is right."""
     limit = desk.settings.max_upload_bytes
-    await asyncio.to_thread(uploads.check, request, desk, limit, uploads.OVERHEAD)
     form = await uploads.receive_form(request, desk, limit, "firmware", _judge(request, desk, how))
     await asyncio.to_thread(_send, request, desk, form, form.stored, how)
 

@@ -125,7 +125,7 @@ class UpdatePlane:
         elif not await _has_it(scope, send, content):
             served, seconds = self._served(content), self._desk.settings.chunk_seconds
             try:
-                await serve(scope, receive, send, served, seconds=seconds, refuse=answer_problem)
+                await serve(scope, receive, send, served, seconds=seconds, started=lambda: None, refuse=answer_problem)
             except FileNotFoundError:
                 _log_missing(content)
                 await answer_missing(send, "group")
