@@ -260,7 +260,7 @@ def test_an_upload_for_a_group_is_a_rollout_of_who_is_in_it_then(door: Door, gro
     assert door.site.drift() == {}
 
 
-def test_a_group_below_is_found_and_its_rollout_is_its_organizations(door: Door) -> None:
+def test_a_group_below_is_found_and_takes_the_devices_of_its_own_organization_only(door: Door) -> None:
     below = door.site.organization()
     token = door.site.people(below)["client"]
     http = door.site.http(token)
@@ -268,6 +268,8 @@ def test_a_group_below_is_found_and_its_rollout_is_its_organizations(door: Door)
     board = http.post("/v1/devices", json={}).json()
     path = f"/v1/devices/{board['_id']}"
     assert door.site.ask("PUT", path, json={"group": make_group(door).uid}).json().get("group") is None
+    above = door.site.ask("PUT", f"/v1/devices/{door.board.uid}", json={"group": made["_id"]})
+    assert (above.status_code, above.json().get("group")) == (200, None)
     assert door.site.ask("PUT", path, json={"group": made["_id"]}).json()["group"] == made["_id"]
     group = Group(door, made["_id"], made["token"])
     assert group.upload().status_code == 201
