@@ -1,4 +1,4 @@
-"""The five conditions against what is known and unknown on either side."""
+"""The conditions against what is known and unknown on either side."""
 
 import pytest
 
@@ -28,6 +28,12 @@ CASES = [
     (Condition.BUILD_NEWER, "", "", False),
     (Condition.BUILD_NEWER, "nightly-7", LATE, False),
     (Condition.BUILD_NEWER, EARLY, "nightly-8", False),
+    (Condition.VERSION_DIFFERS, "1.0", "2.0", True),
+    (Condition.VERSION_DIFFERS, "2.0", "1.0", True),
+    (Condition.VERSION_DIFFERS, "1.0", "1.0", False),
+    (Condition.VERSION_DIFFERS, "1.0", "1.0.0", True),
+    (Condition.VERSION_DIFFERS, "", "1.0", True),
+    (Condition.VERSION_DIFFERS, "", "", True),
     (Condition.VERSION_NEWER, "1.9", "1.10", True),
     (Condition.VERSION_NEWER, "1.10", "1.9", False),
     (Condition.VERSION_NEWER, "1.0", "1.0.0", False),
@@ -48,6 +54,7 @@ FIELD = {
     Condition.NONE: "version",
     Condition.BUILD_DIFFERS: "build",
     Condition.BUILD_NEWER: "build",
+    Condition.VERSION_DIFFERS: "version",
     Condition.VERSION_NEWER: "version",
     Condition.LIBRARY_NEWER: "library_version",
 }

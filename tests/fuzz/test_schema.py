@@ -181,11 +181,11 @@ class Run:
                 case.path_parameters[name] = known["id"]
         if "file" in case.path_parameters:
             case.path_parameters["file"], case.query["token"] = self.world.file()
-        if case.path_parameters.keys() & {"uid", "deviceId", "deviceIdAndToken"}:
-            found = self.world.addresses(removes=case.method == "DELETE")
+        if case.path_parameters.keys() & {"uid", "deviceId", "deviceIdAndToken", "groupId", "groupIdAndToken"}:
+            found = self.world.addresses(case.path, removes=case.method == "DELETE")
             case.path_parameters.update({name: found[name] for name in case.path_parameters})
         if case.media_type == "multipart/form-data" and isinstance(case.body, dict) and "firmware" in case.body:
-            case.body = self.world.form()
+            case.body = self.world.form("group" if case.path.endswith("group") else "device")
             case.meta.generation.mode = GenerationMode.POSITIVE  # it takes bytes where the schema says text for wrong
         if case.path == "/v1/auth/login":
             known |= {"email": SIGNS_IN[0], "password": SIGNS_IN[1]}

@@ -10,7 +10,7 @@ from tests.make import Board, image
 
 from airfreight.apis.common.desk import clock
 from airfreight.domain.access import Role
-from airfreight.services import clients, enrollment, file_urls, single_updates, users
+from airfreight.services import clients, enrollment, file_urls, group_updates, single_updates, users
 from airfreight.store import artifacts, tables
 
 EACH = 8
@@ -53,6 +53,7 @@ class World(Site):
         with self.call() as call:
             users.create(call, email=SIGNS_IN[0], password_hash=NO_PASSWORD, role=Role.ADMIN)
         [self.updated] = self.devices(self.product())
+        self.group = self._group()
         for board in self.boards:
             self.tell(board, version="1.0.0", fwType="T1")
             self.poll(board)
@@ -96,19 +97,37 @@ class World(Site):
         address, _, query = url.partition("?token=")
         return address.rpartition("/")[2], query.partition("&")[0]
 
-    def form(self) -> dict[str, Any]:
-        """A form that sends a file to a device."""
-        board = self.updated
-        return {"device": board.uid, "token": board.token, "version": "1.2.3", "firmware": image("1.2.3")}
+    def _group(self) -> tuple[str, str]:
+        """A group with a device in it: its uid and its token."""
+        made = self.ask("POST", "/v1/groups", json={"name": "g"}).json()
+        [member] = self.devices(self.product())
+        self.ask("PUT", f"/v1/devices/{member.uid}", json={"group": made["_id"]}).raise_for_status()
+        return made["_id"], made["token"]
 
-    def addresses(self, *, removes: bool) -> dict[str, str]:
-        """Devices in paths, by the names of the parameters; something was sent to the one that stays."""
+    def form(self, whose: str) -> dict[str, Any]:
+        """A form that sends a file to a device, or to a group (`whose`)."""
+        uid, token = (self.updated.uid, self.updated.token) if whose == "device" else self.group
+        return {whose: uid, "token": token, "version": "1.2.3", "firmware": image("1.2.3")}
+
+    def addresses(self, path: str, *, removes: bool) -> dict[str, str]:
+        """Devices and groups in paths, by the names of the parameters; something was sent to those that stay."""
         board = self.devices(self.product())[0] if removes else self.updated
+        group, token = self._group() if removes else self.group
         with self.database.read() as connection:
-            if single_updates.latest(connection, self.updated.uid) is None:
-                form = self.form()
-                self.ask("POST", "/v1/ota/device", data=form, files={"firmware": ("f.bin", form.pop("firmware"))})
-        return {"uid": board.uid, "deviceId": board.uid, "deviceIdAndToken": board.uid + board.token}
+            sent = {
+                "device": single_updates.latest(connection, self.updated.uid),
+                "group": group_updates.latest(connection, self.group[0]),
+            }
+        for whose in (whose for whose, version in sent.items() if version is None):
+            form = self.form(whose)
+            self.ask("POST", f"/v1/ota/{whose}", data=form, files={"firmware": ("f.bin", form.pop("firmware"))})
+        return {
+            "uid": group if path.startswith("/v1/groups") else board.uid,
+            "deviceId": board.uid,
+            "deviceIdAndToken": board.uid + board.token,
+            "groupId": group,
+            "groupIdAndToken": group + token,
+        }
 
     def _has(self, table: Any, condition: Any) -> bool:
         return bool(self.rows(select(table.c.id).where(condition)))

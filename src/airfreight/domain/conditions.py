@@ -12,6 +12,7 @@ class Condition(StrEnum):
     NONE = "none"
     BUILD_DIFFERS = "build_differs"
     BUILD_NEWER = "build_newer"
+    VERSION_DIFFERS = "version_differs"
     VERSION_NEWER = "version_newer"
     LIBRARY_NEWER = "library_newer"
 
@@ -37,7 +38,9 @@ def meets(condition: Condition, device: Facts, artifact: Facts) -> tuple[bool, s
         case Condition.NONE:
             return True, "no condition"
         case Condition.BUILD_DIFFERS:
-            return _differs(device.build, artifact.build)
+            return _build_differs(device.build, artifact.build)
+        case Condition.VERSION_DIFFERS:
+            return _version_differs(device.version, artifact.version)
         case Condition.BUILD_NEWER:
             return _build_newer(device.build, artifact.build)
         case Condition.VERSION_NEWER:
@@ -46,7 +49,14 @@ def meets(condition: Condition, device: Facts, artifact: Facts) -> tuple[bool, s
             return _newer("library version", device.library_version, artifact.library_version)
 
 
-def _differs(device: str, artifact: str) -> tuple[bool, str]:
+def _version_differs(device: str, artifact: str) -> tuple[bool, str]:
+    """To the letter, because the devices that compare so themselves compare letters."""
+    if not device:
+        return True, "the device has reported no version; taken as different"
+    return device != artifact, f"device version {device!r}, artifact version {artifact!r}"
+
+
+def _build_differs(device: str, artifact: str) -> tuple[bool, str]:
     if not device:
         return True, "the device has reported no build; taken as different"
     same_time = versions.build_date(device)

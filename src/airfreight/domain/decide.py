@@ -114,6 +114,7 @@ _INSTRUCTION = {
     State.INSTALLED: Do.ACTIVATE,
     State.ACTIVATING: Do.ACTIVATE,
 }
+_UNKNOWN_WILL_DO = frozenset({Condition.NONE, Condition.BUILD_DIFFERS, Condition.VERSION_DIFFERS})
 _WAITING = frozenset({State.OFFERED, State.DOWNLOADED, State.INSTALLED})
 
 _ENABLED = Check("device enabled", Mark.PASS, "the device is enabled")
@@ -187,7 +188,7 @@ class _Walk:
 
     def _unfit(self) -> Decision | None:
         """Type and condition: what the device reported against what the file says."""
-        needs_report = self.plan.check_type or self.plan.condition not in {Condition.NONE, Condition.BUILD_DIFFERS}
+        needs_report = self.plan.check_type or self.plan.condition not in _UNKNOWN_WILL_DO
         if needs_report and not self.device.reported:
             return self._stop("attributes known", "the device has not reported its attributes yet")
         if self.plan.check_type:
@@ -200,7 +201,9 @@ class _Walk:
             return self._stop("not running it yet", words, event=Skip(Reason.ALREADY_RUNNING))
         met, words = meets(self.plan.condition, self.device.facts, self.plan.artifact)
         if not met:
-            return self._stop("condition met", words, event=Skip(Reason.CONDITION_NOT_MET))
+            has_it = self.plan.condition is Condition.VERSION_DIFFERS
+            reason = Reason.ALREADY_RUNNING if has_it else Reason.CONDITION_NOT_MET
+            return self._stop("condition met", words, event=Skip(reason))
         self._pass("condition met", words)
         return None
 

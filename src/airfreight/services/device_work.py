@@ -71,14 +71,16 @@ class TurnedAway:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """A device that listens at the broker has come back and says what it runs. Result: none that matters.
+    """A device that never reports has come back and says what it runs. Result: none that matters.
 
     `is_live`: it says so now; a copy that the broker kept or sent again tells the attributes, but not of a return.
+    `listens`: it said so at the broker, and can be told there.
     """
 
     device_id: int
     given: Mapping[str, object]
     is_live: bool = True
+    listens: bool = True
 
 
 Job = Advance | Reports | SetAttributes | Served | BrokenOff | TurnedAway | Returned
@@ -159,8 +161,9 @@ def _whose(job: SetAttributes | Returned, ids: Mapping[bytes, int]) -> int | Non
 def _note_presence(ledger: Ledger, returned: Sequence[tuple[Returned, int]]) -> None:
     """Who has come back. A copy tells of no return, but that somebody may be there to be looked at."""
     live = {device_id for job, device_id in returned if job.is_live}
-    connections.back(ledger.connection, live, ledger.now)
-    connections.maybe(ledger.connection, {device_id for _, device_id in returned} - live, ledger.now)
+    at_broker = {device_id for job, device_id in returned if job.listens}
+    connections.back(ledger.connection, live & at_broker, ledger.now)
+    connections.maybe(ledger.connection, at_broker - live, ledger.now)
     seen.remember(ledger.connection, dict.fromkeys(live, ledger.now))
 
 
@@ -238,7 +241,7 @@ class _Shown:
 def _lay_over(row: dict[str, Any], job: SetAttributes | Returned) -> set[str]:
     """Lay what a device says over what is known of it; the names that counted. Raises Refusal.
 
-    One that comes back at the broker cannot be told what is wrong: what is good of its word counts.
+    One that never reports cannot be told what is wrong: what is good of its word counts.
     A new version that comes without a build makes the old build unknown: it belonged to the old version.
     """
     left_out: list[str] = []

@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from airfreight.domain.access import Permission
+from airfreight.domain.conditions import Condition
 from airfreight.domain.delivery import Reason
 from airfreight.domain.errors import invalid, not_found
 from airfreight.domain.finish import FinishOn
@@ -65,7 +66,10 @@ def upload(call: Call, wish: Wish, blob: Blob, filename: str) -> int:
         product_id=members[0].product_id,
         device_ids=[one.id for one in members],
         cargo=[Cargo(artifact.id, artifact.filename, single_updates.confirmed(facts, wish.version))],
-        policy=Policy(finish_on=FinishOn.VERSION if any(one.version for one in members) else FinishOn.SERVED),
+        policy=Policy(
+            finish_on=FinishOn.VERSION if any(one.version for one in members) else FinishOn.SERVED,
+            condition=Condition.VERSION_DIFFERS,
+        ),
     )
     store.sent(home.connection, rollout_id, group.id)
     _skip(home, rollout_id, has_it)

@@ -4,7 +4,6 @@ Rule: a device that asks changes nothing until it has shown its token; what it f
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ import msgspec
 from sqlalchemy import Connection
 
 from airfreight.domain.access import Permission
+from airfreight.domain.conditions import Condition
 from airfreight.domain.decide import DISABLED, Do
-from airfreight.domain.delivery import OPEN, THE_SIX, Reason, State
+from airfreight.domain.delivery import OPEN, RANK, THE_SIX, Reason, State
 from airfreight.domain.errors import invalid, not_found
 from airfreight.domain.finish import FinishOn
 from airfreight.domain.ids import Millis
@@ -120,6 +120,7 @@ def upload(call: Call, wish: Wish, blob: Blob, filename: str) -> int:
         cargo=[Cargo(artifact.id, artifact.filename, confirmed(facts, wish.version))],
         policy=Policy(
             finish_on=FinishOn.VERSION if device.version else FinishOn.SERVED,
+            condition=Condition.VERSION_DIFFERS,
             on_conflict="queue" if has_it else "supersede",
         ),
     )
@@ -188,16 +189,29 @@ class Content:
 @dataclass(frozen=True, slots=True)
 class File:
     """What a device may fetch. `needs_offer`: it has to be offered first; else `attempt_id` is the attempt. `is_begun`:
-    it has had bytes of this very file, so that it may ask for the rest of them.
+    it has had bytes of this very file, so that it may ask for the rest of them. `has_all`: all of them, and its
+    delivery is open still. `running`: the version that it is known to run, or "".
     """
 
     device_id: int
     digest: bytes
     rollout_id: int
     content: Content
+    running: str = ""
     needs_offer: bool = False
     is_begun: bool = True
+    has_all: bool = False
     attempt_id: int | None = None
+
+    def is_news(self, version: str) -> bool:
+        """Whether it tells something when the device says, as it asks for the file, that it runs `version`.
+
+        That it runs what it was sent; that it came back without; or another one than it is known for. A device that is
+        known for none may have a version compiled in that it compares by itself: of such a one only the first counts.
+        """
+        if version == self.content.version:
+            return self.running != version or self.attempt_id is not None or self.needs_offer
+        return self.has_all or (bool(self.running) and self.running != version)
 
 
 def find(connection: Connection, keyring: Keyring, uid: str, token: str, now: Millis) -> File | None:
@@ -206,24 +220,26 @@ def find(connection: Connection, keyring: Keyring, uid: str, token: str, now: Mi
     The same statement and the same comparison are done whether the uid, the token or both are wrong. Reads only.
     """
     digest = keyring.digest(token)
-    [answer] = _told(connection, digest, uid, now)
+    answer, running = _told(connection, digest, uid, now)
     if answer is None or answer.decision is DISABLED:
         return None
     row = single_updates.last(connection, ORIGIN, answer.device_id)
     if row is None or not _is_offered(row):
         return None
-    file = File(answer.device_id, digest, row.id, Content(row.version, row.sha256, row.md5, row.size))
+    content = Content(row.version, row.sha256, row.md5, row.size)
+    file = File(answer.device_id, digest, row.id, content, running)
     if row.delivery_state not in OPEN:
         return file
     return _open(file, answer)
 
 
-def _told(connection: Connection, digest: bytes, uid: str, now: Millis) -> Sequence[Answer | None]:
+def _told(connection: Connection, digest: bytes, uid: str, now: Millis) -> tuple[Answer | None, str]:
+    """What the device with this token and uid is told, and the version that it is known to run."""
     rows = deliveries.devices_by_token(connection, [digest]).get(digest, [])
     theirs = rows[0].device_uid if rows else "nobody"
     if not credentials.same(theirs.encode(), uid.encode("utf-8", "replace")) or not rows:
-        return [None]
-    return [deliveries.answer_for(deliveries.choose(rows), now)]
+        return None, ""
+    return deliveries.answer_for(deliveries.choose(rows), now), rows[0].device_version
 
 
 def _open(file: File, answer: Answer) -> File | None:
@@ -231,5 +247,10 @@ def _open(file: File, answer: Answer) -> File | None:
     row = answer.row
     if row is None or row.rollout_id != file.rollout_id or answer.decision.do not in _GOING:
         return None
-    is_begun = row.state not in {State.QUEUED, State.OFFERED}
-    return replace(file, needs_offer=row.state not in THE_SIX, is_begun=is_begun, attempt_id=row.attempt_id)
+    return replace(
+        file,
+        needs_offer=row.state not in THE_SIX,
+        is_begun=row.state not in {State.QUEUED, State.OFFERED},
+        has_all=RANK.get(State(row.state), 0) >= RANK[State.DOWNLOADED],
+        attempt_id=row.attempt_id,
+    )

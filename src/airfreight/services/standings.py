@@ -28,7 +28,7 @@ WHY = {
     Reason.CONDITION_NOT_MET: "the rollout's condition is not met",
     Reason.TYPE_MISMATCH: "the file is for another kind of device",
     Reason.SUPERSEDED: "a newer rollout took its place",
-    Reason.ALREADY_RUNNING: "the device runs what an earlier try brought, which was thought lost",
+    Reason.ALREADY_RUNNING: "the device runs this version already",
     Reason.STOPPED: "an operator stopped it",
     Reason.DEVICE_REMOVED: "the device was removed",
     Reason.DOWNLOAD_FAILED: "the download broke off",

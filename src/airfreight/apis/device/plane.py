@@ -4,6 +4,7 @@ Polls are read together, everything that writes is written together and answered
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import parse_qs
@@ -42,6 +43,8 @@ from airfreight.services.devices import Made
 PREFIX = "/device/v1/"
 _ARTIFACTS = PREFIX + "artifacts/"
 _LONGEST_WAIT = 60
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
+_WAIT = re.compile(r"0|[1-9][0-9]?", re.ASCII)
 
 _reports = msgspec.json.Decoder(shapes.ReportsIn)
 _attributes = msgspec.json.Decoder(dict[str, shapes.AttributeValue])
@@ -234,7 +237,7 @@ class DevicePlane:
         """`GET /device/v1/artifacts/{id}`: the bytes, while the device has an attempt that carries them."""
         digest = self._digest(scope)
         text = scope["path"][len(_ARTIFACTS) :]
-        if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        if not _NUMBER.fullmatch(text):
             raise not_found("Artifact")
         device_id, artifact = await asyncio.to_thread(self._carried, digest, int(text))
         self._seen.heard(device_id)
@@ -322,11 +325,9 @@ def _log_failure(future: "asyncio.Future[Result]") -> None:
 def _wait_of(query: bytes) -> int:
     """The `wait` parameter in seconds. Raises Refusal(INVALID)."""
     values = parse_qs(str(query, "latin-1"), keep_blank_values=True)
-    text = values.get("wait", ["0"])[-1]
-    if set(values) - {"wait"} or not (
-        text.isascii() and text.isdigit() and len(text) <= 2 and int(text) <= _LONGEST_WAIT
-    ):
+    given = values.pop("wait", ["0"])
+    if values or len(given) > 1 or not _WAIT.fullmatch(given[0]) or int(given[0]) > _LONGEST_WAIT:
         raise invalid(
             f"wait must be a whole number of seconds from 0 to {_LONGEST_WAIT}; there are no other parameters."
         )
-    return int(text)
+    return int(given[0])

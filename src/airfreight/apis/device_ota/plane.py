@@ -19,7 +19,7 @@ from airfreight.apis.device_ota.errors import answer_missing, answer_problem
 from airfreight.domain.errors import Refusal
 from airfreight.services import group_updates, single_updates
 from airfreight.services.deliveries import Answer
-from airfreight.services.device_work import Advance, Job, Result
+from airfreight.services.device_work import Advance, Job, Result, Returned
 from airfreight.services.single_updates import Content, File
 
 LATEST = "/v1/ota/device/latest/"
@@ -101,12 +101,27 @@ class UpdatePlane:
 
     async def _download(self, scope: Scope, receive: Receive, send: Send) -> None:
         file = await asyncio.to_thread(self._find, *_split(scope["path"], DOWNLOAD))
+        said = header(scope, b"x-esp32-version")
+        if file and said and scope["method"] == "GET" and file.is_news(said):
+            file = await self._after(file, said, scope["path"])
         if file is None:
             await answer_missing(send, "device")
             return
         self._hands.heard(file.device_id)
-        if await _has_it(scope, send, file.content):
-            return
+        if not await _has_it(scope, send, file.content):
+            await self._give(scope, receive, send, file)
+
+    async def _after(self, file: File, said: str, path: str) -> File | None:
+        """The file, or what is to be fetched instead, once the device's word that it runs `said` has been taken."""
+        await self._hands.do(Returned(file.device_id, {"version": said}, listens=False))
+        if said != file.content.version:
+            return await asyncio.to_thread(self._find, *_split(path, DOWNLOAD))
+        if file.needs_offer:
+            await self._hands.do(Advance(file.digest))
+        return file
+
+    async def _give(self, scope: Scope, receive: Receive, send: Send, file: File) -> None:
+        """Offer the file if it was not yet, and send it."""
         attempt_id = file.attempt_id
         if file.needs_offer and scope["method"] == "GET":
             attempt_id = await self._offered(file)

@@ -1,0 +1,93 @@
+"""A device that says which version it runs as it asks for the file (`x-ESP32-version`), and what that tells."""
+
+import pytest
+from tests.apis.device_ota.conftest import Door
+from tests.apis.serving import eventually
+from tests.make import image
+
+FIRST, SECOND = image("1.0.1", size=1600), image("1.0.2", size=1600)
+
+
+def runs(version: str) -> str:
+    return f"x-ESP32-version: {version}"
+
+
+def version_of(door: Door) -> str:
+    shown: str = door.site.ask("GET", f"/api/v1/devices/{door.board.id}").json()["version"]
+    return shown
+
+
+def proven(door: Door) -> None:
+    """The device is one that says what it runs: it has fetched the first file, and come back with it."""
+    door.upload("1.0.1")
+    assert door.download(runs("1.0.0")).body == FIRST
+    assert eventually(lambda: door.stands() == [("succeeded", "")])
+    assert door.download(runs("1.0.1")).status == 304
+    assert version_of(door) == "1.0.1"
+
+
+def test_what_was_flashed_by_cable_is_not_sent(door: Door) -> None:
+    door.upload("1.0.1")
+    assert door.download(runs("1.0.1")).status == 304
+    assert door.stands() == [("skipped", "already_running")]
+    assert version_of(door) == "1.0.1"
+
+
+def test_a_broken_download_of_what_it_runs_already_ends_well(door: Door) -> None:
+    door.upload("1.0.1")
+    assert door.download("Range: bytes=0-9").status == 206
+    assert eventually(lambda: door.stands() == [("downloading", "")])
+    assert door.download(runs("1.0.1")).status == 304
+    assert door.stands() == [("succeeded", "")]
+
+
+def test_the_version_that_comes_back_is_the_success_of_one_that_says_it(door: Door) -> None:
+    proven(door)
+    door.upload("1.0.2")
+    assert door.download(runs("1.0.1")).body == SECOND
+    assert eventually(lambda: door.stands()[1] == ("downloaded", ""))
+    assert door.download(runs("1.0.2")).status == 304
+    assert door.stands()[1] == ("succeeded", "")
+
+
+def test_one_that_comes_back_without_it_has_used_up_a_try_and_is_not_sent_it_for_ever(door: Door) -> None:
+    proven(door)
+    door.upload("1.0.2")
+    given = []
+    for _ in range(8):
+        given.append(door.download(runs("1.0.1")).status)
+        eventually(lambda: door.stands()[1][0] in {"downloaded", "failed", "queued"}, 1)
+    assert door.stands()[1][0] in {"queued", "failed"}
+    assert given.count(200) < 8
+    assert version_of(door) == "1.0.1"
+
+
+def test_one_that_returns_to_the_old_version_later_has_gone_back(door: Door) -> None:
+    proven(door)
+    door.upload("1.0.2")
+    assert door.download(runs("1.0.1")).body == SECOND
+    assert eventually(lambda: door.stands()[1] == ("downloaded", ""))
+    assert door.download(runs("1.0.2")).status == 304
+    assert door.download(runs("1.0.1")).body == SECOND
+    assert door.stands()[1] == ("failed", "rolled_back")
+    assert version_of(door) == "1.0.1"
+
+
+def test_a_version_compiled_in_by_one_that_is_known_for_none_tells_nothing(door: Door) -> None:
+    door.upload("1.0.1")
+    assert door.download(runs("0.9")).body == FIRST
+    assert eventually(lambda: door.stands() == [("succeeded", "")])
+    assert version_of(door) == ""
+
+
+@pytest.mark.parametrize("said", ["x" * 5000, "\xff\xfe", "1.0.1 ", '{"a":1}', "1.0.2\t"])
+def test_what_is_no_version_does_no_harm(door: Door, said: str) -> None:
+    proven(door)
+    assert door.download(runs(said)).status in {200, 304}
+    assert len(version_of(door)) <= 64
+
+
+def test_a_head_request_tells_nothing(door: Door) -> None:
+    door.upload("1.0.1")
+    assert door.download(runs("1.0.1"), method="HEAD").status == 304
+    assert door.stands() == [("queued", "")]
