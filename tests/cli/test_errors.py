@@ -198,7 +198,7 @@ def test_something_that_is_no_http_server_is_survived(run: Run, reply: bytes, sc
         (("shipment", "lst"), "No such command 'lst'. Did you mean 'list'? See `airfreight shipment --help`."),
         (("shipment", "show"), "Missing argument 'ID'. See `airfreight shipment show --help`."),
         (("device", "create"), "Missing option '--product'. See `airfreight device create --help`."),
-        (("device", "show", "x"), "See `airfreight device show --help`."),
+        (("artifact", "show", "x"), "See `airfreight artifact show --help`."),
         (("--zzz",), "No such option: --zzz. See `airfreight --help`."),
         (("artifact", "upload", "no/such/file"), "See `airfreight artifact upload --help`."),
         (

@@ -320,3 +320,12 @@ def test_an_edit_without_a_change_is_refused_before_any_request(run: Run, logged
     result = run(noun, "edit", "7")
     assert (result.code, result.err.partition(".")[0]) == (2, "Nothing to change")
     assert logged_in.seen == []
+
+
+def test_a_device_is_named_by_its_uid_too(run: Run, logged_in: Stub) -> None:
+    explained = {"do": "nothing", "summary": "Nothing.", "checks": [], "deliveries": []}
+    found = {"items": [{"id": 7, "uid": "kitchen-17x"}, {"id": 4, "uid": "kitchen-17"}], "next": None}
+    logged_in.on("GET", "/api/v1/devices", Answer(body=found))
+    logged_in.on("GET", "/api/v1/devices/4/explain", Answer(body=explained))
+    assert run("device", "explain", "kitchen-17", "--json").document == explained
+    assert "There is no device with the uid 'kitchen'" in run("device", "explain", "kitchen").err

@@ -185,11 +185,11 @@ class Session:
             raise not_understood(response)
         return answer
 
-    def every(self, path: str) -> Iterator[Doc]:
+    def every(self, path: str, **params: object) -> Iterator[Doc]:
         """GET the objects of a list, page after page."""
         after: object = None
         while True:
-            answer = self.page(path, limit=PAGE_SIZE, after=after)
+            answer = self.page(path, limit=PAGE_SIZE, after=after, **params)
             yield from answer["items"]
             following = answer.get("next")
             # A server that names the same page again would keep this loop going for ever.

@@ -12,7 +12,7 @@ from airfreight.cli import output
 from airfreight.cli.auth import connect
 from airfreight.cli.errors import usage
 from airfreight.cli.http import Doc
-from airfreight.cli.options import After, AsJson, Id, Limit, Product, present, product_id
+from airfreight.cli.options import After, AsJson, Device, Limit, Product, device_id, present, product_id
 from airfreight.cli.output import Column, columns, when
 
 app = typer.Typer(help="Manage devices, and see why one is or is not updated.", no_args_is_help=True)
@@ -102,18 +102,18 @@ def list_(
 
 
 @app.command()
-def show(number: Id, as_json: AsJson = False) -> None:
+def show(device: Device, as_json: AsJson = False) -> None:
     """Show one device.
 
     Example: airfreight device show 17
     """
     with connect() as session:
-        output.record(session.get(f"{PATH}/{number}"), DETAILS, as_json=as_json)
+        output.record(session.get(f"{PATH}/{device_id(session, device)}"), DETAILS, as_json=as_json)
 
 
 @app.command()
 def edit(
-    number: Id,
+    device: Device,
     name: Annotated[str | None, typer.Option(help="Its new name.")] = None,
     auto_update: Annotated[
         str | None,
@@ -141,17 +141,17 @@ def edit(
     if not body:
         raise usage("Nothing to change was named", "Give --name, --auto-update, --owner or --set.")
     with connect() as session:
-        output.record(session.patch(f"{PATH}/{number}", body), DETAILS, as_json=as_json)
+        output.record(session.patch(f"{PATH}/{device_id(session, device)}", body), DETAILS, as_json=as_json)
 
 
 @app.command()
-def explain(number: Id, as_json: AsJson = False) -> None:
+def explain(device: Device, as_json: AsJson = False) -> None:
     """Say what the server would tell a device now, and why.
 
     Example: airfreight device explain 17
     """
     with connect() as session:
-        answer = session.get(f"{PATH}/{number}/explain")
+        answer = session.get(f"{PATH}/{device_id(session, device)}/explain")
         if as_json:
             output.emit(answer)
             return
@@ -163,24 +163,25 @@ def explain(number: Id, as_json: AsJson = False) -> None:
 
 
 @app.command("rotate-token")
-def rotate_token(number: Id, as_json: AsJson = False) -> None:
+def rotate_token(device: Device, as_json: AsJson = False) -> None:
     """Give a device a new token, shown this once; the old one ends.
 
     Example: airfreight device rotate-token 17
     """
     with connect() as session:
-        answer = session.post(f"{PATH}/{number}/rotate-token")
+        answer = session.post(f"{PATH}/{device_id(session, device)}/rotate-token")
         output.record(answer, columns("id", "uid", "token"), as_json=as_json)
         output.remark(ONCE)
 
 
 @app.command()
-def consent(number: Id, as_json: AsJson = False) -> None:
+def consent(device: Device, as_json: AsJson = False) -> None:
     """Send the update that waits for the device's user, or for its window, now.
 
     Example: airfreight device consent 17
     """
     with connect() as session:
+        number = device_id(session, device)
         answer = session.post(f"{PATH}/{number}/consent")
         if as_json:
             output.emit(answer)
@@ -189,12 +190,13 @@ def consent(number: Id, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def delete(number: Id, as_json: AsJson = False) -> None:
+def delete(device: Device, as_json: AsJson = False) -> None:
     """Delete a device.
 
     Example: airfreight device delete 17
     """
     with connect() as session:
+        number = device_id(session, device)
         session.delete(f"{PATH}/{number}")
         output.removed("device", number, as_json=as_json)
 

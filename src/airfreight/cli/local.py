@@ -126,26 +126,35 @@ def environment(settings: Settings) -> dict[str, str]:
 
 def url(settings: Settings) -> str:
     host = "localhost" if settings.host in {"0.0.0.0", "::"} else settings.host
+    host = f"[{host}]" if ":" in host else host
     return f"http://{host}:{settings.port}"
 
 
 def welcome(settings: Settings, first: FirstStart) -> str:
-    """What the first start made; shown once, kept nowhere."""
+    """What the first start made; shown once, kept nowhere. A secret that was given is not repeated: it would be kept
+    in the log.
+    """
     return "\n".join(
         [
             "First start. These are shown once; keep them:",
             f"  user      {first.email}",
-            f"  password  {first.password}",
+            f"  password  {_given(settings, 'admin_password') or first.password}",
             f"  client    {first.client_id}",
-            f"  secret    {first.client_secret}",
+            f"  secret    {_given(settings, 'client_secret') or first.client_secret}",
             f"  try       {_login(settings, first)}",
             "",
         ]
     )
 
 
+def _given(settings: Settings, name: str) -> str:
+    """Where a secret came from, if the settings give it."""
+    return f"(that of {variable(name)})" if getattr(settings, name) else ""
+
+
 def _login(settings: Settings, first: FirstStart) -> str:
-    credentials = f"--client-id '{first.client_id}' --client-secret '{first.client_secret}'"
+    secret = f"${variable('client_secret')}" if settings.client_secret else f"'{first.client_secret}'"
+    credentials = f"--client-id '{first.client_id}' --client-secret {secret}"
     return f"{command()} login --server {url(settings)} {credentials}"
 
 

@@ -12,9 +12,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on
 Limit = Annotated[int, typer.Option("--limit", min=1, max=500, help="How many to show at most.")]
 After = Annotated[int | None, typer.Option("--after", help="Show what comes after this id.")]
 Id = Annotated[int, typer.Argument(metavar="ID", min=1, help="The id, as `list` shows it.")]
+Device = Annotated[str, typer.Argument(metavar="ID|UID", help="The device, by id or by its exact uid.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name for people.")]
 Product = Annotated[str, typer.Option("--product", metavar="ID|NAME", help="The product, by id or by its exact name.")]
 TimeZone = Annotated[str | None, typer.Option("--time-zone", help="An IANA time zone, such as Europe/Berlin.")]
+
+_LONGEST_ID = 9
 
 
 def product_id(session: Session, wanted: str) -> int:
@@ -28,6 +31,20 @@ def product_id(session: Session, wanted: str) -> int:
         numbers = ", ".join(str(product.get("id")) for product in found)
         raise usage(f"{len(found)} products are named {wanted!r}", f"Name one of them by its id: {numbers}.")
     return whole_number(found[0], "id")
+
+
+def device_id(session: Session, wanted: str) -> int:
+    """Return the id of a device given by id or by its exact uid. Raises CliError if there is none.
+
+    What could be an id (up to nine digits) is one.
+    """
+    if wanted.isascii() and wanted.isdigit() and len(wanted) <= _LONGEST_ID:
+        return int(wanted)
+    exact = [one for one in session.every("/api/v1/devices", query=wanted[:100]) if one.get("uid") == wanted]
+    if not exact:
+        hint = "Run `airfreight device list` to see them; one of an organization below yours is named by its id."
+        raise CliError(f"There is no device with the uid {wanted!r}", hint)
+    return whole_number(exact[0], "id")
 
 
 def whole_number(document: Doc, key: str) -> int:

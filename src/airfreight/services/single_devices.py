@@ -57,7 +57,7 @@ def delete(call: Call, uid: str) -> None:
 
 
 def _id(call: Call, uid: str) -> int:
-    row = store.with_uid(call.connection, call.organization_id, uid) if single_updates.is_uid(uid) else None
-    if row is None:
+    found = store.with_uid(call.connection, call.organization_id, uid) if single_updates.is_uid(uid) else []
+    if not found:
         raise not_found("Device")
-    return int(row.id)
+    return int(found[0].id)

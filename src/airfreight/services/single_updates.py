@@ -60,10 +60,13 @@ def check(call: Call, wish: Wish, path: Path | None) -> Any:  # noqa: ANN401 - a
     file that the device's chip cannot start.
     """
     call.need(Permission.OTA_START)
-    device = single_updates.with_uid(call.connection, call.organization_id, wish.uid) if is_uid(wish.uid) else None
-    stored = (device and device.token_hash) or NOBODY
-    if not credentials.same(bytes(stored), call.keyring.digest(wish.token)) or device is None:
+    found = single_updates.with_uid(call.connection, call.organization_id, wish.uid) if is_uid(wish.uid) else []
+    digest = call.keyring.digest(wish.token)
+    hashes = [bytes(row.token_hash or NOBODY) for row in found] or [NOBODY]  # the same work for one that is unknown
+    mine = [credentials.same(stored, digest) for stored in hashes]
+    if not any(mine):
         raise not_found("Device")
+    device = found[mine.index(True)]
     if path is not None:
         check_image(path, msgspec.json.decode(device.product_details).get("boardType", ""))
     return device

@@ -22,16 +22,15 @@ _FINGERPRINT = 12
 _is_living = devices.c.deleted_at.is_(None)
 
 
-def with_uid(connection: Connection, organization_id: int, uid: str) -> Any:  # noqa: ANN401 - a row
-    """The device of the organization, else the oldest of those below it; or None."""
+def with_uid(connection: Connection, organization_id: int, uid: str) -> list[Any]:
+    """The devices with this uid: that of the organization, then those below it, the oldest first."""
     tree = select(trees.below(organization_id).c.id)
     query = (
         select(devices, products.c.details.label("product_details"))
         .join(products, products.c.id == devices.c.product_id)
         .where(devices.c.organization_id.in_(tree), devices.c.uid == uid, _is_living)
     )
-    found = connection.execute(query)
-    return min(found, key=lambda row: (row.organization_id != organization_id, row.id), default=None)
+    return sorted(connection.execute(query), key=lambda row: (row.organization_id != organization_id, row.id))
 
 
 def first_with_uid(connection: Connection, uid: str) -> Any:  # noqa: ANN401 - a row

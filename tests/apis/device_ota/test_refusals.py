@@ -244,3 +244,15 @@ def test_a_body_that_breaks_off_leaves_nothing(small: Door, how: str) -> None:
             assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
     assert eventually(lambda: files(small.site) == set())
     assert small.kept() == 0
+
+
+def test_of_devices_with_the_same_id_the_token_says_which(door: Door) -> None:
+    """A uid is unique in an organization only: that of one above hides none below."""
+    site = door.site
+    below = site.ask("POST", "/api/v1/organizations", json={"name": "below"}).json()["id"]
+    product = site.ask("POST", "/api/v1/products", json={"name": "lamp", "orgId": below}).json()["id"]
+    made = site.ask("POST", "/api/v1/devices", json={"productId": product, "uid": door.board.uid}).json()
+    assert door.upload("1.0.1", token=made["token"]).status_code == 201
+    assert door.stands() == []
+    assert door.upload("1.0.1").status_code == 201
+    assert door.stands() == [("queued", "")]
