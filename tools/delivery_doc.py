@@ -29,16 +29,19 @@ from airfreight.domain.delivery import (
     Insist,
     Offer,
     Reach,
+    Readmit,
     Reason,
     Revert,
     Skip,
     State,
     Succeed,
+    TakeOut,
     Verdict,
     Yield,
 )
 from airfreight.domain.finish import FinishOn, has_reverted, judge, judge_returned, settle
 from airfreight.domain.ids import Millis
+from airfreight.domain.phases import Phase, Slot
 from airfreight.domain.rollout import RolloutEvent, RolloutState
 from airfreight.domain.windows import DayPart
 
@@ -129,6 +132,8 @@ SAMPLES: dict[str, Event] = {
     "close": Close(),
     "consent": Consent(),
     "revert": Revert(),
+    "take out": TakeOut(),
+    "readmit": Readmit(),
 }
 
 
@@ -320,6 +325,14 @@ FAULTS = (
     Fault("both components are known and differ", lambda s: _device(s, lambda d: replace(d, component="b"))),
     Fault("the condition is not met", lambda s: _device(s, lambda d: replace(d, facts=Facts("3")))),
     Fault("automatic updates are off", lambda s: _device(s, lambda d: replace(d, auto_update=False))),
+    Fault(
+        "the phase that comes next needs a word and has none",
+        lambda s: _plan(s, lambda p: replace(p, needs_word=True)),
+    ),
+    Fault(
+        "its slot has not begun",
+        lambda s: replace(s, slots=dict.fromkeys(Phase, Slot(Millis(NOW + 1), Millis(0)))),
+    ),
     Fault("the window is closed", lambda s: _plan(s, lambda p: replace(p, window=DayPart.NIGHT))),
     Fault(
         "it is open and the device's turn in it has not come",

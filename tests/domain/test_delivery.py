@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 from typing import get_args
 
 import pytest
-from tests.domain.walk import EVENTS, EVERY_REASON, LAST_ATTEMPT, Edge, snapshots, states_ahead, walk
+from tests.domain.walk import EVENTS, EVERY_REASON, LAST_ATTEMPT, MEMBERSHIP, Edge, snapshots, states_ahead, walk
 
 from airfreight.domain.delivery import (
     ENDS,
@@ -23,11 +23,13 @@ from airfreight.domain.delivery import (
     Insist,
     Offer,
     Reach,
+    Readmit,
     Reason,
     Revert,
     Skip,
     State,
     Succeed,
+    TakeOut,
     Verdict,
     Yield,
     step,
@@ -41,7 +43,8 @@ OPEN_SNAPSHOTS = [delivery for limit in LIMITS for delivery in snapshots(limit) 
 class TestEveryReachableDelivery:
     def test_the_walk_meets_every_state_with_every_event_of_every_kind(self) -> None:
         assert {edge.before.state for edge in EDGES} == set(State)
-        assert {type(edge.event) for edge in EDGES} == set(get_args(Event)) == set(TABLE)
+        walked = {type(edge.event) for edge in EDGES}
+        assert walked | set(map(type, MEMBERSHIP)) == set(get_args(Event)) == set(TABLE)
         assert max(delivery.attempt for delivery in OPEN_SNAPSHOTS) == LAST_ATTEMPT
 
     def test_ends_absorb_everything_as_late_but_a_success_taken_back(self) -> None:
@@ -57,6 +60,24 @@ class TestEveryReachableDelivery:
         for edge in reverts:
             assert edge.after == replace(edge.before, state=State.FAILED, reason=Reason.ROLLED_BACK), edge
             assert {step(edge.after, event)[1] for event in EVENTS} == {Verdict.LATE}, edge
+
+    def test_whoever_is_taken_out_is_no_member_whatever_became_of_it_and_may_begin_anew(self) -> None:
+        for before in {edge.before for edge in EDGES}:
+            out, verdict = step(before, TakeOut())
+            assert (out.state, out.reason, verdict) == (State.CANCELED, Reason.TAKEN_OUT, Verdict.MOVED), before
+            assert step(out, TakeOut()) == (out, Verdict.NOTED)
+            assert {step(out, event) for event in EVENTS} == {(out, Verdict.LATE)}, before
+            again, verdict = step(out, Readmit())
+            assert (again, verdict) == (
+                Delivery(attempts_limit=before.attempts_limit, attempt=before.attempt + 1),
+                Verdict.MOVED,
+            )
+
+    def test_nobody_else_is_readmitted(self) -> None:
+        for before in {edge.before for edge in EDGES}:
+            after, verdict = step(before, Readmit())
+            assert after is before
+            assert verdict is (Verdict.LATE if before.state in ENDS else Verdict.REFUSED)
 
     def test_consent_is_never_lost_and_changes_nothing_else(self) -> None:
         for edge in EDGES:
@@ -280,11 +301,15 @@ class TestTable:
             "close(reason)": "operator",
             "consent": "the device's user",
             "revert": "the version it runs now",
+            "take out": "operator",
+            "readmit": "operator",
         }
 
     def test_a_row_allows_exactly_the_states_from_which_its_event_is_not_refused(self) -> None:
         refusals = {Verdict.REFUSED, Verdict.LATE}
         for kind, row in TABLE.items():
+            if kind in map(type, MEMBERSHIP):
+                continue
             wished = kind in {Yield, Insist}
             samples = [event for event in EVENTS if isinstance(event, kind)]
             accepted = {

@@ -16,11 +16,13 @@ from airfreight.domain.delivery import (
     Insist,
     Offer,
     Reach,
+    Readmit,
     Reason,
     Revert,
     Skip,
     State,
     Succeed,
+    TakeOut,
     Verdict,
     Yield,
     step,
@@ -45,7 +47,10 @@ EVENTS: tuple[Event, ...] = (
     Consent(),
     Revert(),
 )
-"""Every event; of the reasons one for each way they are treated (`EVERY_REASON` has the rest)."""
+"""Every event of a member; of the reasons one for each way they are treated (`EVERY_REASON` has the rest)."""
+
+MEMBERSHIP: tuple[Event, ...] = (TakeOut(), Readmit())
+"""What ends being a member and begins it anew: not walked, because everything comes back after it."""
 
 EVERY_REASON: tuple[Event, ...] = tuple(kind(reason) for kind in (Skip, Fail, Close) for reason in Reason)
 

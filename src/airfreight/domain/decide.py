@@ -4,7 +4,7 @@ The poll uses the instruction, "explain" prints the trace; one function, so the 
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from airfreight.domain import windows
@@ -12,6 +12,7 @@ from airfreight.domain.conditions import NO_FACTS, Condition, Facts, meets
 from airfreight.domain.delivery import ENDS, RANK, Delivery, Event, Offer, Reason, Skip, State
 from airfreight.domain.finish import same
 from airfreight.domain.ids import Millis
+from airfreight.domain.phases import Slots, Standing, next_phase, stands
 from airfreight.domain.rollout import RolloutState
 from airfreight.domain.windows import DayPart
 
@@ -65,6 +66,7 @@ class Plan:
     """The part of a rollout and its artifact that decides about one device.
 
     `superseded`: a newer rollout has come for the device, and this one is of the kind that gives way.
+    `needs_word`: no phase begins before somebody has given it a slot.
     """
 
     state: RolloutState
@@ -79,13 +81,14 @@ class Plan:
     started_at: Millis | None = None
     reset_period_ms: int = 86_400_000
     superseded: bool = False
+    needs_word: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything `decide` looks at: the device and, when it has an open delivery, that delivery and its plan.
 
-    `before`: what the device ran when the delivery was last offered to it.
+    `before`: what the device ran when the delivery was last offered to it. `slots`: the phases that were given a time.
     """
 
     device: Device
@@ -94,6 +97,7 @@ class Snapshot:
     before: Facts = NO_FACTS
     not_before: Millis | None = None
     tries_since: Millis | None = None
+    slots: Slots = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +157,8 @@ class _Walk:
         if self.plan.state is RolloutState.PAUSED and state in _WAITING:
             return self._stop("rollout running", "the rollout is paused", Do.WAIT)
         self._info("rollout running", f"the rollout is {self.plan.state}; an attempt under way goes on")
+        if state in _WAITING and (held := self._held_phase(Do.WAIT)):
+            return held
         if state is State.OFFERED and (closed := self._closed_window()):
             return closed
         self._info("instruction", f"state {state}")
@@ -177,6 +183,8 @@ class _Walk:
             return unfit
         if unasked := self._no_consent():
             return unasked
+        if held := self._held_phase(Do.NOTHING):
+            return held
         if closed := self._closed_window():
             return closed
         since = self.snapshot.tries_since
@@ -222,6 +230,23 @@ class _Walk:
         else:
             return self._stop("user consent", "automatic updates are off for this device; its user has to want it")
         return None
+
+    def _held_phase(self, do: Do) -> Decision | None:
+        """The phase that comes next, if it has not been approved, or not for now."""
+        phase = next_phase(self.delivery.state)
+        slot = self.snapshot.slots.get(phase) if phase else None
+        if phase is None or (slot is None and not self.plan.needs_word):
+            return None
+        name = f"{phase} approved"
+        match stands(slot, self.now, needs_word=self.plan.needs_word):
+            case Standing.UNAPPROVED:
+                passed = "its slot has passed; " if slot else ""
+                return self._stop(name, f"{passed}somebody has to give the phase a slot", do)
+            case Standing.SCHEDULED if slot:
+                return self._stop(name, "its slot has not begun", do, recheck_at=slot.begin_at)
+            case _:
+                self._pass(name, "it has a slot, and that is open")
+                return None
 
     def _closed_window(self) -> Decision | None:
         if self.plan.critical or self.delivery.consented:

@@ -64,6 +64,8 @@ class Reason(StrEnum):
     WRONG_VERSION = "wrong_version"
     INCOMPATIBLE = "incompatible"
     UNPROVEN = "unproven"
+    CLOSED = "closed"
+    TAKEN_OUT = "taken_out"
 
 
 FINAL_REASONS = frozenset({Reason.ROLLED_BACK, Reason.WRONG_VERSION, Reason.INCOMPATIBLE, Reason.UNPROVEN})
@@ -160,7 +162,32 @@ class Revert:
     """The device runs again what it ran before: the success did not last."""
 
 
-Event = Offer | Skip | Reach | Succeed | Fail | Expire | Cancel | Yield | Insist | Close | Consent | Revert
+@dataclass(frozen=True, slots=True)
+class TakeOut:
+    """The device is in the rollout no more, whatever became of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readmit:
+    """A device that was taken out is in it again, from the beginning."""
+
+
+Event = (
+    Offer
+    | Skip
+    | Reach
+    | Succeed
+    | Fail
+    | Expire
+    | Cancel
+    | Yield
+    | Insist
+    | Close
+    | Consent
+    | Revert
+    | TakeOut
+    | Readmit
+)
 Outcome = tuple[Delivery, Verdict]
 
 
@@ -248,6 +275,18 @@ def _close(delivery: Delivery, event: Close) -> Outcome:
     return _end(delivery, State.CANCELED, event.reason)
 
 
+def _take_out(delivery: Delivery, _event: TakeOut) -> Outcome:
+    if delivery.reason is Reason.TAKEN_OUT:
+        return delivery, Verdict.NOTED
+    return _end(delivery, State.CANCELED, Reason.TAKEN_OUT)
+
+
+def _readmit(delivery: Delivery, _event: Readmit) -> Outcome:
+    if delivery.reason is not Reason.TAKEN_OUT:
+        return delivery, Verdict.LATE
+    return Delivery(attempts_limit=delivery.attempts_limit, attempt=delivery.attempt + 1), Verdict.MOVED
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One line of the machine: who may send the event, from where, and what it does."""
@@ -266,6 +305,7 @@ def _row(event: str, who: str, froms: frozenset[State], effect: Callable[..., Ou
 _SIX = frozenset(THE_SIX)
 _QUEUED = frozenset({State.QUEUED})
 _SUCCEEDED = frozenset({State.SUCCEEDED})
+_CANCELED = frozenset({State.CANCELED})
 
 TABLE: dict[type, Row] = {
     Offer: _row("offer", "server", _QUEUED, _offer, "offered; a fresh reset period starts counting tries at 1 again"),
@@ -291,5 +331,7 @@ TABLE: dict[type, Row] = {
     Insist: _row("insist", "device, if asked to cancel", _SIX, _insist, "cancel_requested cleared, state kept"),
     Close: _row("close(reason)", "operator", OPEN, _close, "canceled; the device is not asked"),
     Consent: _row("consent", "the device's user", OPEN, _consent, "consented set: opt-out and window hold it no more"),
+    TakeOut: _row("take out", "operator", frozenset(State), _take_out, "canceled(taken_out): no member any more"),
+    Readmit: _row("readmit", "operator", _CANCELED, _readmit, "taken out: queued, as new, with attempt + 1; else late"),
     Revert: _row("revert", "the version it runs now", _SUCCEEDED, _revert, "failed(rolled_back): it did not last"),
 }

@@ -43,6 +43,8 @@ WHY = {
     Reason.ROLLED_BACK: "the device came back with the version it had before",
     Reason.WRONG_VERSION: "the device came back with a version that is neither the old nor the new one",
     Reason.INCOMPATIBLE: "the device says that the file does not fit it",
+    Reason.CLOSED: "an operator closed it for this device",
+    Reason.TAKEN_OUT: "an operator took the device out of it",
     Reason.UNPROVEN: "the device came back, but the file names no version or build to know it by",
 }
 """Why a delivery ended badly, or why its last try did."""

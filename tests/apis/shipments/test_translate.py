@@ -77,7 +77,7 @@ def test_the_buckets_add_up_to_all_devices(counts: list[Count]) -> None:
 
 def test_every_word_of_the_contract_has_one_of_ours_and_back() -> None:
     assert translate.CONDITIONS.keys() == set(CompareField)
-    assert translate.COMPARE_FIELDS.keys() == set(Condition)
+    assert translate.COMPARE_FIELDS.keys() == set(Condition) - {Condition.VERSION_DIFFERS}, "another door's"
     assert all(translate.COMPARE_FIELDS[ours] is word for word, ours in translate.CONDITIONS.items())
     assert translate.STATUSES.keys() == set(RolloutState)
     assert set(translate.STATUSES.values()) == set(Status)

@@ -8,7 +8,7 @@ from airfreight.services.deliveries import Answer, Report
 
 _SERVER_ONLY = frozenset(
     {Reason.CONDITION_NOT_MET, Reason.TYPE_MISMATCH, Reason.SUPERSEDED, Reason.ALREADY_RUNNING}
-    | {Reason.STOPPED, Reason.DEVICE_REMOVED, Reason.NO_REPORT, Reason.UNPROVEN}
+    | {Reason.STOPPED, Reason.DEVICE_REMOVED, Reason.NO_REPORT, Reason.UNPROVEN, Reason.CLOSED, Reason.TAKEN_OUT}
 )
 DEVICE_REASONS = {str(reason): reason for reason in Reason if reason not in _SERVER_ONLY}
 """The reasons a device may give; any other word is `device_error`, kept in the message."""
