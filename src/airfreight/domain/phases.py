@@ -70,6 +70,12 @@ def stands(slot: Slot | None, now: Millis, *, needs_word: bool) -> Standing:
     return Standing.UNAPPROVED if slot.end_at and now >= slot.end_at else Standing.OPEN
 
 
+def next_opening(slots: Slots, state: State, now: Millis) -> Millis | None:
+    """When the next slot of a phase that has not begun will open; None when none is to come."""
+    coming = [slot.begin_at for phase, slot in slots.items() if may_schedule(state, phase) and slot.begin_at > now]
+    return min(coming, default=None)
+
+
 def encode(slots: Slots) -> str:
     """As a delivery's row keeps them; nothing for none."""
     given = {phase.value: (slots[phase].begin_at, slots[phase].end_at) for phase in Phase if phase in slots}

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from airfreight.domain import decide as deciding
+from airfreight.domain import phases
 from airfreight.domain.access import Permission
 from airfreight.domain.conditions import Condition, Facts
 from airfreight.domain.decide import Decision, Do, Plan, Snapshot
@@ -104,11 +105,12 @@ def snapshot(row: Row) -> Snapshot:
         started_at=None if row.started_at is None else Millis(row.started_at),
         reset_period_ms=row.reset_period_ms,
         superseded=row.on_conflict == "supersede" and (row.newest_rollout_id or 0) > row.rollout_id,
+        needs_word=bool(row.needs_word),
     )
     not_before = None if row.not_before is None else Millis(row.not_before)
     tries_since = None if row.tries_since is None else Millis(row.tries_since)
     before = Facts(row.from_version, row.from_build)
-    return Snapshot(device, delivery_of(row), plan, before, not_before, tries_since)
+    return Snapshot(device, delivery_of(row), plan, before, not_before, tries_since, phases.decode(row.slots))
 
 
 def choose(rows: Sequence[Row]) -> Row:
@@ -172,11 +174,16 @@ def answer_for(row: Row, now: Millis) -> Answer:
 
 
 def _add_artifacts(connection: Connection, answers: Mapping[bytes, Answer]) -> None:
-    told = {a.row.rollout_id for a in answers.values() if a.row and a.attempt_id and a.decision.do is not Do.NOTHING}
-    found = rollouts.artifacts_of(connection, sorted(told)) if told else {}
-    for answer in answers.values():
-        if answer.row and answer.row.rollout_id in found:
-            answer.artifacts.extend(found[answer.row.rollout_id])
+    told = [a for a in answers.values() if a.row and a.attempt_id and a.decision.do is not Do.NOTHING]
+    own = {a.row.id for a in told if a.row and a.row.id and a.row.own_artifacts}
+    others = {a.row.rollout_id for a in told if a.row and not a.row.own_artifacts}
+    of_rollouts = rollouts.artifacts_of(connection, sorted(others)) if others else {}
+    of_deliveries = rollouts.own_artifacts_of(connection, sorted(own)) if own else {}
+    for answer in told:
+        if answer.row and answer.row.own_artifacts:
+            answer.artifacts.extend(of_deliveries.get(answer.row.id or 0, []))
+        elif answer.row:
+            answer.artifacts.extend(of_rollouts.get(answer.row.rollout_id, []))
 
 
 def advance(ledger: Ledger, digests: Sequence[bytes]) -> list[Answer | None]:

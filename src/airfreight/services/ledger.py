@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
+from airfreight.domain import phases
 from airfreight.domain.conditions import Facts
 from airfreight.domain.delivery import (
     ENDS,
@@ -26,6 +27,7 @@ from airfreight.domain.delivery import (
 )
 from airfreight.domain.finish import FinishOn, has_reverted, judge, judge_returned, settle
 from airfreight.domain.ids import Millis
+from airfreight.domain.phases import Phase, Slot, Standing, may_schedule, next_phase, stands
 from airfreight.domain.rollout import OVER
 from airfreight.services.rollout_state import finish_if_done
 from airfreight.settings import Settings
@@ -54,6 +56,8 @@ class Entry:
     not_before: int | None
     tries_since: int | None
     deadline_at: int | None
+    slots: dict[Phase, Slot]
+    opens_at: int | None
     dirty: bool = False
 
 
@@ -112,6 +116,8 @@ class Ledger:
                 row.not_before,
                 row.tries_since,
                 row.deadline_at,
+                phases.decode(row.slots),
+                row.opens_at,
             )
         return found
 
@@ -227,17 +233,53 @@ class Ledger:
         if after.state is before.state and entry.deadline_at is None:
             return  # a wish about one that waits: for its offer, or for its device to take it up
         if after.state is State.QUEUED:
+            is_anew = before.state in ENDS
             pause = self.settings.retry_seconds * 1000 * 2 ** min(before.tries - 1, 6)
-            entry.not_before, entry.attempt_id, entry.deadline_at = self.now + pause, None, None
-            self._again[entry.row.device_id] = entry.not_before
+            entry.not_before, entry.attempt_id, entry.deadline_at = None if is_anew else self.now + pause, None, None
+            self._again[entry.row.device_id] = entry.not_before or self.now
         elif after.state in ENDS:
-            entry.not_before = entry.deadline_at = None
+            entry.not_before = entry.deadline_at = entry.opens_at = None
+            if after.reason is Reason.TAKEN_OUT:
+                entry.slots, entry.tries_since = {}, None
             self._ended.add(rollout_id)
         else:
-            entry.deadline_at = self.now + entry.row.deadline_seconds * 1000
+            entry.deadline_at = self._deadline(entry)
+
+    def _deadline(self, entry: Entry) -> int | None:
+        """When a device under way has been silent for too long; never while it waits for a word that nobody gave."""
+        period = entry.row.deadline_seconds * 1000
+        phase = next_phase(entry.delivery.state)
+        slot = entry.slots.get(phase) if phase else None
+        needs_word = phase is not None and bool(entry.row.needs_word)
+        match stands(slot, self.now, needs_word=needs_word):
+            case Standing.UNAPPROVED:
+                return None
+            case Standing.SCHEDULED if slot:
+                return slot.begin_at + period
+            case _:
+                return self.now + period
+
+    def schedule(self, entry: Entry, phase: Phase, slot: Slot, note: Note) -> Verdict:
+        """Give a phase that has not begun a slot, which approves it. REFUSED when it has begun, LATE at an end."""
+        state = entry.delivery.state
+        if not may_schedule(state, phase):
+            return Verdict.LATE if state in ENDS else Verdict.REFUSED
+        entry.slots[phase] = slot
+        entry.opens_at = phases.next_opening(entry.slots, state, self.now)
+        if state is not State.QUEUED and phase is next_phase(state):
+            entry.deadline_at = self._deadline(entry)
+        self._remember(entry, entry.attempt_id, None, Verdict.MOVED, note, f"schedule {phase}")
+        self._again[entry.row.device_id] = self.now
+        return Verdict.MOVED
+
+    def opened(self, entry: Entry) -> None:
+        """A slot has begun: nothing moves by itself, but the device is to be told."""
+        entry.opens_at = phases.next_opening(entry.slots, entry.delivery.state, self.now)
+        entry.dirty = True
+        self._again[entry.row.device_id] = self.now
 
     def _remember(
-        self, entry: Entry, attempt_id: int | None, event: Event, verdict: Verdict, note: Note, told: str
+        self, entry: Entry, attempt_id: int | None, event: Event | None, verdict: Verdict, note: Note, told: str
     ) -> None:
         entry.events += 1
         entry.dirty = True
@@ -277,6 +319,8 @@ class Ledger:
             not_before=entry.not_before,
             tries_since=entry.tries_since,
             deadline_at=entry.deadline_at,
+            slots=phases.encode(entry.slots),
+            opens_at=entry.opens_at,
             updated_at=self.now,
         )
 

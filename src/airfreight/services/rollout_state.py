@@ -52,7 +52,7 @@ def tell(connection: Connection, rollout: Any, kind: str, body: dict[str, object
 def finish_if_done(connection: Connection, rollout_id: int, now: Millis) -> bool:
     """Finish a rollout none of whose deliveries is open; locks it, so that two last reports at once cannot miss it."""
     rollout = rollouts.locked(connection, rollout_id)
-    if rollout is None or rollout.whole_product:
+    if rollout is None or rollout.whole_product or rollout.open_ended:
         return False
     counts = counters.totals(connection, [rollout_id]).get(rollout_id, [])
     if not counts or any(count.state not in ENDS for count in counts):

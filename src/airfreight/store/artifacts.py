@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, case, delete, insert, select
 
-from airfreight.store.tables import artifacts, attempts, deliveries, rollout_artifacts, rollouts
+from airfreight.store.tables import artifacts, attempts, deliveries, delivery_artifacts, rollout_artifacts, rollouts
 
 
 def add(connection: Connection, values: dict[str, Any]) -> int:
@@ -27,8 +27,10 @@ def listed(connection: Connection, organization_id: int, *, after: int, limit: i
 
 
 def is_used(connection: Connection, artifact_id: int) -> bool:
-    query = select(rollout_artifacts.c.rollout_id).where(rollout_artifacts.c.artifact_id == artifact_id)
-    return connection.execute(query.limit(1)).first() is not None
+    """Whether a rollout carries it, or one device's delivery."""
+    of_rollouts = select(rollout_artifacts.c.artifact_id).where(rollout_artifacts.c.artifact_id == artifact_id)
+    of_deliveries = select(delivery_artifacts.c.artifact_id).where(delivery_artifacts.c.artifact_id == artifact_id)
+    return any(connection.execute(query.limit(1)).first() for query in (of_rollouts, of_deliveries))
 
 
 def remove(connection: Connection, organization_id: int, artifact_id: int) -> None:
@@ -44,14 +46,19 @@ def is_stored(connection: Connection, sha256: str) -> bool:
 
 def carried_by(connection: Connection, device_id: int, artifact_id: int, active_states: list[str]) -> Any:  # noqa: ANN401
     """The artifact with the active attempt of the device that carries it, or None."""
+    of_rollout = select(rollout_artifacts.c.artifact_id).where(
+        rollout_artifacts.c.artifact_id == artifact_id, rollout_artifacts.c.rollout_id == deliveries.c.rollout_id
+    )
+    own = select(delivery_artifacts.c.artifact_id).where(
+        delivery_artifacts.c.artifact_id == artifact_id, delivery_artifacts.c.delivery_id == deliveries.c.id
+    )
     query = (
         select(artifacts, deliveries.c.attempt_id, deliveries.c.state.label("delivery_state"))
-        .join(rollout_artifacts, rollout_artifacts.c.artifact_id == artifacts.c.id)
-        .join(deliveries, deliveries.c.rollout_id == rollout_artifacts.c.rollout_id)
+        .join(deliveries, deliveries.c.device_id == device_id)
         .where(
             artifacts.c.id == artifact_id,
-            deliveries.c.device_id == device_id,
             deliveries.c.state.in_(active_states),
+            case((deliveries.c.own_artifacts, own.exists()), else_=of_rollout.exists()),
         )
     )
     return connection.execute(query).first()

@@ -57,6 +57,9 @@ class Row(NamedTuple):
     deadline_seconds: int
     artifact_version: str
     artifact_build: str
+    needs_word: bool = False
+    slots: str = ""
+    opens_at: int | None = None
     token_hash: bytes | None = None
     organization_id: int = 0
     product_id: int = 0
@@ -85,6 +88,7 @@ class Row(NamedTuple):
     artifact_board: str = ""
     artifact_component: str = ""
     artifact_library_version: str = ""
+    own_artifacts: bool = False
     newest_rollout_id: int | None = None
 
 
@@ -115,8 +119,11 @@ _moving = (
     rollouts.c.state,
     rollouts.c.finish_on,
     rollouts.c.deadline_seconds,
-    rollout_artifacts.c.version,
-    rollout_artifacts.c.build,
+    func.coalesce(rollout_artifacts.c.version, literal_column("''")),
+    func.coalesce(rollout_artifacts.c.build, literal_column("''")),
+    func.coalesce(deliveries.c.needs_word, rollouts.c.needs_word),
+    deliveries.c.slots,
+    deliveries.c.opens_at,
 )
 _deciding = (
     *_moving,
@@ -148,6 +155,7 @@ _deciding = (
     rollout_artifacts.c.board,
     rollout_artifacts.c.component,
     rollout_artifacts.c.library_version,
+    deliveries.c.own_artifacts,
     select(func.max(_other.c.rollout_id))
     .join(_newer, _newer.c.id == _other.c.rollout_id)
     .where(_other.c.device_id == devices.c.id, _newer.c.on_conflict == literal_column("'supersede'"))
@@ -175,7 +183,7 @@ def _per_delivery() -> Select[Any]:
     joined = (
         deliveries.join(devices, devices.c.id == deliveries.c.device_id)
         .join(rollouts, rollouts.c.id == deliveries.c.rollout_id)
-        .join(rollout_artifacts, _first)
+        .outerjoin(rollout_artifacts, _first)
     )
     return select(*_moving).select_from(joined)
 
@@ -312,10 +320,10 @@ def enqueue(
     rollout_id: int,
     attempts_limit: int,
     now: int,
-    product_id: int,
+    product_id: int | None,
     device_ids: Sequence[int] | None,
 ) -> int:
-    """Queue a rollout for the product's devices (all, or those named) that it does not have yet; how many."""
+    """Queue a rollout for the devices (of its product, or of any) that it does not have yet; how many."""
     source = select(
         literal(organization_id),
         literal(rollout_id),
@@ -325,7 +333,7 @@ def enqueue(
         literal(now),
     ).where(
         devices.c.organization_id == organization_id,
-        devices.c.product_id == product_id,
+        *([] if product_id is None else [devices.c.product_id == product_id]),
         devices.c.deleted_at.is_(None),
         ~select(deliveries.c.id)
         .where(deliveries.c.rollout_id == rollout_id, deliveries.c.device_id == devices.c.id)
@@ -370,6 +378,8 @@ class Moved(NamedTuple):
     not_before: int | None
     tries_since: int | None
     deadline_at: int | None
+    slots: str
+    opens_at: int | None
     updated_at: int
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
-from airfreight.store.tables import artifacts, devices, products, rollout_artifacts, rollouts
+from airfreight.store.tables import artifacts, delivery_artifacts, devices, products, rollout_artifacts, rollouts
 
 _alive = rollouts.c.deleted_at.is_(None)
 
@@ -23,7 +23,7 @@ def add_artifacts(connection: Connection, rollout_id: int, chosen: Sequence[dict
 def _shown(*where: ColumnElement[bool]) -> Any:  # noqa: ANN401 - a select
     return (
         select(rollouts, products.c.name.label("product_name"))
-        .join(products, products.c.id == rollouts.c.product_id)
+        .outerjoin(products, products.c.id == rollouts.c.product_id)
         .where(_alive, *where)
     )
 
@@ -58,6 +58,29 @@ def artifacts_of(connection: Connection, rollout_ids: Sequence[int]) -> dict[int
     for row in connection.execute(query):
         found.setdefault(row.rollout_id, []).append(row)
     return found
+
+
+def own_artifacts_of(connection: Connection, delivery_ids: Sequence[int]) -> dict[int, list[Any]]:
+    """Delivery id -> what its device gets instead of the rollout's artifacts, in order: rows as in `artifacts_of`."""
+    names = ("filename", "version", "build", "fw_type", "board", "library_version", "component")
+    stored = ("uid", "path", "size", "sha256", "md5")
+    query = (
+        select(delivery_artifacts, artifacts.c.id, *(artifacts.c[name] for name in (*names, *stored)))
+        .join(artifacts, artifacts.c.id == delivery_artifacts.c.artifact_id)
+        .where(delivery_artifacts.c.delivery_id.in_(delivery_ids))
+        .order_by(delivery_artifacts.c.delivery_id, delivery_artifacts.c.position)
+    )
+    found: dict[int, list[Any]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.delivery_id, []).append(row)
+    return found
+
+
+def replace_artifacts(connection: Connection, rollout_id: int, chosen: Sequence[dict[str, Any]]) -> None:
+    """Another ordered list of artifacts; see `add_artifacts`."""
+    connection.execute(delete(rollout_artifacts).where(rollout_artifacts.c.rollout_id == rollout_id))
+    if chosen:
+        add_artifacts(connection, rollout_id, chosen)
 
 
 def file_facts(connection: Connection, artifact_ids: Sequence[int]) -> dict[int, Any]:
@@ -118,5 +141,6 @@ def following(connection: Connection, product_id: int | None = None) -> list[Any
 
 def unfinished(connection: Connection) -> list[int]:
     """Rollouts that could finish by themselves."""
-    query = select(rollouts.c.id).where(_alive, ~rollouts.c.whole_product, rollouts.c.state.in_(["running", "paused"]))
+    ends = (~rollouts.c.whole_product, ~rollouts.c.open_ended)
+    query = select(rollouts.c.id).where(_alive, *ends, rollouts.c.state.in_(["running", "paused"]))
     return list(connection.scalars(query))

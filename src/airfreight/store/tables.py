@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 from airfreight.domain.access import EVERYTHING
-from airfreight.domain.delivery import ENDS, THE_SIX, State
+from airfreight.domain.delivery import ENDS, THE_SIX, Reason, State
 
 metadata = MetaData(
     naming_convention={
@@ -78,6 +78,7 @@ def _any_of(column: str, states: tuple[State, ...]) -> str:
 _OPEN = tuple(state for state in State if state not in ENDS)
 SQL_ACTIVE = _any_of("state", THE_SIX)
 SQL_OPEN = _any_of("state", _OPEN)
+SQL_MEMBER = f"reason <> '{Reason.TAKEN_OUT}'"
 
 organizations = Table(
     "organizations",
@@ -86,10 +87,13 @@ organizations = Table(
     Column("parent_id", ForeignKey("organizations.id"), index=True),
     _text("name", 100),
     _text("time_zone", 64),
+    Column("approval_needed", Boolean, nullable=False, server_default=text("false")),
+    Column("four_eyes", Boolean, nullable=False, server_default=text("false")),
     _details(),
     _at("created_at"),
     _changed_at(),
 )
+"""`approval_needed`: who makes a rollout in steps needs somebody's approval; `four_eyes`: somebody else's."""
 
 users = Table(
     "users",
@@ -209,10 +213,12 @@ groups = Table(
     _organization(),
     Column("uid", String(24), nullable=False, unique=True),
     _text("name", 100),
-    Column("token_hash", LargeBinary(32), nullable=False, unique=True),
+    Column("token_hash", LargeBinary(32), unique=True),
+    _text("filter", 2000),
     _at("created_at"),
 )
-"""Devices that are sent things together. A device is in one at most: `devices.group_id`, of its own organization."""
+"""Devices of one organization. A group with a filter is live: those that match it. One without is fixed: those that
+were put into it (`devices.group_id`, so a device is in one at most); it has a token."""
 
 connections = Table(
     "connections",
@@ -269,9 +275,11 @@ rollouts = Table(
     _organization(index=False),
     Column("uid", String(36), nullable=False, unique=True),
     _text("origin", 16, None),
-    Column("product_id", ForeignKey("products.id"), nullable=False, index=True),
+    Column("product_id", ForeignKey("products.id"), index=True),
     Column("group_id", Integer, index=True),
     _text("title", 200, None),
+    Column("description", Text, nullable=False, server_default=""),
+    _details(),
     Column("state", String(16), nullable=False),
     Column("version", Integer, nullable=False, server_default="1"),
     Column("whole_product", Boolean, nullable=False),
@@ -286,13 +294,31 @@ rollouts = Table(
     Column("on_conflict", String(16), nullable=False),
     _text("host", 255),
     Column("secure", Boolean, nullable=False),
+    Column("needs_word", Boolean, nullable=False, server_default=text("false")),
+    Column("open_ended", Boolean, nullable=False, server_default=text("false")),
+    Column("approval_needed", Boolean, nullable=False, server_default=text("false")),
+    Column("reevaluate_seconds", Integer, nullable=False, server_default="0"),
+    _at("evaluate_at", nullable=True),
     Column("created_by_user_id", ForeignKey("users.id", ondelete="SET NULL")),
+    _text("made_by", 40),
+    _text("approved_by", 40),
+    _at("approved_at", nullable=True),
     _at("created_at"),
+    _changed_at(),
     _at("started_at", nullable=True),
     _at("finished_at", nullable=True),
     _at("deleted_at", nullable=True),
     Index("ix_rollouts_organization", "organization_id", "id"),
+    Index(
+        "ix_rollouts_evaluate",
+        "evaluate_at",
+        sqlite_where=text("evaluate_at IS NOT NULL"),
+        postgresql_where=text("evaluate_at IS NOT NULL"),
+    ),
 )
+"""`group_id`: the group it was made for; `needs_word`: no phase of a device begins before somebody has given it a slot;
+`open_ended`: it is never finished, because devices may still be added; `evaluate_at`: when to look at its group again.
+"""
 
 rollout_artifacts = Table(
     "rollout_artifacts",
@@ -332,8 +358,25 @@ deliveries = Table(
     _at("not_before", nullable=True),
     _at("tries_since", nullable=True),
     _at("deadline_at", nullable=True),
+    Column("needs_word", Boolean),
+    Column("own_artifacts", Boolean, nullable=False, server_default=text("false")),
+    _text("slots", 200),
+    _at("opens_at", nullable=True),
     _at("updated_at"),
     UniqueConstraint("rollout_id", "device_id"),
+    Index(
+        "ix_deliveries_members",
+        "rollout_id",
+        "id",
+        sqlite_where=text(SQL_MEMBER),
+        postgresql_where=text(SQL_MEMBER),
+    ),
+    Index(
+        "ix_deliveries_opens",
+        "opens_at",
+        sqlite_where=text("opens_at IS NOT NULL"),
+        postgresql_where=text("opens_at IS NOT NULL"),
+    ),
     Index("ix_deliveries_device", "device_id", "rollout_id"),
     Index(
         "uq_deliveries_active",
@@ -351,6 +394,47 @@ deliveries = Table(
     ),
     CheckConstraint("reached BETWEEN 0 AND 6", name="reached"),
 )
+
+delivery_artifacts = Table(
+    "delivery_artifacts",
+    metadata,
+    Column("delivery_id", ForeignKey("deliveries.id"), primary_key=True, autoincrement=False),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("artifact_id", ForeignKey("artifacts.id"), nullable=False, index=True),
+)
+"""What one device gets instead of the rollout's artifacts, where `deliveries.own_artifacts` says so."""
+
+delivery_bytes = Table(
+    "delivery_bytes",
+    metadata,
+    Column("delivery_id", ForeignKey("deliveries.id"), primary_key=True, autoincrement=False),
+    Column("artifact_id", Integer, primary_key=True, autoincrement=False),
+    Column("done", BigInteger, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""How far the download of each artifact has come, as the device says."""
+
+delivery_lines = Table(
+    "delivery_lines",
+    metadata,
+    _id(Big),
+    Column("delivery_id", ForeignKey("deliveries.id"), nullable=False),
+    _at("at"),
+    Column("line", String(500), nullable=False),
+    Index("ix_delivery_lines", "delivery_id", "id"),
+)
+"""What a device says as it installs."""
+
+rollout_callbacks = Table(
+    "rollout_callbacks",
+    metadata,
+    Column("rollout_id", ForeignKey("rollouts.id"), primary_key=True, autoincrement=False),
+    Column("kind", String(24), primary_key=True),
+    Column("destination_id", Integer, nullable=False),
+    Column("states", Text, nullable=False, server_default="[]"),
+)
+"""Who is told what of a rollout; `states`: of these only, none for all."""
 
 attempts = Table(
     "attempts",
@@ -416,6 +500,63 @@ outbox = Table(
     Index("ix_outbox_due", "due_at", "id"),
 )
 
+webhook_destinations = Table(
+    "webhook_destinations",
+    metadata,
+    _id(),
+    _organization(),
+    Column("uid", String(36), nullable=False, unique=True),
+    _text("name", 100),
+    _text("description", 500),
+    _text("scheme", 5, None),
+    _text("host", 253, None),
+    Column("port", Integer, nullable=False),
+    _text("path", 1000, "/"),
+    _text("username", 255),
+    Column("password", LargeBinary),
+    Column("certificate", Text, nullable=False, server_default=""),
+    Column("secret", LargeBinary),
+    Column("old_secret", LargeBinary),
+    _at("old_secret_until", nullable=True),
+    Column("version", Integer, nullable=False, server_default="1"),
+    _text("created_by", 254),
+    _at("created_at"),
+    _text("changed_by", 254),
+    _changed_at(),
+    _at("deleted_at", nullable=True),
+    _text("holder", 32),
+    _at("held_until", nullable=True),
+    sqlite_autoincrement=True,
+)
+"""Where messages go. `password`, `secret`, `old_secret` are sealed; the process that sends there now is its `holder`.
+
+No id is given out twice: who was told to send to one that is no more must not send to somebody else's.
+"""
+
+webhook_messages = Table(
+    "webhook_messages",
+    metadata,
+    _id(Big),
+    Column("organization_id", Integer, nullable=False),
+    Column("destination_id", Integer, nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("rollout_id", Integer),
+    Column("device_id", Integer),
+    Column("state", String(8), nullable=False, server_default="waiting"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("status", Integer),
+    _text("response", 500),
+    _text("trouble", 24),
+    _at("created_at"),
+    _at("due_at"),
+    _at("sent_at", nullable=True),
+    Index("ix_webhook_messages_line", "state", "destination_id", "id"),
+    Index("ix_webhook_messages_log", "destination_id", "id"),
+    sqlite_autoincrement=True,
+)
+"""The line to each destination, and its log. `destination_id` is no foreign key: a fact never fails for its message."""
+
 leases = Table(
     "leases",
     metadata,
@@ -431,6 +572,9 @@ signals = Table(
     Column("name", String(32), primary_key=True),
     Column("seq", BigInteger, nullable=False),
 )
+
+is_member: ColumnElement[bool] = literal_column(f"deliveries.{SQL_MEMBER}")
+"""The condition of ix_deliveries_members: the device has not been taken out of the rollout."""
 
 open_delivery: ColumnElement[bool] = literal_column(_any_of("deliveries.state", _OPEN))
 """The condition of ix_deliveries_open, for queries that name the table. Untyped: as a Boolean, SQLite would be given

@@ -55,7 +55,7 @@ class Rollout(Out):
     title: str
     state: str
     origin: str
-    product_id: int
+    product_id: int | None
     whole_product: bool
     finish_on: str
     artifacts: list[RolloutArtifact]

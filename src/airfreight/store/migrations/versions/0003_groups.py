@@ -19,7 +19,8 @@ def upgrade() -> None:
         sa.Column("organization_id", sa.Integer(), nullable=False),
         sa.Column("uid", sa.String(24), nullable=False),
         sa.Column("name", sa.String(100), server_default="", nullable=False),
-        sa.Column("token_hash", sa.LargeBinary(32), nullable=False),
+        sa.Column("token_hash", sa.LargeBinary(32)),
+        sa.Column("filter", sa.String(2000), server_default="", nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["organization_id"], ["organizations.id"], name=op.f("fk_groups_organization_id_organizations")
