@@ -142,6 +142,11 @@ def memory_growth(pid: int) -> Iterator[Callable[[], float]]:
     yield lambda: sum(max(0, _kilobytes(one, "VmHWM") - before.get(one, 0)) for one in _tree(pid)) / 1024
 
 
+def anonymous(pid: int) -> float:
+    """MiB of a process and its children that are their own: without files that are mapped, which come and go."""
+    return sum(_kilobytes(one, "RssAnon") for one in _tree(pid)) / 1024
+
+
 def cpu_seconds(pid: int) -> float:
     """Processor time that a process and its children have used so far."""
     ticks = 0

@@ -7,13 +7,13 @@ from statistics import median
 
 import httpx
 from benchmarks.bench import Bench, Missing, Row, Target, check
-from benchmarks.load import Load, wrk
+from benchmarks.load import Load, asked, speed, wrk
 from benchmarks.peers import goosebit, nginx
 from benchmarks.server import Server, airfreight
 
 _DEVICES = 100_000
 _PEER_DEVICES = 1000
-_NEXT = "/device/v1/next"
+NEXT = "/device/v1/next"
 _IDLE = b'{"poll_after":300}'
 """What our empty answer says, as JSON."""
 
@@ -24,13 +24,12 @@ def measure(bench: Bench) -> list[Row]:
         server = stack.enter_context(airfreight(bench, "polls"))
         _, tokens = server.product("idle", _DEVICES)
         _look(server, tokens)
-        asked = bench.folder / "asked"
-        asked.write_text("".join(f"{_NEXT} {token}\n" for token in tokens))
-        targets: dict[str, tuple[Target, Path]] = {"ours": (server, asked)}
+        requests = asked(bench, "polls", [f"{NEXT} {token}" for token in tokens])
+        targets: dict[str, tuple[Target, Path]] = {"ours": (server, requests)}
         notes = []
         for name, start in (("nginx", _start_nginx), ("goosebit", _start_goosebit)):
             try:
-                targets[name] = start(bench, stack, asked)
+                targets[name] = start(bench, stack, requests)
             except Missing as missing:
                 notes.append(str(missing))
         rounds: dict[str, list[Load]] = {name: [] for name in targets}
@@ -46,37 +45,35 @@ def _look(server: Server, tokens: Sequence[str]) -> None:
     """What is measured is the right answer: nothing to do, come back later; a stranger is turned away."""
     with httpx.Client(base_url=server.base) as devices:
         for token in tokens[:: len(tokens) // 50]:
-            answer = devices.get(_NEXT, headers={"Authorization": f"Bearer {token}"})
+            answer = devices.get(NEXT, headers={"Authorization": f"Bearer {token}"})
             later = int(answer.headers["retry-after"])
             check(answer.status_code == 204 and not answer.content and later > 100, f"an idle poll: {answer!r}")
-        answer = devices.get(_NEXT, headers={"Authorization": "Bearer nobody"})
+        answer = devices.get(NEXT, headers={"Authorization": "Bearer nobody"})
         check(answer.status_code == 401, f"a stranger's poll: {answer!r}")
 
 
-def _start_nginx(bench: Bench, stack: ExitStack, asked: Path) -> tuple[Target, Path]:
+def _start_nginx(bench: Bench, stack: ExitStack, requests: Path) -> tuple[Target, Path]:
     """The very same requests, answered with a file."""
-    file = bench.folder / "static" / _NEXT.strip("/")
+    file = bench.folder / "static" / NEXT.strip("/")
     file.parent.mkdir(parents=True)
     file.write_bytes(_IDLE)
     peer = stack.enter_context(nginx(bench, "nginx-polls", bench.folder / "static"))
-    check(httpx.get(peer.base + _NEXT).content == _IDLE, "nginx does not answer with the file")
-    return peer, asked
+    check(httpx.get(peer.base + NEXT).content == _IDLE, "nginx does not answer with the file")
+    return peer, requests
 
 
-def _start_goosebit(bench: Bench, stack: ExitStack, _asked: Path) -> tuple[Target, Path]:
+def _start_goosebit(bench: Bench, stack: ExitStack, _requests: Path) -> tuple[Target, Path]:
     """Its poll of registered devices that have nothing to do; few devices, so that its cache holds them all."""
     peer = stack.enter_context(goosebit(bench, _PEER_DEVICES))
     paths = [f"/DEFAULT/controller/v1/device-{i}" for i in range(_PEER_DEVICES)]
     told = httpx.get(peer.base + paths[0], timeout=10).json()
     check(told["config"]["polling"]["sleep"] == "00:01:00" and not told["_links"], f"an idle poll of goosebit: {told}")
-    requests = bench.folder / "asked-goosebit"
-    requests.write_text("".join(f"{path} -\n" for path in paths))
-    return peer, requests
+    return peer, asked(bench, "goosebit", paths)
 
 
 def _rows(rounds: dict[str, list[Load]], missing: str) -> list[Row]:
     ours = rounds["ours"]
-    text = f"{_speed(ours)}, p99 {median(one.p99_ms for one in ours):.1f} ms"
+    text = f"{speed(ours)}, p99 {median(one.p99_ms for one in ours):.1f} ms"
     rows = []
     for name, aim, note in (
         ("nginx", "0.4", f"{_DEVICES:,} devices; nginx: the same requests, a file of {len(_IDLE)} bytes"),
@@ -87,10 +84,5 @@ def _rows(rounds: dict[str, list[Load]], missing: str) -> list[Row]:
             rows.append(Row(f"idle polls / {name}", text, "-", "-", f">= {aim}", missing))
             continue
         ratio = median(one.per_second / other.per_second for one, other in zip(ours, peer, strict=True))
-        rows.append(Row(f"idle polls / {name}", text, _speed(peer), f"{ratio:.2f}", f">= {aim}", note))
+        rows.append(Row(f"idle polls / {name}", text, speed(peer), f"{ratio:.2f}", f">= {aim}", note))
     return rows
-
-
-def _speed(loads: Sequence[Load]) -> str:
-    per_second, cpu = median(one.per_second for one in loads), median(one.cpu_us for one in loads)
-    return f"{per_second:,.0f}/s, {cpu:,.0f} us CPU"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # started as a file: the package is beside, not above
 
-from benchmarks import files, polls, reports, rollouts
+from benchmarks import files, latest, polls, reports, rollouts, slow
 from benchmarks.bench import CACHE, CORES, Bench, CheckError, Missing, Row
 
 _BENCHMARKS: dict[str, Callable[[Bench], list[Row]]] = {
@@ -26,6 +26,8 @@ _BENCHMARKS: dict[str, Callable[[Bench], list[Row]]] = {
     "upload": files.measure_upload,
     "download": files.measure_download,
     "rollouts": rollouts.measure,
+    "latest": latest.measure,
+    "slow": slow.measure,
 }
 _PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 _BEGIN, _END = "<!-- table -->", "<!-- end of table -->"

@@ -37,12 +37,16 @@ class Server(Target):
 
     def product(self, name: str, devices: int) -> tuple[int, list[str]]:
         """A product with so many devices: its id and their tokens."""
+        product_id, made = self.devices(name, devices)
+        return product_id, [one["token"] for one in made]
+
+    def devices(self, name: str, count: int) -> tuple[int, list[dict[str, Any]]]:
+        """A product with so many devices: its id, and each one's uid and token."""
         product_id = int(self.post("/api/v1/products", {"name": name})["id"])
-        tokens: list[str] = []
-        while (left := devices - len(tokens)) > 0:
-            made = self.post("/api/v1/devices/bulk", {"productId": product_id, "count": min(left, _BULK)})
-            tokens += [one["token"] for one in made["items"]]
-        return product_id, tokens
+        made: list[dict[str, Any]] = []
+        while (left := count - len(made)) > 0:
+            made += self.post("/api/v1/devices/bulk", {"productId": product_id, "count": min(left, _BULK)})["items"]
+        return product_id, made
 
     def artifact(self, content: bytes) -> dict[str, Any]:
         answer = self.api.put("/api/v1/artifacts", params={"filename": "bench.bin"}, content=content)
@@ -61,6 +65,22 @@ class Server(Target):
             "skipFwTypeCheck": True,
         }
         return int(self.post("/api/v1/organization/shipment/create", body)["id"])
+
+    def update(self, devices: Sequence[dict[str, Any]], image: bytes, version: str) -> int:
+        """Send an image to these devices through the Device OTA door, as one group of them; the rollout's id."""
+        group = self.post("/v1/groups", {"name": "bench"})
+        for one in devices:
+            answer = self.api.put(f"/v1/devices/{one['uid']}", json={"group": group["_id"]})
+            check(answer.status_code == 200, f"into the group: {answer.status_code} {answer.text[:300]}")
+        answer = self.api.post(
+            "/v1/ota/group",
+            files={"firmware": ("firmware.bin", image)},
+            data={"group": group["_id"], "token": group["token"], "version": version},
+        )
+        check(answer.status_code == 201, f"upload for the group: {answer.status_code} {answer.text[:300]}")
+        rollout = self.get("/api/v1/rollouts")["items"][0]
+        check(rollout["total"] == len(devices), f"the group's rollout: {rollout}")
+        return int(rollout["id"])
 
     def offer(self, tokens: Sequence[str]) -> list[dict[str, Any]]:
         """Every device polls once and is told to download: the instructions, in the order of `tokens`."""
@@ -92,8 +112,10 @@ def instruction(client: httpx.Client, token: str) -> dict[str, Any]:
 
 
 @contextmanager
-def airfreight(bench: Bench, name: str, *, pinned: bool = True) -> Iterator[Server]:
-    """One worker process; ended when the block ends."""
+def airfreight(
+    bench: Bench, name: str, *, pinned: bool = True, settings: dict[str, str] | None = None
+) -> Iterator[Server]:
+    """One worker process; ended when the block ends. `settings`: environment variables beyond the first user's."""
     data, log, port = bench.folder / name, bench.folder / f"{name}.log", free_port()
     base = f"http://127.0.0.1:{port}"
     env = {
@@ -101,6 +123,7 @@ def airfreight(bench: Bench, name: str, *, pinned: bool = True) -> Iterator[Serv
         "AIRFREIGHT_ADMIN_PASSWORD": "only for this benchmark",
         "AIRFREIGHT_CLIENT_ID": _CLIENT,
         "AIRFREIGHT_CLIENT_SECRET": _SECRET,
+        **(settings or {}),
     }
     command = [_PROGRAM, "serve", "--data", str(data), "--host", "127.0.0.1", "--port", str(port)]
     process = bench.start(command, log=log, env=env, pinned=pinned)
