@@ -1,4 +1,4 @@
-"""`airfreight-agent run` is the agent of one Linux device, `airfreight-agent fleet` simulates many."""
+"""`airfreight-agent run` is the agent of one Linux device, `fleet` simulates many, `package create` makes packages."""
 
 import argparse
 import asyncio
@@ -22,6 +22,7 @@ from airfreight_agent.device import Device, Habits
 from airfreight_agent.fleet import Fleet, load_members
 from airfreight_agent.identity import Enrollment, IdentityError, claim, token_of
 from airfreight_agent.installers import CommandActivator, CommandInstaller, activate_in_place
+from airfreight_agent.iotcp_spec import create
 from airfreight_agent.mqtt_behaviours import MQTT_BEHAVIOURS, MqttBehaviour
 from airfreight_agent.mqtt_fleet import DEFAULT_PREFIX, MqttFleet, load_mqtt_members
 from airfreight_agent.protocol import (
@@ -80,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
             epilog=f"behaviours with --server:\n{_listed(BEHAVIOURS)}\n\nwith --mqtt:\n{_listed(MQTT_BEHAVIOURS)}",
         )
     )
+    _add_package(commands.add_parser("package", help="make packages for campaigns"))
     return parser
 
 
@@ -126,6 +128,24 @@ def _add_fleet(parser: argparse.ArgumentParser) -> None:
     add("--haste", type=float, default=1.0, help="divides the waits that the server asks for")
     add("--wait", type=int, default=0, metavar="SECONDS", help="how long the server may hold a poll (0 to 60)")
     parser.set_defaults(run=_fleet)
+
+
+def _add_package(parser: argparse.ArgumentParser) -> None:
+    making = parser.add_subparsers(required=True, metavar="COMMAND").add_parser("create", help="make a package")
+    making.add_argument("spec", type=Path, metavar="SPEC", help="what is in it: a .toml or .json file")
+    making.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: NAME-VERSION.iotcp, here")
+    making.set_defaults(run=_create_package)
+
+
+def _create_package(options: argparse.Namespace) -> int:
+    try:
+        path, warnings = create(options.spec, options.output)
+    except OSError as error:
+        raise ValueError(str(error)) from error
+    for warning in warnings:
+        sys.stderr.write(f"airfreight-agent: warning: {warning}\n")
+    sys.stdout.write(f"{path}\n")
+    return 0
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -140,7 +140,8 @@ class Deep:
 def test_a_mistake_of_a_reader_stops_at_the_border_and_the_tag_is_still_read() -> None:
     facts = identify(Deep())
     assert facts.version == "1.2.3"
-    assert (facts.format, facts.warnings) == (Format.GENERIC, ("the reader of a ZIP archive failed: RecursionError",))
+    warning = "the reader of an IoTCP package failed: RecursionError"
+    assert (facts.format, facts.warnings) == (Format.GENERIC, (warning,))
 
 
 def test_a_fault_of_the_disk_is_not_blamed_on_the_file(tmp_path: Path) -> None:

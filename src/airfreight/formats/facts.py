@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-Detail = str | int | bool
+Detail = str | int | bool | dict[str, str | int]
 
 
 class Format(StrEnum):
@@ -14,6 +14,7 @@ class Format(StrEnum):
     ESP8266 = "esp8266"
     ESP_MERGED_FLASH = "esp-merged-flash"
     ESP_DAMAGED = "esp-damaged"
+    IOTCP = "iotcp"
     ZIP = "zip"
     GZIP = "gzip"
     XZ = "xz"
@@ -35,7 +36,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     `version` is what the file *proposes*; the operator confirms it. `build` is local time without a zone,
     such as `Jan 09 2024 12:25:30`, as the tag has it. `identity` is the appended hash of an ESP image in hex:
-    it stays the same when padding follows the image, while the hash of the file does not.
+    it stays the same when padding follows the image, while the hash of the file does not. `faults` says where the
+    file does not keep what it promises, or is not safe to open: a file that has any is to be refused.
     """
 
     format: Format = Format.GENERIC
@@ -49,3 +51,4 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     identity: str = ""
     details: dict[str, Detail] = {}
     warnings: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()

@@ -2,13 +2,14 @@
 
 import msgspec
 
-from airfreight.formats import compose, esp, packed, tar_archive, zip_archive
+from airfreight.formats import compose, esp, iotcp, packed, tar_archive, zip_archive
 from airfreight.formats.blynk import Tag, find_tag
 from airfreight.formats.facts import Facts
 from airfreight.formats.reading import Reader, Reading
 from airfreight.formats.source import PIECE, Refusal, Source, pieces
 
 READERS: tuple[tuple[str, Reader], ...] = (
+    ("an IoTCP package", iotcp.read),
     ("a ZIP archive", zip_archive.read),
     ("an ESP image", esp.read),
     ("a packed file", packed.read),
@@ -27,6 +28,8 @@ def identify(source: Source, *, filename: str = "") -> Facts:
     if source.size == 0:
         return Facts(warnings=("the file is empty",))
     reading = _read(source, filename)
+    if reading.is_final:
+        return reading.facts
     tag, gave_up = _find_tag(source, reading)
     facts = _with_tag(reading.facts, tag) if tag else reading.facts
     if gave_up and not tag:

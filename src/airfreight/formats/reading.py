@@ -10,11 +10,15 @@ from airfreight.formats.source import Source
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`first` is the stretch to search for a tag before the whole file; `inner` is a tag found in packed content."""
+    """`first` is the stretch to search for a tag before the whole file; `inner` is a tag found in packed content.
+
+    `is_final`: the file has said itself which version it is; a tag inside, of a file it carries, is not looked for.
+    """
 
     facts: Facts
     first: Source | None = None
     inner: Tag | None = None
+    is_final: bool = False
 
 
 Reader = Callable[[Source, str], Reading | None]

@@ -10,6 +10,7 @@ from airfreight.domain.access import Permission
 from airfreight.domain.delivery import THE_SIX
 from airfreight.domain.errors import Kind, Refusal, conflict, invalid, not_found
 from airfreight.formats import FileSource, identify
+from airfreight.formats.facts import Facts
 from airfreight.ports import Blob
 from airfreight.services.call import Call
 from airfreight.settings import Settings
@@ -73,14 +74,25 @@ def may_upload(call: Call) -> None:
     call.need(Permission.OTA_START)
 
 
-def register(call: Call, blob: Blob, filename: str) -> Any:  # noqa: ANN401 - a row
-    """Read a stored file and add it as an artifact. Raises INVALID for an empty one."""
-    may_upload(call)
-    name = check_filename(filename)
+def read(blob: Blob, filename: str) -> Facts:
+    """What a stored file says of itself. Takes long for a large package: no transaction should wait for it.
+
+    Raises INVALID for an empty one, and for a package that contradicts itself.
+    """
     if blob.size == 0:
         raise invalid("The file is empty.", "empty_file")
     with FileSource(blob.path) as source:
-        facts = identify(source, filename=name)
+        facts = identify(source, filename=check_filename(filename))
+    if facts.faults:
+        raise invalid("The package is broken: " + "; ".join(facts.faults)[:400] + ".", "broken_package")
+    return facts
+
+
+def register(call: Call, blob: Blob, filename: str, facts: Facts | None = None, *, description: str = "") -> Any:  # noqa: ANN401
+    """Add a stored file as an artifact; `facts`: what `read` said of it. Raises INVALID as `read` does."""
+    may_upload(call)
+    name = check_filename(filename)
+    facts = facts or read(blob, name)
     artifact_id = artifacts.add(
         call.connection,
         {
@@ -100,6 +112,8 @@ def register(call: Call, blob: Blob, filename: str) -> Any:  # noqa: ANN401 - a 
             "component": facts.component,
             "tagged": facts.tagged,
             "identity": facts.identity,
+            "description": description,
+            "made_by": call.actor,
             "details": json.dumps({**facts.details, "warnings": list(facts.warnings)}),
             "created_at": call.now,
         },

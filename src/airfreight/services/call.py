@@ -25,6 +25,11 @@ class Call:
     keyring: Keyring
     blobs: Blobs
 
+    @property
+    def actor(self) -> str:
+        """Who acts, as the history names them."""
+        return f"user:{self.principal.user_id}" if self.principal.user_id else f"client:{self.principal.client_id}"
+
     def need(self, permission: Permission) -> None:
         """Raises Refusal(FORBIDDEN) unless the caller has `permission`; the first line of every verb."""
         if permission not in self.principal.permissions:

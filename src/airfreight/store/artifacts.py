@@ -1,5 +1,6 @@
 """Rows of artifacts: immutable files with what was read from them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, case, delete, insert, select
@@ -19,6 +20,11 @@ def get(connection: Connection, organization_id: int, artifact_id: int) -> Any: 
 def by_path(connection: Connection, organization_id: int, path: str) -> Any:  # noqa: ANN401 - a row
     query = select(artifacts).where(artifacts.c.organization_id == organization_id, artifacts.c.path == path)
     return connection.execute(query).one_or_none()
+
+
+def by_uids(connection: Connection, organization_id: int, uids: Sequence[str]) -> list[Any]:
+    query = select(artifacts).where(artifacts.c.organization_id == organization_id, artifacts.c.uid.in_(uids))
+    return list(connection.execute(query))
 
 
 def listed(connection: Connection, organization_id: int, *, after: int, limit: int) -> list[Any]:

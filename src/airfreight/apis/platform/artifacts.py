@@ -97,8 +97,9 @@ async def upload_artifact(
 
 
 def _register(request: Asked, desk: Desk, blob: Blob, filename: str) -> Artifact:
+    facts = artifacts.read(blob, filename)
     with desk.write(request) as call:
-        return shape(artifacts.register(call, blob, filename))
+        return shape(artifacts.register(call, blob, filename, facts))
 
 
 @get("/", tags=TAGS, sync_to_thread=True)

@@ -48,6 +48,7 @@ async def upload(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -
 
 
 def _register(request: Request[Any, Any, Any], desk: Desk, blob: Blob, filename: str) -> Uploaded:
+    facts = artifacts.read(blob, filename)
     with desk.write(request) as call:
-        artifact = artifacts.register(call, blob, filename)
+        artifact = artifacts.register(call, blob, filename, facts)
         return Uploaded(path=artifact.path, firmwareInfo=info(artifact))

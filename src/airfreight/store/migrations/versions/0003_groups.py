@@ -32,13 +32,15 @@ def upgrade() -> None:
     op.create_index("ix_groups_organization_id", "groups", ["organization_id"])
     for table in ("devices", "rollouts"):
         op.add_column(table, sa.Column("group_id", sa.Integer()))
-        op.create_index(f"ix_{table}_group_id", table, ["group_id"])
+    op.create_index("ix_devices_group_id", "devices", ["group_id"])
+    op.create_index("ix_rollouts_group", "rollouts", ["group_id", "id"])
     op.create_index("ix_devices_uid", "devices", ["uid", "id"])
 
 
 def downgrade() -> None:
     op.drop_index("ix_devices_uid", "devices")
+    op.drop_index("ix_rollouts_group", "rollouts")
+    op.drop_index("ix_devices_group_id", "devices")
     for table in ("devices", "rollouts"):
-        op.drop_index(f"ix_{table}_group_id", table)
         op.drop_column(table, "group_id")
     op.drop_table("groups")

@@ -23,6 +23,10 @@ def _new() -> dict[str, list[sa.Column[Any]]]:
             sa.Column("approval_needed", sa.Boolean(), server_default=sa.text("false"), nullable=False),
             sa.Column("four_eyes", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         ],
+        "artifacts": [
+            sa.Column("description", sa.String(128), server_default="", nullable=False),
+            sa.Column("made_by", sa.String(40), server_default="", nullable=False),
+        ],
         "rollouts": [
             sa.Column("description", sa.Text(), server_default="", nullable=False),
             sa.Column("details", sa.Text(), server_default="{}", nullable=False),
