@@ -118,6 +118,8 @@ NO_PERMISSION: dict[str, str] = {
     "services/deliveries.py:release": "part of devices.delete",
     "services/deliveries.py:give_way": "part of single_updates.upload and group_updates.upload",
     "services/deliveries.py:close_all": "part of rollouts.delete",
+    "services/rollout_steps.py:find": "part of the verbs there and in services.members",
+    "services/rollout_steps.py:locked": "part of the verbs there and in services.members",
     "services/enrollment.py:enroll": "the enrollment key is the permission",
 }
 

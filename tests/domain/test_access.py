@@ -6,7 +6,7 @@ from airfreight.domain.access import ROLES, Permission, Role
 
 VIEW = {"OTA_VIEW", "DEVICE_VIEW", "PRODUCT_VIEW", "ORG_VIEW"}
 WORK = VIEW | {"OTA_START", "OTA_CANCEL", "DEVICE_EDIT", "PRODUCT_EDIT", "USER_VIEW"}
-ALL = WORK | {"ORG_EDIT", "USER_EDIT", "CLIENT_EDIT"}
+ALL = WORK | {"OTA_APPROVE", "ORG_EDIT", "USER_EDIT", "CLIENT_EDIT", "WEBHOOK_VIEW", "WEBHOOK_EDIT"}
 
 
 @pytest.mark.parametrize(("role", "may"), [(Role.ADMIN, ALL), (Role.STAFF, WORK), (Role.USER, VIEW)])

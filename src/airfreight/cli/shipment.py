@@ -112,7 +112,9 @@ def noted(value: object) -> str:
 
 
 def devices(value: object) -> str:
-    """Show how many devices are named; none are named for a whole product."""
+    """Show how many devices are named, or in it; none are named for a whole product."""
+    if isinstance(value, int):
+        return str(value)
     return f"{len(value)} named" if isinstance(value, list) and value else "the whole product"
 
 
@@ -222,9 +224,22 @@ def show(number: Id, as_json: AsJson = False) -> None:
         if rollout.get("origin", "shipments") == "shipments":
             shipment = session.get(ONE, shipmentId=number)
             shipment |= {key: rollout[key] for key in ("funnel", "artifacts") if key in rollout}
-        else:  # another door's: what the native one knows of it
-            shipment = rollout | {"status": rollout.get("state"), "productName": rollout.get("productId")}
+        else:
+            shipment = rollout if as_json else _of_another_door(rollout)
         output.record(shipment, DETAILS, as_json=as_json)
+
+
+def _of_another_door(rollout: Doc) -> Doc:
+    """What the native API knows of it, by the names that a shipment has."""
+    artifacts = rollout.get("artifacts")
+    first = artifacts[0] if isinstance(artifacts, list) and artifacts else {}
+    return rollout | {
+        "status": rollout.get("state"),
+        "productName": rollout.get("productId"),
+        "deviceIds": [] if rollout.get("wholeProduct") else rollout.get("total"),
+        "firmwareOriginalFileName": first.get("filename"),
+        "shipmentProgress": rollout.get("counts"),
+    }
 
 
 @app.command("devices")

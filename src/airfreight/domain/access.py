@@ -11,6 +11,7 @@ class Permission(StrEnum):
     OTA_VIEW = "OTA_VIEW"
     OTA_START = "OTA_START"
     OTA_CANCEL = "OTA_CANCEL"
+    OTA_APPROVE = "OTA_APPROVE"
     DEVICE_VIEW = "DEVICE_VIEW"
     DEVICE_EDIT = "DEVICE_EDIT"
     PRODUCT_VIEW = "PRODUCT_VIEW"
@@ -20,6 +21,8 @@ class Permission(StrEnum):
     USER_VIEW = "USER_VIEW"
     USER_EDIT = "USER_EDIT"
     CLIENT_EDIT = "CLIENT_EDIT"
+    WEBHOOK_VIEW = "WEBHOOK_VIEW"
+    WEBHOOK_EDIT = "WEBHOOK_EDIT"
 
 
 class Role(StrEnum):
@@ -37,11 +40,19 @@ class UserStatus(StrEnum):
     SUSPENDED = "suspended"
 
 
+_ADMIN_ONLY = {
+    Permission.OTA_APPROVE,
+    Permission.ORG_EDIT,
+    Permission.USER_EDIT,
+    Permission.CLIENT_EDIT,
+    Permission.WEBHOOK_VIEW,
+    Permission.WEBHOOK_EDIT,
+}
 _VIEW = {Permission.OTA_VIEW, Permission.DEVICE_VIEW, Permission.PRODUCT_VIEW, Permission.ORG_VIEW}
 
 ROLES: dict[Role, frozenset[Permission]] = {
     Role.ADMIN: frozenset(Permission),
-    Role.STAFF: frozenset(Permission) - {Permission.ORG_EDIT, Permission.USER_EDIT, Permission.CLIENT_EDIT},
+    Role.STAFF: frozenset(Permission) - _ADMIN_ONLY,
     Role.USER: frozenset(_VIEW),
 }
 

@@ -119,6 +119,7 @@ _INSTRUCTION = {
     State.ACTIVATING: Do.ACTIVATE,
 }
 _UNKNOWN_WILL_DO = frozenset({Condition.NONE, Condition.BUILD_DIFFERS, Condition.VERSION_DIFFERS})
+_HOLDING = frozenset({RolloutState.PAUSED, RolloutState.PENDING_APPROVAL, RolloutState.READY})
 _WAITING = frozenset({State.OFFERED, State.DOWNLOADED, State.INSTALLED})
 
 _ENABLED = Check("device enabled", Mark.PASS, "the device is enabled")
@@ -154,8 +155,8 @@ class _Walk:
         if self.delivery.cancel_requested:
             return self._stop("cancel wish", "an operator asked to cancel this delivery", Do.CANCEL)
         self._pass("cancel wish", "nobody asked to cancel")
-        if self.plan.state is RolloutState.PAUSED and state in _WAITING:
-            return self._stop("rollout running", "the rollout is paused", Do.WAIT)
+        if self.plan.state in _HOLDING and state in _WAITING:
+            return self._stop("rollout running", f"the rollout is {self.plan.state}", Do.WAIT)
         self._info("rollout running", f"the rollout is {self.plan.state}; an attempt under way goes on")
         if state in _WAITING and (held := self._held_phase(Do.WAIT)):
             return held

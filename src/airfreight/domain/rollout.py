@@ -20,6 +20,7 @@ class RolloutState(StrEnum):
 
 class RolloutEvent(StrEnum):
     APPROVE = "approve"
+    CHANGE_CARGO = "change_cargo"
     START = "start"
     PAUSE = "pause"
     STOP = "stop"
@@ -45,8 +46,10 @@ _S, _E = RolloutState, RolloutEvent
 
 TABLE: dict[tuple[RolloutState, RolloutEvent], RolloutState] = {
     (_S.PENDING_APPROVAL, _E.APPROVE): _S.READY,
+    (_S.PENDING_APPROVAL, _E.CHANGE_CARGO): _S.PENDING_APPROVAL,
     (_S.PENDING_APPROVAL, _E.STOP): _S.STOPPED,
     (_S.READY, _E.START): _S.RUNNING,
+    (_S.READY, _E.CHANGE_CARGO): _S.PENDING_APPROVAL,
     (_S.READY, _E.STOP): _S.STOPPED,
     (_S.RUNNING, _E.START): _S.RUNNING,
     (_S.RUNNING, _E.PAUSE): _S.PAUSED,
@@ -55,10 +58,44 @@ TABLE: dict[tuple[RolloutState, RolloutEvent], RolloutState] = {
     (_S.RUNNING, _E.GATE_TRIPPED): _S.PAUSED,
     (_S.PAUSED, _E.START): _S.RUNNING,
     (_S.PAUSED, _E.PAUSE): _S.PAUSED,
+    (_S.PAUSED, _E.CHANGE_CARGO): _S.PENDING_APPROVAL,
     (_S.PAUSED, _E.STOP): _S.STOPPED,
     (_S.PAUSED, _E.ALL_ENDED): _S.FINISHED,
 }
-"""Every pair that is not here is refused."""
+"""Every pair that is not here is refused. CHANGE_CARGO is for a rollout that needs approval: what was approved is gone."""
+
+
+class Stage(StrEnum):
+    """Where a rollout made in steps stands, for those who make it."""
+
+    CREATED = "created"
+    APPROVAL_NEEDED = "approval_needed"
+    APPROVED = "approved"
+    STARTED = "started"
+    STOPPED = "stopped"
+
+
+MOVES: dict[Stage, tuple[str, ...]] = {
+    Stage.CREATED: ("started", "changed", "deleted"),
+    Stage.APPROVAL_NEEDED: ("approved", "changed", "deleted"),
+    Stage.APPROVED: ("started", "changed", "deleted"),
+    Stage.STARTED: ("stopped",),
+    Stage.STOPPED: ("started", "changed", "deleted"),
+}
+"""What may be done with it from there."""
+
+
+def stage(state: RolloutState, *, approval_needed: bool) -> Stage:
+    """The stage of a rollout in `state`, if it is one that needs approval before it may start (or not)."""
+    match state:
+        case RolloutState.PENDING_APPROVAL:
+            return Stage.APPROVAL_NEEDED
+        case RolloutState.READY:
+            return Stage.APPROVED if approval_needed else Stage.CREATED
+        case RolloutState.RUNNING | RolloutState.FINISHED:
+            return Stage.STARTED
+        case RolloutState.PAUSED | RolloutState.STOPPED:
+            return Stage.STOPPED
 
 
 def step(state: RolloutState, event: RolloutEvent) -> tuple[RolloutState, Verdict]:

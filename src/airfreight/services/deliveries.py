@@ -68,13 +68,18 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A device's word about an attempt; `seq` makes a repeat recognizable."""
+    """A device's word about an attempt; `seq` makes a repeat recognizable.
+
+    `bytes`: `(artifact id, done, total)` of downloads; `lines`: what an installation printed since the last one.
+    """
 
     attempt_id: int
     seq: int
     event: Event
     progress: int | None = None
     message: str = ""
+    bytes: tuple[tuple[int, int, int], ...] = ()
+    lines: tuple[str, ...] = ()
 
 
 def snapshot(row: Row) -> Snapshot:
@@ -265,6 +270,8 @@ def _report(
     is_current = entry.attempt_id == one.attempt_id
     take = ledger.claim if is_current else partial(ledger.late, attempt_id=one.attempt_id)
     answered[key] = verdict = take(entry, event=one.event, note=note)
+    if is_current and (one.bytes or one.lines):
+        ledger.told(entry, one.bytes, one.lines)
     return verdict
 
 
@@ -387,7 +394,7 @@ def consent(call: Call, device_id: int) -> int:
         raise conflict("No update waits for this device.", "nothing_waits")
     ledger = Ledger(call.connection, call.settings, call.now)
     entry = ledger.entry(row)
-    ledger.apply(entry, Consent(), Note(_actor(call)))
+    ledger.apply(entry, Consent(), Note(call.actor))
     entry.not_before = None
     ledger.flush()
     outbox.ring(call.connection)
@@ -399,7 +406,7 @@ def give_way(call: Call, delivery_ids: Sequence[int], words: str, reason: Reason
     ledger = Ledger(call.connection, call.settings, call.now)
     for entry in ledger.entries(delivery_ids):
         event = Skip(reason) if entry.delivery.state is State.QUEUED else Close(reason)
-        ledger.apply(entry, event, Note(_actor(call), message=words))
+        ledger.apply(entry, event, Note(call.actor, message=words))
     ledger.flush()
 
 
@@ -408,7 +415,7 @@ def release(call: Call, device_id: int) -> None:
     ledger = Ledger(call.connection, call.settings, call.now)
     for row in store.by_device(call.connection, [device_id]):
         if row.id is not None:
-            ledger.apply(ledger.entry(row), Close(Reason.DEVICE_REMOVED), Note(_actor(call)))
+            ledger.apply(ledger.entry(row), Close(Reason.DEVICE_REMOVED), Note(call.actor))
     ledger.flush()
 
 
@@ -417,7 +424,7 @@ def close_all(call: Call, rollout_id: int) -> None:
     ledger = Ledger(call.connection, call.settings, call.now)
     while ids := store.open_ids(call.connection, rollout_id, 0, _CHUNK):
         for entry in ledger.entries(ids):
-            ledger.apply(entry, Close(Reason.STOPPED), Note(_actor(call)))
+            ledger.apply(entry, Close(Reason.STOPPED), Note(call.actor))
         ledger.flush()
         ledger = Ledger(call.connection, call.settings, call.now)
 
@@ -432,8 +439,3 @@ def rows_of(call: Call, device_id: int) -> list[Row]:
 def members(connection: Connection, rollout_ids: Sequence[int]) -> dict[int, list[int]]:
     """Rollout id -> the devices it was made for."""
     return store.member_ids(connection, rollout_ids)
-
-
-def _actor(call: Call) -> str:
-    principal = call.principal
-    return f"user:{principal.user_id}" if principal.user_id else f"client:{principal.client_id}"

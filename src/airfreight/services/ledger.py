@@ -100,6 +100,8 @@ class Ledger:
         self._history: list[store.Event] = []
         self._ended: set[int] = set()
         self._again: dict[int, int] = {}
+        self._bytes: dict[tuple[int, int], tuple[int, int]] = {}
+        self._lines: list[tuple[int, int, str]] = []
 
     def entry(self, row: Row) -> Entry:
         """The entry of a row that has a delivery; the same one however often it is asked for."""
@@ -205,6 +207,8 @@ class Ledger:
         if store.move(self.connection, [self._moved_row(entry) for entry in dirty]) != len(dirty):
             raise LostRace
         store.add_history(self.connection, self._history)
+        store.put_bytes(self.connection, self._bytes)
+        store.add_lines(self.connection, self._lines)
         counters.fold(self.connection, self._deltas, self.now)
         connections.due_by(self.connection, self._again)
         for rollout_id in sorted(self._ended):
@@ -216,6 +220,12 @@ class Ledger:
         deadline = self.now + period
         if entry.deadline_at is not None and deadline - entry.deadline_at > period * _NOTE_EVERY:
             entry.deadline_at, entry.dirty = deadline, True
+
+    def told(self, entry: Entry, given: Iterable[tuple[int, int, int]], lines: Iterable[str]) -> None:
+        """How far downloads have come, and what was printed: kept while there is room in the delivery's history."""
+        if entry.events < self.settings.history_limit and entry.row.id is not None:
+            self._bytes |= {(entry.row.id, artifact_id): (done, total) for artifact_id, done, total in given}
+            self._lines += [(entry.row.id, self.now, line) for line in lines]
 
     def hurry(self, entry: Entry, note: Note) -> None:
         """The deadline comes soon, and the history says why."""

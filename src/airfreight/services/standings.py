@@ -14,6 +14,7 @@ from airfreight.domain.conditions import Condition, Facts, meets
 from airfreight.domain.decide import Do
 from airfreight.domain.delivery import OPEN, Offer, Reason, Skip, State
 from airfreight.domain.errors import not_found
+from airfreight.domain.finish import FinishOn
 from airfreight.domain.ids import Millis
 from airfreight.domain.rollout import RolloutState
 from airfreight.services import deliveries
@@ -71,6 +72,21 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class _Nothing:
+    """The first artifact of a rollout that was given none yet."""
+
+    version: str = ""
+    build: str = ""
+    library_version: str = ""
+    fw_type: str = ""
+    board: str = ""
+    component: str = ""
+
+
+_NOTHING = _Nothing()
+
+
+@dataclass(frozen=True, slots=True)
 class _Context:
     """The rollout that the deliveries are of, and the first of its artifacts."""
 
@@ -115,7 +131,8 @@ def _context(call: Call, rollout_id: int) -> _Context:
     rollout = rollouts.get(call.connection, call.organization_id, rollout_id)
     if rollout is None:
         raise not_found("Rollout")
-    return _Context(rollout, rollouts.artifacts_of(call.connection, [rollout_id])[rollout_id][0])
+    carried = rollouts.artifacts_of(call.connection, [rollout_id]).get(rollout_id)
+    return _Context(rollout, carried[0] if carried else _NOTHING)
 
 
 def _told(call: Call, context: _Context, rows: Sequence[Any]) -> list[Standing]:
@@ -131,7 +148,7 @@ def _words(context: _Context, row: Any, answer: Answer | None) -> str:  # noqa: 
     if state is State.QUEUED:
         return _queued(row, reason, answer)
     if state is State.SUCCEEDED:
-        return _succeeded(row)
+        return _succeeded(context, row)
     if state in _ENDED:
         return _ended(context, row, state, reason)
     words = f"{_UNDER_WAY[state]} (try {row.tries} of {row.attempts_limit})"
@@ -160,9 +177,12 @@ def _heard(row: Any) -> str:  # noqa: ANN401 - a row
     return f"last heard of {moment(row.device_seen_at)}" if row.device_seen_at else "it was never heard of"
 
 
-def _succeeded(row: Any) -> str:  # noqa: ANN401 - a row
+def _succeeded(context: _Context, row: Any) -> str:  # noqa: ANN401 - a row
     running = row.device_version or row.device_build
-    return f"Updated; the device reports {running}." if running else "Updated, as the device says."
+    if running:
+        return f"Updated; the device reports {running}."
+    was_served = context.rollout.finish_on == FinishOn.SERVED
+    return "Updated: all of the file went out to the device." if was_served else "Updated, as the device says."
 
 
 def _ended(context: _Context, row: Any, state: State, reason: Reason | None) -> str:  # noqa: ANN401 - a row

@@ -4,7 +4,7 @@ One wide row (`Row`) serves polls, reports, sweeps and explanations: the deliver
 artifact and its device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, bindparam, func, insert, literal, literal_column, select, update
@@ -15,6 +15,8 @@ from airfreight.store.tables import (
     attempts,
     connections,
     deliveries,
+    delivery_bytes,
+    delivery_lines,
     devices,
     history,
     open_delivery,
@@ -408,6 +410,7 @@ _move = HotWrite(
     ),
     ("the_id", "the_version", *Moved._fields[2:]),
 )
+_add_lines = HotWrite(insert(delivery_lines), ("delivery_id", "at", "line"))
 _add_history = HotWrite(insert(history), Event._fields)
 
 
@@ -418,6 +421,24 @@ def move(connection: Connection, rows: Sequence[Moved]) -> int:
 
 def add_history(connection: Connection, rows: Sequence[Event]) -> None:
     _add_history(connection, rows)
+
+
+def put_bytes(connection: Connection, known: Mapping[tuple[int, int], tuple[int, int]]) -> None:
+    """How far downloads have come: `(delivery id, artifact id) -> (done, total)`."""
+    rows = [
+        {"delivery_id": delivery_id, "artifact_id": artifact_id, "done": done, "total": total}
+        for (delivery_id, artifact_id), (done, total) in sorted(known.items())
+    ]
+    if rows:
+        added = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(delivery_bytes)
+        latest = {"done": added.excluded.done, "total": added.excluded.total}
+        statement = added.on_conflict_do_update(index_elements=["delivery_id", "artifact_id"], set_=latest)
+        connection.execute(statement, rows)
+
+
+def add_lines(connection: Connection, rows: Sequence[tuple[int, int, str]]) -> None:
+    """What devices print: `(delivery id, when, line)` each."""
+    _add_lines(connection, rows)
 
 
 def of_device(connection: Connection, organization_id: int, device_id: int, limit: int) -> list[Any]:

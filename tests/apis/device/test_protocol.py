@@ -6,9 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import select
 from tests.apis.shipments.test_bad_input import EVIL, refusal
 from tests.apis.site import Site
 from tests.make import Board
+
+from airfreight.store import tables
 
 NEXT, REPORTS, ATTRIBUTES, ENROLL = (f"/device/v1/{name}" for name in ("next", "reports", "attributes", "enroll"))
 CALLS = [("GET", NEXT), ("POST", REPORTS), ("PUT", ATTRIBUTES), ("GET", "/device/v1/artifacts/1")]
@@ -253,3 +256,25 @@ def test_a_device_outside_its_window_waits_until_it_opens(site: Site, board: Boa
     answer = site.as_device(board).get(NEXT)
     assert answer.status_code == 204
     assert 1 <= int(answer.headers["retry-after"]) <= 375
+
+
+def test_bytes_and_lines_of_a_report_are_kept_once(site: Site) -> None:
+    [board] = site.devices(site.product_id)
+    artifact = site.artifact()
+    site.create(artifact, [board])
+    attempt = site.as_device(board).get("/device/v1/next").json()["attempt"]
+    report = {
+        "attempt": attempt,
+        "seq": 1,
+        "event": "downloading",
+        "artifacts": [{"id": artifact.id, "done": 10, "total": 2**40}],
+        "lines": ["verify: ok", "a\x1b[31mb"],
+    }
+    for _ in range(2):
+        answer = site.as_device(board).post("/device/v1/reports", json={"reports": [report]})
+        assert answer.json()["results"][0]["verdict"] == "moved"
+    more = {**report, "seq": 2, "artifacts": [{"id": artifact.id, "done": 20, "total": 2**40}], "lines": ["done"]}
+    site.as_device(board).post("/device/v1/reports", json={"reports": [more]}).raise_for_status()
+    assert [tuple(row)[1:] for row in site.rows(select(tables.delivery_bytes))] == [(artifact.id, 20, 2**40)]
+    lines = site.rows(select(tables.delivery_lines.c.line).order_by(tables.delivery_lines.c.id))
+    assert [row.line for row in lines] == ["verify: ok", "a [31mb", "done"]

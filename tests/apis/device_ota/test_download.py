@@ -18,7 +18,7 @@ from tests.make import KEY, image
 
 from airfreight.apis.common.desk import clock
 from airfreight.apis.device_ota.plane import DOWNLOAD, LATEST
-from airfreight.services import single_updates
+from airfreight.services import single_downloads
 from airfreight.services.credentials import Keyring
 
 CONTENT = image("1.0.1", size=1600)
@@ -111,7 +111,7 @@ def work_for(connection: Any, uid: str, token: str, found: bool) -> tuple[list[s
     """The statements that an address costs, and how often something is hashed."""
     keyring = CountingKeyring(KEY)
     with statements_of(connection) as statements:
-        file = single_updates.find(connection, keyring, uid, token, clock())
+        file = single_downloads.find(connection, keyring, uid, token, clock())
     assert (file is not None) == found
     return statements, keyring.digests
 

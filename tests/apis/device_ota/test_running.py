@@ -1,9 +1,12 @@
 """A device that says which version it runs as it asks for the file (`x-ESP32-version`), and what that tells."""
 
 import pytest
+from sqlalchemy import update
 from tests.apis.device_ota.conftest import Door
 from tests.apis.serving import eventually
 from tests.make import image
+
+from airfreight.store import tables
 
 FIRST, SECOND = image("1.0.1", size=1600), image("1.0.2", size=1600)
 
@@ -56,10 +59,84 @@ def test_one_that_comes_back_without_it_has_used_up_a_try_and_is_not_sent_it_for
     given = []
     for _ in range(8):
         given.append(door.download(runs("1.0.1")).status)
-        eventually(lambda: door.stands()[1][0] in {"downloaded", "failed", "queued"}, 1)
-    assert door.stands()[1][0] in {"queued", "failed"}
-    assert given.count(200) < 8
+        if given[-1] == 200:
+            assert eventually(lambda: door.stands()[1][0] == "downloaded")
+        no_pause(door)
+    assert given == [200, 404, 200, 404, 200, 404, 404, 404]
+    assert door.stands()[1] == ("failed", "install_failed")
+    assert door.latest().status == 404
     assert version_of(door) == "1.0.1"
+    door.upload("1.0.3")
+    assert door.download(runs("1.0.1")).status == 200
+
+
+def no_pause(door: Door) -> None:
+    """The pause after a failed try is over."""
+    with door.site.database.write() as connection:
+        connection.execute(update(tables.deliveries).values(not_before=None))
+
+
+def test_an_operator_who_takes_a_build_back_before_it_is_fetched_leaves_nothing_waiting(door: Door) -> None:
+    proven(door)
+    door.upload("1.0.2")
+    door.upload("1.0.1")
+    assert door.download(runs("1.0.1")).status == 304
+    assert door.stands()[1:] == [("skipped", "superseded"), ("skipped", "already_running")]
+    assert door.site.rollout_state(door.last().id) == "finished"
+
+
+def test_what_waits_only_to_be_skipped_is_served_to_one_that_says_nothing(door: Door) -> None:
+    """`latest` names the version: whoever does not run it any more has to be able to fetch it."""
+    proven(door)
+    door.upload("1.0.2")
+    other = image("1.0.1", size=3200)
+    door.upload("1.0.1", other)
+    assert door.latest().body == b'{"ver":"1.0.1"}'
+    assert door.download().body == other
+    assert door.stands()[2] == ("skipped", "already_running")
+
+
+@pytest.mark.parametrize("how", ["pause", "stop"])
+def test_the_word_of_a_device_counts_while_its_upload_is_held(door: Door, how: str) -> None:
+    proven(door)
+    door.upload("1.0.2")
+    assert door.download(runs("1.0.1")).body == SECOND
+    assert eventually(lambda: door.stands()[1] == ("downloaded", ""))
+    assert door.site.ask("POST", f"/api/v1/rollouts/{door.last().id}/{how}").status_code == 200
+    assert door.download(runs("1.0.2")).status == 304
+    assert door.stands()[1] == ("succeeded", "")
+    assert version_of(door) == "1.0.2"
+
+
+def test_in_the_pause_after_a_failed_try_the_version_that_comes_back_is_heard(door: Door) -> None:
+    proven(door)
+    door.upload("1.0.2")
+    assert door.download(runs("1.0.1")).body == SECOND
+    assert eventually(lambda: door.stands()[1] == ("downloaded", ""))
+    assert door.download(runs("1.0.1")).status == 404
+    assert door.stands()[1] == ("queued", "install_failed")
+    assert door.download(runs("1.0.2")).status == 304
+    assert version_of(door) == "1.0.2"
+    no_pause(door)
+    assert door.download(runs("1.0.2")).status == 304
+    assert door.stands()[1] == ("skipped", "already_running")
+
+
+def test_the_same_version_again_is_not_resumed_from_the_first_file(door: Door) -> None:
+    door.upload("1.0.1")
+    assert door.download().body == FIRST
+    assert eventually(lambda: door.stands() == [("succeeded", "")])
+    other = image("1.0.1", size=3200)
+    door.upload("1.0.1", other)
+    answer = door.download("Range: bytes=800-")
+    assert (answer.status, answer.body) == (200, other)
+
+
+def test_who_has_the_bytes_of_a_file_that_waits_is_not_offered_it(door: Door) -> None:
+    door.upload("1.0.1")
+    etag = door.download(method="HEAD").headers["etag"]
+    assert door.download(f"If-None-Match: {etag}").status == 304
+    assert door.stands() == [("queued", "")]
 
 
 def test_one_that_returns_to_the_old_version_later_has_gone_back(door: Door) -> None:
@@ -68,9 +145,10 @@ def test_one_that_returns_to_the_old_version_later_has_gone_back(door: Door) -> 
     assert door.download(runs("1.0.1")).body == SECOND
     assert eventually(lambda: door.stands()[1] == ("downloaded", ""))
     assert door.download(runs("1.0.2")).status == 304
-    assert door.download(runs("1.0.1")).body == SECOND
+    assert door.download(runs("1.0.1")).status == 404
     assert door.stands()[1] == ("failed", "rolled_back")
     assert version_of(door) == "1.0.1"
+    assert door.latest().status == 404, "what it cannot run it is not offered again"
 
 
 def test_a_version_compiled_in_by_one_that_is_known_for_none_tells_nothing(door: Door) -> None:

@@ -1,5 +1,6 @@
 """Serving the file of an attempt to a device that cannot report: what the server sees of it is all that is told."""
 
+import asyncio
 from collections.abc import Callable
 
 from airfreight.apis.common.asgi import Disconnected, Receive, Refuse, Scope, Send, answer_error
@@ -41,6 +42,9 @@ async def serve_attempt(
     except Disconnected:
         tell(BrokenOff(device_id, attempt_id))
         raise
+    except asyncio.CancelledError:  # the server stops: to the device it is a line that broke
+        tell(BrokenOff(device_id, attempt_id))
+        raise Disconnected from None
     if outcome in done:
         tell(Served(device_id, attempt_id, State.DOWNLOADED))
     elif outcome is Outcome.BROKEN:

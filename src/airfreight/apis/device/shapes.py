@@ -20,8 +20,19 @@ Id = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 AttributeValue = str | int | float | bool | None
 
 
+class BytesIn(Struct, forbid_unknown_fields=True):
+    """How far the download of one artifact has come, in bytes."""
+
+    id: Id
+    done: Annotated[int, Meta(ge=0, le=2**62)]
+    total: Annotated[int, Meta(ge=0, le=2**62)]
+
+
 class ReportIn(Struct, forbid_unknown_fields=True):
-    """One thing that happened. `seq` counts the reports of an attempt from 1; a repeat carries the same one."""
+    """One thing that happened. `seq` counts the reports of an attempt from 1; a repeat carries the same one.
+
+    `artifacts`: of those downloads that have gone on. `lines`: what an installation printed since the last report.
+    """
 
     attempt: Id
     seq: Id
@@ -29,6 +40,8 @@ class ReportIn(Struct, forbid_unknown_fields=True):
     progress: Annotated[int, Meta(ge=0, le=100)] | None = None
     reason: Annotated[str, Meta(max_length=64)] | None = None
     message: Annotated[str, Meta(max_length=500)] | None = None
+    artifacts: Annotated[list[BytesIn], Meta(max_length=50)] | None = None
+    lines: Annotated[list[Annotated[str, Meta(max_length=500)]], Meta(max_length=100)] | None = None
 
 
 class ReportsIn(Struct, forbid_unknown_fields=True):

@@ -33,7 +33,15 @@ def event_of(word: ReportEvent, reason: str | None) -> Event:
 def report_of(wire: ReportIn) -> Report:
     unknown = wire.reason if wire.reason and wire.reason not in DEVICE_REASONS else ""
     message = ": ".join(part for part in (unknown, wire.message or "") if part)
-    return Report(wire.attempt, wire.seq, event_of(wire.event, wire.reason), wire.progress, printable(message))
+    return Report(
+        wire.attempt,
+        wire.seq,
+        event_of(wire.event, wire.reason),
+        wire.progress,
+        printable(message),
+        tuple((one.id, one.done, one.total) for one in wire.artifacts or ()),
+        tuple(printable(line) for line in wire.lines or ()),
+    )
 
 
 def printable(text: str) -> str:

@@ -1,0 +1,204 @@
+"""Who takes part in a rollout made in steps: added, taken out, closed; and the time that a device's phases are given.
+
+Rule: a call that names several devices does all of it or nothing, and says which of them is wrong.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from airfreight.domain.access import Permission
+from airfreight.domain.delivery import Close, Readmit, Reason, State, TakeOut, Verdict
+from airfreight.domain.errors import conflict, invalid, not_found
+from airfreight.domain.phases import Phase, Slot
+from airfreight.services import deliveries, rollout_steps
+from airfreight.services.call import Call
+from airfreight.services.ledger import Ledger, Note
+from airfreight.services.rollout_steps import Kind
+from airfreight.store import counters, outbox, rollouts
+from airfreight.store import rollout_steps as store
+
+MOST = 100_000
+_NAMED = 20
+_LINES = 200
+_SOON_MS = 10_000_000_000_000
+"""Later than any moment in milliseconds that is meant (the year 2286)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What the door calls the list of devices, and one of them."""
+
+    field: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one device has come: artifacts as it gets them, bytes by artifact id, the latest lines."""
+
+    member: Any
+    artifacts: list[Any]
+    bytes: dict[int, Any]
+    lines: list[str]
+    cause: str
+
+
+def add(call: Call, kind: Kind, uid: str, uids: Sequence[str], words: Words) -> int:
+    """Let these devices take part, also some that were taken out before; how many of them are new.
+
+    Raises NOT_FOUND, and INVALID for a device that does not exist, is named twice, or is behind another one.
+    """
+    call.need(Permission.OTA_START)
+    rollout = rollout_steps.locked(call, kind, uid)
+    device_ids = _devices(call, uids, words)
+    known = store.deliveries_of(call.connection, rollout.id, device_ids)
+    new = [device_id for device_id in device_ids if device_id not in known]
+    if new:
+        deliveries.enqueue(call.connection, rollout, new, call.now)
+    out = [known[device_id].id for device_id in device_ids if device_id in known and _is_out(known[device_id])]
+    _apply(call, out, Readmit())
+    _touch(call, rollout)
+    return len(new) + len(out)
+
+
+def take_out(call: Call, kind: Kind, uid: str, uids: Sequence[str], words: Words) -> int:
+    """Let these devices take part no more, whatever became of them; how many. Raises as `add`, and for no members."""
+    call.need(Permission.OTA_START)
+    rollout = rollout_steps.locked(call, kind, uid)
+    device_ids = _devices(call, uids, words)
+    known = store.deliveries_of(call.connection, rollout.id, device_ids)
+    places = [i for i, device_id in enumerate(device_ids, 1) if device_id not in known or _is_out(known[device_id])]
+    if places:
+        raise invalid(f"{words.field} has {len(places)} that do not take part, at: {_places(places)}.", "no_member")
+    _apply(call, [known[device_id].id for device_id in device_ids], TakeOut())
+    _touch(call, rollout)
+    return len(device_ids)
+
+
+def close(call: Call, kind: Kind, uid: str, device_uid: str, words: Words) -> None:
+    """End it for one device, which is not asked; again changes nothing. Raises NOT_FOUND."""
+    call.need(Permission.OTA_START)
+    row = _member(call, rollout_steps.locked(call, kind, uid), device_uid, words)
+    _apply(call, [row.id], Close(Reason.CLOSED))
+
+
+def schedule(
+    call: Call, kind: Kind, uid: str, device_uid: str, words: Words, phase: Phase, begin_at: int, end_at: int
+) -> None:
+    """Give a phase of a device its time, which approves it; 0 and 0: at once and without end.
+
+    Raises NOT_FOUND, INVALID for a time that is none or is over, CONFLICT when the phase has begun.
+    """
+    call.need(Permission.OTA_START)
+    if not 0 <= begin_at < _SOON_MS or not 0 <= end_at < _SOON_MS:
+        raise invalid("begin and end are milliseconds since 1970, or 0.", "bad_time")
+    if end_at and end_at <= begin_at:
+        raise invalid("end is not after begin.", "bad_time")
+    if end_at and end_at <= call.now:
+        raise invalid("end is in the past.", "bad_time")
+    row = _member(call, rollout_steps.locked(call, kind, uid), device_uid, words)
+    ledger = Ledger(call.connection, call.settings, call.now)
+    [entry] = ledger.entries([row.id])
+    slot = Slot(type(call.now)(begin_at), type(call.now)(end_at))
+    verdict = ledger.schedule(entry, phase, slot, Note(call.actor, message=f"from {begin_at} to {end_at}"))
+    if verdict is not Verdict.MOVED:
+        raise conflict(
+            f"The {phase} of this {words.device} has begun, or all is over: it stands at {entry.delivery.state}.",
+            "begun",
+        )
+    ledger.flush()
+    outbox.ring(call.connection)
+
+
+def page(call: Call, kind: Kind, uid: str, *, skip: int, limit: int) -> tuple[list[Any], int]:
+    """Some of those that take part, in the order in which they were added, and how many there are."""
+    call.need(Permission.OTA_VIEW)
+    rollout = rollout_steps.find(call, kind, uid)
+    counts = counters.totals(call.connection, [rollout.id]).get(rollout.id, [])
+    total = sum(count.n for count in counts if count.reason != Reason.TAKEN_OUT)
+    return store.members_page(call.connection, rollout.id, skip=skip, limit=limit), total
+
+
+def progress(call: Call, kind: Kind, uid: str, device_uid: str, words: Words) -> Progress:
+    """How far one device has come. Raises NOT_FOUND."""
+    call.need(Permission.OTA_VIEW)
+    rollout = rollout_steps.find(call, kind, uid)
+    row = _member(call, rollout, device_uid, words)
+    return Progress(
+        row,
+        _artifacts(call, rollout, row),
+        store.bytes_of(call.connection, row.id),
+        store.lines_of(call.connection, row.id, _LINES),
+        store.last_words(call.connection, row.id) if row.state == State.FAILED else "",
+    )
+
+
+def _artifacts(call: Call, rollout: Any, row: Any) -> list[Any]:  # noqa: ANN401 - rows
+    if row.own_artifacts:
+        return rollouts.own_artifacts_of(call.connection, [row.id]).get(row.id, [])
+    return rollouts.artifacts_of(call.connection, [rollout.id]).get(rollout.id, [])
+
+
+def active(call: Call, kind: Kind, device_uid: str, words: Words) -> list[str]:
+    """The uids of the rollouts of this kind that are open for a device, the oldest first. Raises NOT_FOUND."""
+    call.need(Permission.OTA_VIEW)
+    return store.active_of(call.connection, _device(call, device_uid, words).id, kind.origin)
+
+
+def _apply(call: Call, delivery_ids: Sequence[int], event: Readmit | TakeOut | Close) -> None:
+    ledger = Ledger(call.connection, call.settings, call.now)
+    for entry in ledger.entries(delivery_ids):
+        ledger.apply(entry, event, Note(call.actor))
+    ledger.flush()
+
+
+def _touch(call: Call, rollout: Any) -> None:  # noqa: ANN401 - a row
+    store.change(call.connection, rollout.id, {"changed_at": call.now})
+    outbox.ring(call.connection)
+
+
+def _is_out(row: Any) -> bool:  # noqa: ANN401 - a row
+    return bool(row.reason == Reason.TAKEN_OUT)
+
+
+def _devices(call: Call, uids: Sequence[str], words: Words) -> list[int]:
+    """The devices' ids, in order."""
+    if not uids:
+        raise invalid(f"{words.field} names no {words.device}.", "nobody")
+    if len(uids) > MOST:
+        raise invalid(f"{words.field} may name at most {MOST}.", "too_many")
+    if len(set(uids)) != len(uids):
+        seen: set[str] = set()
+        again = [place for place, one in enumerate(uids, 1) if one in seen or seen.add(one)]  # type: ignore[func-returns-value]
+        raise invalid(f"{words.field} repeats some, at: {_places(again)}.", "repeated")
+    found = store.devices_by_uid(call.connection, call.organization_id, uids)
+    missing = [place for place, one in enumerate(uids, 1) if one not in found]
+    if missing:
+        raise invalid(f"{words.field} has {len(missing)} that do not exist, at: {_places(missing)}.", "unknown_devices")
+    behind = [place for place, one in enumerate(uids, 1) if found[one].parent_id is not None]
+    if behind:
+        raise invalid(
+            f"{words.field} has {len(behind)} that are not a {words.device} but behind one, at: {_places(behind)}.",
+            "behind_another",
+        )
+    return [found[one].id for one in uids]
+
+
+def _places(places: Sequence[int]) -> str:
+    """Where in the list, counted from 1: the ids are the caller's own, and are not repeated."""
+    return ", ".join(map(str, places[:_NAMED])) + (", ..." if len(places) > _NAMED else "")
+
+
+def _device(call: Call, device_uid: str, words: Words) -> Any:  # noqa: ANN401 - a row
+    found = store.devices_by_uid(call.connection, call.organization_id, [device_uid])
+    if device_uid not in found:
+        raise not_found(words.device.capitalize())
+    return found[device_uid]
+
+
+def _member(call: Call, rollout: Any, device_uid: str, words: Words) -> Any:  # noqa: ANN401 - rows
+    row = store.member(call.connection, rollout.id, _device(call, device_uid, words).id)
+    if row is None:
+        raise not_found(words.device.capitalize())
+    return row

@@ -1,0 +1,272 @@
+"""Rollouts that are made in steps: drafted, approved, started, stopped and started again.
+
+Rule: what was approved is what is started. Who takes part is in services.members.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from airfreight.domain.access import Permission
+from airfreight.domain.conditions import Condition
+from airfreight.domain.errors import Refusal, conflict, forbidden, invalid, not_found
+from airfreight.domain.finish import FinishOn
+from airfreight.domain.rollout import MOVES, Count, RolloutEvent, RolloutState, Stage, stage
+from airfreight.domain.windows import DayPart
+from airfreight.services import deliveries
+from airfreight.services.call import Call
+from airfreight.services.rollout_state import move_rollout
+from airfreight.store import artifacts, counters, organizations, outbox, rollouts
+from airfreight.store import rollout_steps as store
+
+MOST_ARTIFACTS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Whose rollouts are meant: the door they are made through, and what it calls one and an artifact of it."""
+
+    origin: str
+    name: str
+    artifact: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What somebody says of a rollout; None: nothing, it stays as it is. `artifacts`: uids, in order."""
+
+    title: str | None = None
+    description: str | None = None
+    settings: Mapping[str, str] | None = None
+    artifacts: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A rollout with its artifacts in order and its exact counts."""
+
+    row: Any
+    artifacts: list[Any]
+    counts: list[Count]
+
+    @property
+    def stage(self) -> Stage:
+        return stage_of(self.row)
+
+
+def stage_of(row: Any) -> Stage:  # noqa: ANN401 - a row
+    return stage(RolloutState(row.state), approval_needed=bool(row.approval_needed))
+
+
+def draft(call: Call, kind: Kind, wanted: Draft) -> str:
+    """Make a rollout that nobody takes part in yet; its uid. Raises INVALID for artifacts that do not exist.
+
+    Whether it needs approval is its organization's setting of this moment.
+    """
+    call.need(Permission.OTA_START)
+    chosen = _chosen(call, kind, wanted.artifacts or ())
+    needs_approval = bool(organizations.get(call.connection, call.organization_id).approval_needed)
+    uid = str(uuid.uuid4())
+    values = {
+        "organization_id": call.organization_id,
+        "uid": uid,
+        "origin": kind.origin,
+        "title": wanted.title or "",
+        "description": wanted.description or "",
+        "details": _encode(wanted.settings or {}),
+        "state": RolloutState.PENDING_APPROVAL if needs_approval else RolloutState.READY,
+        "approval_needed": needs_approval,
+        "needs_word": needs_word(chosen),
+        "open_ended": True,
+        "whole_product": False,
+        "condition": Condition.NONE,
+        "check_type": False,
+        "critical": False,
+        "day_part": DayPart.ANY,
+        "attempts_limit": 1,
+        "reset_period_ms": 86_400_000,
+        "deadline_seconds": call.settings.deadline_seconds,
+        "finish_on": FinishOn.REPORT,
+        "on_conflict": "queue",
+        "host": "",
+        "secure": False,
+        "created_by_user_id": call.principal.user_id,
+        "made_by": call.actor,
+        "created_at": call.now,
+        "changed_at": call.now,
+    }
+    rollout_id = rollouts.add(call.connection, values)
+    rollouts.replace_artifacts(call.connection, rollout_id, [_carried(one) for one in chosen])
+    return uid
+
+
+def edit(call: Call, kind: Kind, uid: str, wanted: Draft) -> None:
+    """Change what is said. Raises NOT_FOUND, INVALID; CONFLICT for other artifacts of one that has started.
+
+    Other artifacts than those that were approved need approval again.
+    """
+    call.need(Permission.OTA_START)
+    row = locked(call, kind, uid)
+    said = {
+        "title": wanted.title,
+        "description": wanted.description,
+        "details": None if wanted.settings is None else _encode(wanted.settings),
+    }
+    values: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    if wanted.artifacts is not None:
+        values |= _other_cargo(call, kind, row, wanted.artifacts)
+    store.change(call.connection, row.id, {**values, "changed_at": call.now})
+
+
+def _other_cargo(call: Call, kind: Kind, row: Any, wanted: Sequence[str]) -> dict[str, Any]:  # noqa: ANN401 - a row
+    """Carry these artifacts; the columns that change with them."""
+    chosen = _chosen(call, kind, wanted)
+    before = [one.artifact_id for one in rollouts.artifacts_of(call.connection, [row.id]).get(row.id, [])]
+    if [one.id for one in chosen] == before:
+        return {}
+    if stage_of(row) is Stage.STARTED:
+        raise conflict(
+            f"The {kind.name.lower()} is started: its {kind.artifact}s cannot be changed. Stop it first.", "wrong_state"
+        )
+    rollouts.replace_artifacts(call.connection, row.id, [_carried(one) for one in chosen])
+    if row.approval_needed:
+        move_rollout(call.connection, row, RolloutEvent.CHANGE_CARGO, call.now)
+        return {"needs_word": needs_word(chosen), "approved_by": "", "approved_at": None}
+    return {"needs_word": needs_word(chosen)}
+
+
+def approve(call: Call, kind: Kind, uid: str) -> None:
+    """Let it be started. Raises NOT_FOUND, CONFLICT, and FORBIDDEN for its maker where four eyes are asked for."""
+    call.need(Permission.OTA_APPROVE)
+    row = locked(call, kind, uid)
+    if stage_of(row) is not Stage.APPROVAL_NEEDED:
+        raise refused(kind, row, "approved")
+    who = call.actor
+    if organizations.get(call.connection, row.organization_id).four_eyes and _same_person(call, row):
+        raise forbidden(f"Who made the {kind.name.lower()} cannot approve it. Ask somebody else.")
+    move_rollout(call.connection, row, RolloutEvent.APPROVE, call.now)
+    store.change(call.connection, row.id, {"approved_by": who, "approved_at": call.now})
+
+
+def _same_person(call: Call, row: Any) -> bool:  # noqa: ANN401 - a row
+    """Whether the caller made it, as a user or through an API client that acts for the same user."""
+    user = call.principal.user_id
+    return row.made_by == call.actor or (user is not None and row.created_by_user_id == user)
+
+
+def start(call: Call, kind: Kind, uid: str) -> None:
+    """Start it, or go on with it; again, when it is started, changes nothing.
+
+    Raises NOT_FOUND, CONFLICT when it waits for approval, INVALID when it carries nothing.
+    """
+    call.need(Permission.OTA_START)
+    row = locked(call, kind, uid)
+    if stage_of(row) is Stage.APPROVAL_NEEDED:
+        raise refused(kind, row, "started")
+    if not rollouts.artifacts_of(call.connection, [row.id]):
+        raise invalid(f"The {kind.name.lower()} has no {kind.artifact}s. Add some first.", "no_artifacts")
+    move_rollout(call.connection, row, RolloutEvent.START, call.now)
+
+
+def hold(call: Call, kind: Kind, uid: str) -> None:
+    """Tell devices nothing more; what they are in the middle of goes on. Raises NOT_FOUND, CONFLICT unless started."""
+    call.need(Permission.OTA_CANCEL)
+    row = locked(call, kind, uid)
+    if stage_of(row) not in {Stage.STARTED, Stage.STOPPED}:
+        raise refused(kind, row, "stopped")
+    move_rollout(call.connection, row, RolloutEvent.PAUSE, call.now)
+
+
+def remove(call: Call, kind: Kind, uid: str) -> None:
+    """Take it out of sight and let its devices go. Raises NOT_FOUND, CONFLICT while it is started."""
+    call.need(Permission.OTA_CANCEL)
+    row = locked(call, kind, uid)
+    if stage_of(row) is Stage.STARTED:
+        raise refused(kind, row, "deleted")
+    deliveries.close_all(call, row.id)
+    store.change(call.connection, row.id, {"deleted_at": call.now})
+    outbox.ring(call.connection)
+
+
+def get(call: Call, kind: Kind, uid: str) -> Shown:
+    """Raises NOT_FOUND."""
+    call.need(Permission.OTA_VIEW)
+    return _shown(call, [find(call, kind, uid)])[0]
+
+
+def search(call: Call, kind: Kind, filters: store.Filters, *, skip: int, limit: int) -> tuple[list[Shown], int]:
+    """One page, the newest first, and how many there are."""
+    call.need(Permission.OTA_VIEW)
+    rows, total = store.listed(call.connection, call.organization_id, kind.origin, filters, skip=skip, limit=limit)
+    return _shown(call, rows), total
+
+
+def stages(call: Call, kind: Kind) -> dict[Stage, int]:
+    """How many stand at each stage."""
+    call.need(Permission.OTA_VIEW)
+    found = dict.fromkeys(Stage, 0)
+    for state, approval_needed, count in store.stages(call.connection, call.organization_id, kind.origin):
+        found[stage(RolloutState(state), approval_needed=bool(approval_needed))] += count
+    return found
+
+
+def needs_word(chosen: Sequence[Any]) -> bool:
+    """Whether phases need somebody's word: unless every artifact installs itself without anybody."""
+    return not all(msgspec.json.decode(one.details).get("headless", True) for one in chosen)
+
+
+def find(call: Call, kind: Kind, uid: str) -> Any:  # noqa: ANN401 - a row
+    """Raises NOT_FOUND."""
+    row = store.by_uid(call.connection, call.organization_id, kind.origin, uid)
+    if row is None:
+        raise not_found(kind.name)
+    return row
+
+
+def locked(call: Call, kind: Kind, uid: str) -> Any:  # noqa: ANN401 - a row
+    """The same, locked until the transaction ends."""
+    row = rollouts.locked(call.connection, find(call, kind, uid).id)
+    if row is None:
+        raise not_found(kind.name)
+    return row
+
+
+def refused(kind: Kind, row: Any, wish: str) -> Refusal:  # noqa: ANN401 - a row
+    """A move that is not legal from here, and which are."""
+    here = stage_of(row)
+    legal = ", ".join(MOVES[here])
+    words = f"The {kind.name.lower()} is in {here.upper()} and cannot be {wish}; from there it can be: {legal}."
+    return conflict(words, "wrong_state")
+
+
+def _chosen(call: Call, kind: Kind, uids: Sequence[str]) -> list[Any]:
+    """The artifacts of these uids, in order."""
+    name = kind.artifact + "s"
+    if len(uids) > MOST_ARTIFACTS:
+        raise invalid(f"{name} may name at most {MOST_ARTIFACTS}.", "too_many")
+    if len(set(uids)) != len(uids):
+        raise invalid(f"{name} names one of them twice.", "repeated")
+    found = {row.uid: row for row in artifacts.by_uids(call.connection, call.organization_id, uids)}
+    missing = [str(place) for place, uid in enumerate(uids, start=1) if uid not in found]
+    if missing:
+        raise invalid(f"{name} has some that do not exist, at: {', '.join(missing)}.", "unknown_artifacts")
+    return [found[uid] for uid in uids]
+
+
+def _carried(one: Any) -> dict[str, Any]:  # noqa: ANN401 - a row
+    names = ("filename", "version", "build", "fw_type", "board", "library_version", "component")
+    return {"artifact_id": one.id, **{name: getattr(one, name) for name in names}}
+
+
+def _encode(settings: Mapping[str, str]) -> str:
+    return msgspec.json.encode(dict(settings)).decode()
+
+
+def _shown(call: Call, rows: Sequence[Any]) -> list[Shown]:
+    ids = [row.id for row in rows]
+    carried = rollouts.artifacts_of(call.connection, ids) if ids else {}
+    counts = counters.totals(call.connection, ids) if ids else {}
+    return [Shown(row, carried.get(row.id, []), counts.get(row.id, [])) for row in rows]

@@ -1,0 +1,214 @@
+"""Rollouts made in steps, and who takes part in them. Reads of deliveries; services.deliveries writes them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, or_, select, true, update
+
+from airfreight.store.columns import OPEN_STATES, any_of
+from airfreight.store.tables import (
+    artifacts,
+    deliveries,
+    delivery_bytes,
+    delivery_lines,
+    device_seen,
+    devices,
+    history,
+    is_member,
+    open_delivery,
+    rollout_artifacts,
+    rollouts,
+)
+
+_alive = rollouts.c.deleted_at.is_(None)
+_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which rollouts are meant; of what has several values, one has to fit. Empty: all."""
+
+    uids: Sequence[str] = ()
+    title: str = ""
+    description: str = ""
+    created_at: int | None = None
+    artifact_uids: Sequence[str] = ()
+    stages: Sequence[tuple[str, bool | None]] = ()
+    """Of a rollout: its state, and whether it needs approval (None: either)."""
+
+
+def by_uid(connection: Connection, organization_id: int, origin: str, uid: str) -> Any:  # noqa: ANN401 - a row
+    query = select(rollouts).where(
+        _alive, rollouts.c.uid == uid, rollouts.c.organization_id == organization_id, rollouts.c.origin == origin
+    )
+    return connection.execute(query).one_or_none()
+
+
+def change(connection: Connection, rollout_id: int, values: dict[str, Any]) -> None:
+    """Write what is said of a rollout; its state goes by `rollouts.move`."""
+    connection.execute(update(rollouts).where(rollouts.c.id == rollout_id).values(values))
+
+
+def stages(connection: Connection, organization_id: int, origin: str) -> list[tuple[str, bool, int]]:
+    """How many are in each state, needing approval or not."""
+    kind = (rollouts.c.state, rollouts.c.approval_needed)
+    query = (
+        select(*kind, func.count())
+        .where(_alive, rollouts.c.organization_id == organization_id, rollouts.c.origin == origin)
+        .group_by(*kind)
+    )
+    return [tuple(row) for row in connection.execute(query)]
+
+
+def listed(
+    connection: Connection, organization_id: int, origin: str, filters: Filters, *, skip: int, limit: int
+) -> tuple[list[Any], int]:
+    """One page, the newest first, and how many there are."""
+    query = select(rollouts).where(
+        _alive, rollouts.c.organization_id == organization_id, rollouts.c.origin == origin, *_fitting(filters)
+    )
+    total = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
+    return list(connection.execute(query.order_by(rollouts.c.id.desc()).offset(skip).limit(limit))), total
+
+
+def _fitting(filters: Filters) -> list[ColumnElement[bool]]:
+    where: list[ColumnElement[bool]] = []
+    if filters.uids:
+        where.append(rollouts.c.uid.in_(filters.uids))
+    if filters.title:
+        where.append(rollouts.c.title.icontains(filters.title, autoescape=True))
+    if filters.description:
+        where.append(rollouts.c.description.icontains(filters.description, autoescape=True))
+    if filters.created_at is not None:
+        where.append(rollouts.c.created_at == filters.created_at)
+    if filters.artifact_uids:
+        carries = (
+            select(rollout_artifacts.c.rollout_id)
+            .join(artifacts, artifacts.c.id == rollout_artifacts.c.artifact_id)
+            .where(artifacts.c.uid.in_(filters.artifact_uids))
+        )
+        where.append(rollouts.c.id.in_(carries))
+    if filters.stages:
+        where.append(
+            or_(
+                *(
+                    (rollouts.c.state == state)
+                    & (true() if needs_approval is None else rollouts.c.approval_needed.is_(needs_approval))
+                    for state, needs_approval in filters.stages
+                )
+            )
+        )
+    return where
+
+
+# who takes part
+
+
+def devices_by_uid(connection: Connection, organization_id: int, uids: Sequence[str]) -> dict[str, Any]:
+    """Uid -> `id`, `uid`, `parent_id` of those that are devices of the organization."""
+    found: dict[str, Any] = {}
+    columns = (devices.c.id, devices.c.uid, devices.c.parent_id)
+    for start in range(0, len(uids), _AT_ONCE):
+        query = select(*columns).where(
+            devices.c.organization_id == organization_id,
+            devices.c.deleted_at.is_(None),
+            devices.c.uid.in_(uids[start : start + _AT_ONCE]),
+        )
+        found.update({row.uid: row for row in connection.execute(query)})
+    return found
+
+
+def deliveries_of(connection: Connection, rollout_id: int, device_ids: Sequence[int]) -> dict[int, Any]:
+    """Device id -> `id`, `state`, `reason` of its delivery, also of those that were taken out."""
+    found: dict[int, Any] = {}
+    columns = (deliveries.c.id, deliveries.c.device_id, deliveries.c.state, deliveries.c.reason)
+    for start in range(0, len(device_ids), _AT_ONCE):
+        query = select(*columns).where(
+            deliveries.c.rollout_id == rollout_id, deliveries.c.device_id.in_(device_ids[start : start + _AT_ONCE])
+        )
+        found.update({row.device_id: row for row in connection.execute(query)})
+    return found
+
+
+_ahead = deliveries.alias("ahead")
+_shown = (
+    deliveries.c.id,
+    deliveries.c.device_id,
+    devices.c.uid,
+    deliveries.c.state,
+    deliveries.c.reason,
+    deliveries.c.reached,
+    func.coalesce(deliveries.c.needs_word, rollouts.c.needs_word).label("needs_word"),
+    deliveries.c.slots,
+    deliveries.c.own_artifacts,
+    deliveries.c.updated_at,
+    rollouts.c.state.label("rollout_state"),
+    rollouts.c.started_at,
+    device_seen.c.seen_at,
+    select(_ahead.c.id)
+    .where(
+        _ahead.c.device_id == deliveries.c.device_id,
+        literal_column(any_of("ahead.state", OPEN_STATES)),
+        _ahead.c.id < deliveries.c.id,
+    )
+    .exists()
+    .label("has_one_ahead"),
+)
+
+
+def _members() -> Select[Any]:
+    return (
+        select(*_shown)
+        .select_from(deliveries)
+        .join(devices, devices.c.id == deliveries.c.device_id)
+        .join(rollouts, rollouts.c.id == deliveries.c.rollout_id)
+        .outerjoin(device_seen, device_seen.c.device_id == deliveries.c.device_id)
+    )
+
+
+def members_page(connection: Connection, rollout_id: int, *, skip: int, limit: int) -> list[Any]:
+    """Some of those that take part, in the order in which they were added: their ids come from the index alone."""
+    ids = (
+        select(deliveries.c.id)
+        .where(deliveries.c.rollout_id == rollout_id, is_member)
+        .order_by(deliveries.c.id)
+        .offset(skip)
+        .limit(limit)
+    )
+    chosen = list(connection.scalars(ids))
+    return list(connection.execute(_members().where(deliveries.c.id.in_(chosen)).order_by(deliveries.c.id)))
+
+
+def member(connection: Connection, rollout_id: int, device_id: int) -> Any:  # noqa: ANN401 - a row
+    """One of those that take part, or None."""
+    query = _members().where(deliveries.c.rollout_id == rollout_id, deliveries.c.device_id == device_id, is_member)
+    return connection.execute(query).one_or_none()
+
+
+def active_of(connection: Connection, device_id: int, origin: str) -> list[str]:
+    """The uids of the rollouts of this origin that are open for the device, the oldest first."""
+    query = (
+        select(rollouts.c.uid)
+        .join(deliveries, deliveries.c.rollout_id == rollouts.c.id)
+        .where(deliveries.c.device_id == device_id, open_delivery, _alive, rollouts.c.origin == origin)
+    )
+    return list(connection.scalars(query.order_by(rollouts.c.id)))
+
+
+def last_words(connection: Connection, delivery_id: int) -> str:
+    """What the device said, or the server, when the delivery ended."""
+    query = select(history.c.message).where(history.c.delivery_id == delivery_id, history.c.verdict == "moved")
+    return connection.scalars(query.order_by(history.c.id.desc()).limit(1)).one_or_none() or ""
+
+
+def bytes_of(connection: Connection, delivery_id: int) -> dict[int, Any]:
+    """Artifact id -> `done`, `total`."""
+    query = select(delivery_bytes).where(delivery_bytes.c.delivery_id == delivery_id)
+    return {row.artifact_id: row for row in connection.execute(query)}
+
+
+def lines_of(connection: Connection, delivery_id: int, limit: int) -> list[str]:
+    """The latest lines, oldest first."""
+    query = select(delivery_lines.c.line).where(delivery_lines.c.delivery_id == delivery_id)
+    return list(connection.scalars(query.order_by(delivery_lines.c.id.desc()).limit(limit)))[::-1]
