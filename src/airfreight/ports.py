@@ -6,6 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from airfreight.domain.webhooks import Endpoint, Trouble
+
 
 class BlobWriter(Protocol):
     """A file being received: bytes in, hashed on the way, nothing kept until `commit`."""
@@ -76,6 +78,7 @@ class Receipt(StrEnum):
 
     TAKEN = "taken"
     NOBODY = "nobody"
+    REFUSED = "refused"
     LOST = "lost"
 
 
@@ -91,12 +94,14 @@ class Message:
 class Arrived:
     """A message that came in. `is_live`: sent just now, no copy that the broker kept or sends again.
 
-    Call `keep` when the message is safe with us; until then the broker keeps it and sends it again.
+    Call `keep` when the message is safe with us; until then the broker keeps it and sends it again. It does not if the
+    message `is_passing`: one that is worth something now or never.
     """
 
     message: Message
     is_live: bool
     keep: Callable[[], None]
+    is_passing: bool = False
 
 
 class Line(Protocol):
@@ -118,7 +123,8 @@ class Line(Protocol):
     def publish(self, messages: Sequence[Message], seconds: float) -> list[Receipt]:
         """Send all, at least once each, and wait for their receipts up to `seconds`.
 
-        NOBODY: the broker took it and nobody listens; LOST: no receipt came, it may have been sent or not.
+        NOBODY: the broker took it and nobody listens; REFUSED: its access list does not let us say this; LOST: no
+        receipt came, it may have been sent or not.
         """
         ...
 
@@ -128,13 +134,46 @@ class Line(Protocol):
 class Broker(Protocol):
     """Where devices listen and speak."""
 
-    def open(self, topics: Sequence[str], take: Callable[[Arrived], None]) -> Line:
-        """Connect and subscribe; `take` is called from a thread of its own. Raises BrokerAwayError."""
+    def open(self, topics: Sequence[str], take: Callable[[Arrived], None], passing: Sequence[str] = ()) -> Line:
+        """Connect and subscribe; `take` is called from a thread of its own. Raises BrokerAwayError.
+
+        What comes on `topics` is kept for us while we are away, what comes on `passing` is not.
+        """
         ...
 
 
 class BrokerAwayError(Exception):
     """The broker cannot be reached, or does not let us in; the message says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What became of a request to a webhook: taken (`trouble` is None), or not and why.
+
+    `status`: of the answer, 0 without one; `response`: the beginning of its body, in printable characters.
+    """
+
+    status: int
+    trouble: Trouble | None
+    response: str = ""
+
+
+class PostLine(Protocol):
+    """One sender to one endpoint, which keeps its connection open between messages. For one thread."""
+
+    def post(self, headers: Mapping[str, str], body: bytes) -> Posted:
+        """Send a message and wait for the answer, 10 s at most (and what a slow name server takes). Never raises."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Poster(Protocol):
+    """Sends messages to webhooks; which addresses it refuses is its own business."""
+
+    def open(self, endpoint: Endpoint) -> PostLine:
+        """Connects to nothing yet."""
+        ...
 
 
 class Announcer(Protocol):

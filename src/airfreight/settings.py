@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TypeVar
 
+from airfreight.domain.addresses import Network, read_networks
+
 _YEAR_SECONDS = 366 * 86_400
 _BOOLS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
@@ -96,7 +98,20 @@ class Settings:
     )
     mqtt_pid_file: str = _setting("", "mosquitto's pid file: it is told (SIGHUP) when its password file has changed.")
     push_per_second: int = _setting(200, "How many devices at the broker are offered an update in a second.")
+    webhook_allow: str = _setting(
+        "",
+        "Networks that webhooks may reach although they are not public, `10.1.0.0/16, fd12::/32`; empty: none. "
+        "Whoever may edit webhooks can then make this server send requests there.",
+    )
+    webhook_tries: int = _setting(8, "How often a webhook's message is tried before it is put aside as dead.")
+    webhook_log_days: int = _setting(30, "How long messages to webhooks are kept, whatever became of them.")
+    webhook_senders: int = _setting(8, "Webhooks that a server process sends to at the same time.")
     log_level: str = _setting("info", "debug, info, warning or error.")
+
+    @property
+    def webhook_networks(self) -> tuple[Network, ...]:
+        """`webhook_allow`, read."""
+        return read_networks(self.webhook_allow)
 
     @property
     def url(self) -> str:
@@ -156,6 +171,9 @@ def _check(settings: Settings) -> None:
         "download_seconds",
         "resume_seconds",
         "push_per_second",
+        "webhook_tries",
+        "webhook_log_days",
+        "webhook_senders",
     ):
         if getattr(settings, name) < 1:
             raise SettingError(f"{variable(name)} must be at least 1.")
@@ -170,6 +188,16 @@ def _check(settings: Settings) -> None:
     if settings.log_level not in {"debug", "info", "warning", "error"}:
         raise SettingError("AIRFREIGHT_LOG_LEVEL must be debug, info, warning or error.")
     _check_broker(settings)
+    _check_webhooks(settings)
+
+
+def _check_webhooks(settings: Settings) -> None:
+    try:
+        _ = settings.webhook_networks
+    except ValueError:
+        raise SettingError("AIRFREIGHT_WEBHOOK_ALLOW must be networks such as 10.1.0.0/16, fd12::/32.") from None
+    if settings.webhook_senders > 100:
+        raise SettingError("AIRFREIGHT_WEBHOOK_SENDERS must be at most 100.")
 
 
 def _check_broker(settings: Settings) -> None:

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import CheckContext, GenerationMode, Response
 from schemathesis.core.failures import Failure, FailureGroup
 from tests.apis.shipments.contract import CONTRACT, Json
-from tests.fuzz.world import EACH, SIGNS_IN, World
+from tests.fuzz.world import EACH, SIGNS_IN, WEBHOOK, World
 
 Case = schemathesis.Case[Any]
 
@@ -187,6 +187,8 @@ class Run:
         if case.media_type == "multipart/form-data" and isinstance(case.body, dict) and "firmware" in case.body:
             case.body = self.world.form("group" if case.path.endswith("group") else "device")
             case.meta.generation.mode = GenerationMode.POSITIVE  # it takes bytes where the schema says text for wrong
+        if case.path.startswith("/api/v1/webhooks"):
+            known |= WEBHOOK
         if case.path == "/v1/auth/login":
             known |= {"email": SIGNS_IN[0], "password": SIGNS_IN[1]}
         case.query.update({name: known[name] for name in case.query if name in known})

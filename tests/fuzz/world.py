@@ -10,7 +10,8 @@ from tests.make import Board, image
 
 from airfreight.apis.common.desk import clock
 from airfreight.domain.access import Role
-from airfreight.services import clients, enrollment, file_urls, group_updates, single_updates, users
+from airfreight.services import clients, enrollment, file_urls, group_updates, groups, single_updates, users, webhooks
+from airfreight.services.call import Call
 from airfreight.store import artifacts, tables
 
 EACH = 8
@@ -25,6 +26,9 @@ USED = EACH // 2
 
 SIGNS_IN = ("signs.in@made.example", "nobody signs in with a password here")
 """Email and password."""
+
+WEBHOOK = {"url": "https://receiver.invalid/hook", "username": "u", "password": "p", "certificate": ""}
+"""A good one, to an address that leads nowhere."""
 
 
 class World(Site):
@@ -50,6 +54,8 @@ class World(Site):
                 clients.create(call, name=f"client {number}")
                 users.create(call, email=f"u{number}@made.example", password_hash="x", role=Role.USER)
                 enrollment.create(call, name=f"key {number}")
+                self._add_webhook(call)
+                groups.create_live(call, f"group {number}", "not online")
         with self.call() as call:
             users.create(call, email=SIGNS_IN[0], password_hash=NO_PASSWORD, role=Role.ADMIN)
         [self.updated] = self.devices(self.product())
@@ -57,6 +63,13 @@ class World(Site):
         for board in self.boards:
             self.tell(board, version="1.0.0", fwType="T1")
             self.poll(board)
+
+    def _add_webhook(self, call: Call) -> None:
+        """With a dead message that has the same id."""
+        row, _ = webhooks.create(call, name="w", place=webhooks.place_of_url(WEBHOOK["url"]))
+        message = {"destination_id": row.id, "kind": "a.kind", "body": "{}", "state": "dead", "created_at": call.now}
+        insert = tables.webhook_messages.insert()
+        call.connection.execute(insert.values(organization_id=call.organization_id, due_at=call.now, **message))
 
     def token(self, scheme: str) -> str:
         """The token that a security scheme of the document asks for."""
@@ -146,6 +159,7 @@ class World(Site):
             "firmwareInfo": {},
             "skipFwTypeCheck": True,
             "attempt": self.attempt,
+            "filter": "not online",
             "email": f"{rng.randbytes(8).hex()}@made.example",
             "password": "a password that is long enough",
             "wait": 0,

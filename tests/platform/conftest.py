@@ -13,8 +13,10 @@ from litestar.testing import TestClient
 from sqlalchemy import Table, insert
 
 from airfreight.adapters.blobs import FolderBlobs
+from airfreight.adapters.webhooks import HttpPoster
 from airfreight.apis.common.desk import Desk, clock
 from airfreight.apis.operators import operator_app
+from airfreight.apis.platform import webhooks
 from airfreight.apis.platform.routers import ROUTERS
 from airfreight.domain.access import Role
 from airfreight.services import access, credentials
@@ -24,7 +26,7 @@ from airfreight.settings import load
 from airfreight.store import access as people
 from airfreight.store import organizations
 from airfreight.store.database import Database
-from airfreight.store.tables import artifacts, deliveries, rollout_artifacts, rollouts
+from airfreight.store.tables import artifacts, deliveries, rollout_artifacts, rollouts, webhook_messages
 
 PASSWORD = "correct horse battery staple"
 PASSWORD_HASH = credentials.hash_password(PASSWORD)
@@ -84,7 +86,12 @@ class World:
         """New rows for the ids of one path, each below the one before it."""
         ids: list[int] = []
         for kind in kinds:
-            ids.append(self._insert_delivery(ids[0]) if kind == "delivery" else self.make(kind))
+            if kind == "delivery":
+                ids.append(self._insert_delivery(ids[0]))
+            elif kind == "message":
+                ids.append(self._insert_message(ids[0]))
+            else:
+                ids.append(self.make(kind))
         return ids
 
     def make(self, kind: str) -> int:
@@ -116,6 +123,10 @@ class World:
             )
         elif kind == "rollout":
             return self._insert_rollout(unique)
+        elif kind == "group":
+            made = self.post("/api/v1/groups", {"name": unique, "filter": "has(uid)"})
+        elif kind == "webhook":
+            made = self.post("/api/v1/webhooks", {"name": unique, "url": "https://receiver.example.invalid/hook"})
         else:
             raise AssertionError(f"No way to make a {kind}: add one here.")
         return int(made["id"])
@@ -164,6 +175,12 @@ class World:
         with self.desk.database.write() as connection:
             return int(connection.execute(query.returning(deliveries.c.id)).scalar_one())
 
+    def _insert_message(self, webhook_id: int) -> int:
+        """A dead one."""
+        return self._insert(
+            webhook_messages, destination_id=webhook_id, kind="a.kind", body="{}", state="dead", due_at=1
+        )
+
     def _insert(self, table: Table, **values: object) -> int:
         query = insert(table).values(organization_id=self.home.organization_id, created_at=1, **values)
         with self.desk.database.write() as connection:
@@ -205,7 +222,8 @@ def desk(database: Database, data_dir: Path, keyring: Keyring, blobs: FolderBlob
 
 @pytest.fixture
 def app(desk: Desk) -> Litestar:
-    return operator_app(desk, ROUTERS, "0")
+    poster = HttpPoster(desk.settings.webhook_networks, "Airfreight/0")
+    return operator_app(desk, [*ROUTERS, webhooks.router(poster)], "0")
 
 
 @pytest.fixture

@@ -16,8 +16,10 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "/api/v1/products/{product_id:int}"): {"name": "x"},
     ("PATCH", "/api/v1/devices/{device_id:int}"): {"name": "x", "attributes": {"floor": 1}, "ownerUserId": None},
     ("PATCH", "/api/v1/organizations/{organization_id:int}"): {"name": "x"},
+    ("PATCH", "/api/v1/groups/{group_id:int}"): {"name": "x", "filter": "online"},
     ("POST", "/api/v1/users/{user_id:int}/transfer"): {"orgId": 1},
     ("POST", "/api/v1/rollouts/{rollout_id:int}/clone"): {},
+    ("PATCH", "/api/v1/webhooks/{webhook_id:int}"): {"name": "x"},
 }
 MISSING = 2**31 - 1
 

@@ -27,7 +27,7 @@ All other commands speak HTTP to a server, from anywhere, with the login of `air
 | exit code | meaning |
 |---|---|
 | 0 | done |
-| 1 | the server refused, or a watched shipment did not succeed on every device |
+| 1 | the server refused, a watched shipment did not succeed on every device, or a webhook did not take its test |
 | 2 | wrong usage: options, files or the login on this side; nothing was done |
 | 3 | the server cannot be reached: no answer, or 502, 503 or 504 from something in front of it |
 | 124 | `--timeout` has passed; what was watched goes on |

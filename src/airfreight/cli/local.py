@@ -18,7 +18,7 @@ from airfreight.adapters.blobs import FolderBlobs
 from airfreight.apis.common.desk import clock
 from airfreight.app import key_path, keyring
 from airfreight.cli.errors import CliError, ExitCode
-from airfreight.services import bootstrap, overview
+from airfreight.services import bootstrap, overview, webhook_lines
 from airfreight.services.bootstrap import FirstStart
 from airfreight.services.broker_login import Keeper
 from airfreight.settings import SettingError, Settings, load, variable
@@ -225,6 +225,10 @@ def _look(settings: Settings) -> Iterator[tuple[str, bool, str]]:
                 wrong = overview.drift(connection)
                 words = f"{sum(wrong.values())} differ in rollouts {sorted(wrong)[:10]}" if wrong else "equal a recount"
                 yield "counters", not wrong, words
+        if current and (settings.secret_key or key_path(settings).exists()):
+            closed = webhook_lines.unreadable(database, keyring(settings))
+            words = f"sealed under another key: {', '.join(closed[:10])}" if closed else "their secrets can be read"
+            yield "webhooks", not closed, words
     except SQLAlchemyError as error:
         yield "database", False, f"cannot be read ({type(error).__name__})"
     finally:

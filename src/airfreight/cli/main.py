@@ -16,12 +16,14 @@ from airfreight.cli import (
     client,
     device,
     enrollment_key,
+    group,
     local_commands,
     org,
     output,
     product,
     shipment,
     user,
+    webhook,
 )
 from airfreight.cli.errors import CliError, ExitCode, sentence
 
@@ -37,17 +39,19 @@ app = typer.Typer(
 app.command()(account.login)
 app.command()(account.logout)
 app.command()(account.whoami)
-for noun, group in {
+for noun, commands in {
     "artifact": artifact.app,
     "shipment": shipment.app,
     "device": device.app,
+    "group": group.app,
     "product": product.app,
     "enrollment-key": enrollment_key.app,
     "client": client.app,
     "user": user.app,
+    "webhook": webhook.app,
     "org": org.app,
 }.items():
-    app.add_typer(group, name=noun)
+    app.add_typer(commands, name=noun)
 app.command(rich_help_panel=SERVER_PANEL)(local_commands.serve)
 app.command(rich_help_panel=SERVER_PANEL)(local_commands.migrate)
 app.command(rich_help_panel=SERVER_PANEL)(local_commands.doctor)

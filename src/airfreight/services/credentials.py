@@ -1,6 +1,7 @@
 """Tokens and passwords: how they are made, and the only forms in which they are stored.
 
-Tokens are random and stored as HMAC-SHA-256 under the server's key; passwords are argon2id.
+Tokens are random and stored as HMAC-SHA-256 under the server's key; passwords are argon2id. Secrets that the server
+itself has to use again (to sign in or to sign elsewhere) are sealed: encrypted under a key made from the server's.
 """
 
 import base64
@@ -10,6 +11,10 @@ import secrets
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 _BROKER_ROUNDS = 101
 _hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
@@ -17,11 +22,37 @@ _NOBODY = _hasher.hash(secrets.token_hex(16))
 """Checked when there is no such user, so that a stranger learns nothing from the time it takes."""
 
 
+_SEAL = b"\x01"
+"""The first byte of what is sealed: the way it is done. Then 12 random bytes, then the text and its tag (AES-GCM)."""
+_NONCE = 12
+
+
+class SealError(Exception):
+    """What is sealed cannot be opened: it was sealed under another key, or for another place, or it is damaged."""
+
+
 class Keyring:
     """The server's secret key and what is derived with it."""
 
     def __init__(self, key: bytes) -> None:
         self._mac = hmac.new(key, digestmod="sha256")
+        derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"airfreight sealed secrets").derive(key)
+        self._box = AESGCM(derived)
+
+    def seal(self, secret: str, place: str) -> bytes:
+        """Encrypt; it can be opened only for the same `place` (a row and a column), so that it cannot be moved."""
+        nonce = secrets.token_bytes(_NONCE)
+        return _SEAL + nonce + self._box.encrypt(nonce, secret.encode(), place.encode())
+
+    def unseal(self, sealed: bytes, place: str) -> str:
+        """Raises SealError."""
+        if sealed[:1] != _SEAL or len(sealed) <= _NONCE:
+            raise SealError
+        try:
+            nonce, text = sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :]
+            return self._box.decrypt(nonce, text, place.encode()).decode()
+        except InvalidTag:
+            raise SealError from None
 
     def digest(self, token: str) -> bytes:
         """The 32 bytes under which a token is stored and found. Any text is fine, also one that never was a token."""

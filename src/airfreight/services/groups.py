@@ -1,17 +1,24 @@
-"""Groups of devices: made, looked at, renamed, removed; and who is in which."""
+"""Groups of devices: made, looked at, renamed, removed; and who is in which.
+
+Rule: a group with a filter is live, its devices are those that match; one without is fixed, its devices were put into
+it. It stays what it was made as. What takes a uid knows fixed ones only; either has devices of its organization only.
+"""
 
 import secrets
 from typing import Any
 
 from airfreight.domain.access import Permission
-from airfreight.domain.errors import invalid, not_found
+from airfreight.domain.errors import conflict, invalid, not_found
+from airfreight.domain.filter_language import parse
 from airfreight.services import credentials, devices
 from airfreight.services.call import Call
 from airfreight.services.single_updates import is_uid
 from airfreight.store import devices as device_rows
+from airfreight.store import filters
 from airfreight.store import groups as store
 from airfreight.store import single_updates as single_rows
 
+PREVIEWED = 20
 LEAVE = "undefined"
 """What a device's group is called by who wants it in none. Source: the Device OTA reference, section 15."""
 
@@ -20,15 +27,19 @@ def create(call: Call, name: str | None) -> tuple[Any, str]:
     """A new group and its token, which cannot be had again; without a name it gets 10 random characters."""
     call.need(Permission.DEVICE_EDIT)
     token = credentials.new_device_token()
-    row = store.add(
-        call.connection,
-        organization_id=call.organization_id,
-        uid=secrets.token_hex(12),
-        name=name or secrets.token_hex(5),
-        token_hash=call.keyring.digest(token),
-        now=call.now,
-    )
-    return row, token
+    return _add(call, name or secrets.token_hex(5), token_hash=call.keyring.digest(token)), token
+
+
+def create_live(call: Call, name: str, text: str) -> Any:  # noqa: ANN401 - a row
+    """A new group of the devices that match. Raises INVALID (bad_filter) as domain.filter_language.parse."""
+    call.need(Permission.DEVICE_EDIT)
+    parse(text)
+    return _add(call, name, filter=text)
+
+
+def _add(call: Call, name: str, **values: object) -> Any:  # noqa: ANN401 - a row
+    values |= {"organization_id": call.organization_id, "name": name, "created_at": call.now}
+    return store.add(call.connection, {"uid": secrets.token_hex(12), **values})
 
 
 def search(call: Call, *, part: str, skip: int, limit: int, newest_first: bool) -> tuple[list[Any], int, int]:
@@ -67,7 +78,7 @@ def rename(call: Call, uid: str, name: str | None) -> Any:  # noqa: ANN401 - a r
     call.need(Permission.DEVICE_EDIT)
     group = _find(call, uid, lock=True)
     if name is not None:
-        store.rename(call.connection, group.id, name)
+        store.change(call.connection, group.id, {"name": name})
     return _find(call, uid)
 
 
@@ -75,6 +86,70 @@ def delete(call: Call, uid: str) -> None:
     """Remove a group: its addresses end, its devices are in none. What was sent to them goes on. Raises NOT_FOUND."""
     call.need(Permission.DEVICE_EDIT)
     store.remove(call.connection, _find(call, uid, lock=True).id)
+
+
+def paged(call: Call, *, after: int, limit: int) -> list[Any]:
+    """The groups of the organization acted on, fixed and live."""
+    call.need(Permission.DEVICE_VIEW)
+    return store.paged(call.connection, call.organization_id, after=after, limit=limit)
+
+
+def numbered(call: Call, group_id: int) -> Any:  # noqa: ANN401 - a row
+    """A fixed or live group of the organization acted on or one below it. Raises NOT_FOUND."""
+    call.need(Permission.DEVICE_VIEW)
+    return _at(call, group_id)[1]
+
+
+def change(call: Call, group_id: int, *, name: str | None, text: str | None) -> Any:  # noqa: ANN401 - a row
+    """Another name, another filter; None stays. Raises NOT_FOUND, INVALID (bad_filter), CONFLICT for a fixed group."""
+    call.need(Permission.DEVICE_EDIT)
+    home, group = _at(call, group_id, lock=True)
+    values = {"name": group.name if name is None else name}
+    if text is not None:
+        if not group.filter:
+            raise conflict("Devices are put into this group, so it has no filter. Make another group.", "fixed_group")
+        parse(text)
+        values["filter"] = text
+    store.change(home.connection, group_id, values)
+    return _at(home, group_id)[1]
+
+
+def remove(call: Call, group_id: int) -> None:
+    """As `delete`, fixed or live. Raises NOT_FOUND."""
+    call.need(Permission.DEVICE_EDIT)
+    home, _ = _at(call, group_id, lock=True)
+    store.remove(home.connection, group_id)
+
+
+def matching(call: Call, group: Any) -> list[int]:  # noqa: ANN401 - a row of groups
+    """The ids of the devices that are in a group now, in order. NOT_FOUND for one of another organization."""
+    call.need(Permission.DEVICE_VIEW)
+    home = call.at(group.organization_id, "Group")
+    return store.matching(home.connection, home.organization_id, _members(home, group))
+
+
+def count(call: Call, group: Any) -> int:  # noqa: ANN401 - a row of groups
+    """How many devices are in it now. Raises as `matching`."""
+    call.need(Permission.DEVICE_VIEW)
+    home = call.at(group.organization_id, "Group")
+    return store.count(home.connection, home.organization_id, _members(home, group))
+
+
+def members(call: Call, group_id: int, *, after: int, limit: int) -> list[Any]:
+    """One page of the devices that are in it now, as `devices.search` has them. Raises NOT_FOUND."""
+    call.need(Permission.DEVICE_VIEW)
+    home, group = _at(call, group_id)
+    where = _members(home, group)
+    return device_rows.listed(home.connection, home.organization_id, where=where, after=after, limit=limit)
+
+
+def preview(call: Call, text: str) -> tuple[int, list[Any]]:
+    """How many devices match a filter, and the first PREVIEWED of them. Raises INVALID (bad_filter)."""
+    call.need(Permission.DEVICE_VIEW)
+    where = _matching(call, text)
+    shown = device_rows.listed(call.connection, call.organization_id, where=where, after=0, limit=PREVIEWED)
+    total = len(shown) if len(shown) < PREVIEWED else store.count(call.connection, call.organization_id, where)
+    return total, shown
 
 
 def check_id(uid: str) -> str:
@@ -97,6 +172,24 @@ def move(call: Call, device_id: int, uid: str) -> None:
     group = store.find(home.connection, home.organization_id, check_id(uid), lock=True)
     if group is not None and group.organization_id == home.organization_id:
         devices.set_group(home, device_id, group.id)
+
+
+def _at(call: Call, group_id: int, *, lock: bool = False) -> tuple[Call, Any]:
+    """The group, and the call on its organization."""
+    home = call.at(store.home(call.connection, group_id), "Group")
+    group = store.get(home.connection, home.organization_id, group_id, lock=lock)
+    if group is None:
+        raise not_found("Group")
+    return home, group
+
+
+def _members(call: Call, group: Any) -> filters.Condition:  # noqa: ANN401 - a row of groups
+    return _matching(call, group.filter) if group.filter else store.put_into(group.id)
+
+
+def _matching(call: Call, text: str) -> filters.Condition:
+    now = filters.Now(call.now, online_since=call.now - call.settings.online_seconds * 1000)
+    return filters.condition(call.connection, call.organization_id, parse(text), now)
 
 
 def _find(call: Call, uid: str, *, lock: bool = False) -> Any:  # noqa: ANN401 - a row

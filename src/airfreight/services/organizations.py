@@ -135,7 +135,7 @@ def delete(call: Call, organization_id: int) -> None:
         raise conflict("You cannot delete your own organization.", "own_organization")
     if organizations.is_used(call.connection, organization_id):
         raise conflict(
-            "The organization is not empty. Delete its users, clients, keys, artifacts, products and the "
+            "The organization is not empty. Delete its users, clients, keys, artifacts, products, webhooks and the "
             "organizations below it first.",
             "in_use",
         )

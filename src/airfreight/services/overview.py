@@ -5,7 +5,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from airfreight.ports import Blobs
 from airfreight.services.ledger import LostRace
-from airfreight.store import counters, database, migrate, outbox, overview
+from airfreight.store import counters, database, migrate, outbox, overview, webhooks
 from airfreight.store.database import Database
 
 Numbers = dict[str, tuple[str, str, dict[str, int]]]
@@ -23,6 +23,7 @@ def numbers(connection: Connection) -> Numbers:
             overview.deliveries_by_state(connection),
         ),
         "outbox_waiting": ("Outbox rows not yet delivered.", "", {"": outbox.waiting(connection)}),
+        "webhook_messages": ("Messages to webhooks that wait, or are dead.", "state", webhooks.counts(connection)),
     }
 
 

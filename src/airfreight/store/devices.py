@@ -45,10 +45,19 @@ def home(connection: Connection, device_id: int) -> int | None:
 
 
 def listed(
-    connection: Connection, organization_id: int, *, product_id: int | None, query: str, after: int, limit: int
+    connection: Connection,
+    organization_id: int,
+    *,
+    product_id: int | None = None,
+    query: str = "",
+    where: ColumnElement[bool] | None = None,
+    after: int,
+    limit: int,
 ) -> list[Any]:
-    """Those of a product, and those with `query` in their uid or name, whatever the case."""
+    """Those of a product, those with `query` in their uid or name, whatever the case, and those that `where` says."""
     found = _shown.where(devices.c.organization_id == organization_id, devices.c.id > after, *_matching(query))
+    if where is not None:
+        found = found.where(where)
     if product_id is not None:
         found = found.where(devices.c.product_id == product_id)
     return list(connection.execute(found.order_by(devices.c.id).limit(limit)))

@@ -1,13 +1,19 @@
-"""Groups of devices, and what was last sent to each. The devices of a group are of its own organization."""
+"""Groups of devices, and what was last sent to each. The devices of a group are of its own organization.
 
-from typing import Any
+A group whose `filter` is empty is fixed, any other is live (services.groups). What has a uid in its name, or is about
+what was sent, is of fixed ones only.
+"""
 
-from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, literal_column, or_, select, update
 
 from airfreight.domain.delivery import Reason, State
 from airfreight.domain.rollout import RolloutState
 from airfreight.store import organizations as trees
-from airfreight.store.single_updates import path_of
+from airfreight.store.hot import HotSelect, keys
+from airfreight.store.single_updates import first_file, first_of, path_of
 from airfreight.store.tables import (
     artifacts,
     deliveries,
@@ -26,14 +32,46 @@ _GONE = 0
 _is_living = devices.c.deleted_at.is_(None)
 
 
-def add(connection: Connection, *, organization_id: int, uid: str, name: str, token_hash: bytes, now: int) -> Any:  # noqa: ANN401 - a row
-    values = {"organization_id": organization_id, "uid": uid, "name": name, "token_hash": token_hash, "created_at": now}
-    return connection.execute(insert(groups).values(values).returning(groups)).one()
+_is_fixed = groups.c.filter == ""
+
+_ones = rollouts.alias("ones")
+_newest = first_of(
+    select(_ones.c.id).where(_ones.c.group_id == groups.c.id).order_by(_ones.c.group_id.desc(), _ones.c.id.desc()),
+    groups,
+)
+_latest = HotSelect(
+    select(rollout_artifacts.c.version, groups.c.uid, rollouts.c.state, rollouts.c.deleted_at)
+    .select_from(groups)
+    .outerjoin(rollouts, rollouts.c.id == _newest)
+    .outerjoin(rollout_artifacts, first_file)
+    .where(groups.c.uid.in_(keys("keys")), groups.c.filter == literal_column("''"))
+)
+
+
+def add(connection: Connection, values: Mapping[str, object]) -> Any:  # noqa: ANN401 - a row
+    return connection.execute(insert(groups).values(dict(values)).returning(groups)).one()
+
+
+def home(connection: Connection, group_id: int) -> int | None:
+    """The organization it belongs to."""
+    return connection.scalar(select(groups.c.organization_id).where(groups.c.id == group_id))
+
+
+def get(connection: Connection, organization_id: int, group_id: int, *, lock: bool = False) -> Any:  # noqa: ANN401 - a row
+    """Fixed or live. `lock`: nobody else locks it until we are done."""
+    query = select(groups).where(groups.c.organization_id == organization_id, groups.c.id == group_id)
+    return connection.execute(query.with_for_update() if lock else query).one_or_none()
+
+
+def paged(connection: Connection, organization_id: int, *, after: int, limit: int) -> list[Any]:
+    """Fixed and live ones."""
+    query = select(groups).where(groups.c.organization_id == organization_id, groups.c.id > after)
+    return list(connection.execute(query.order_by(groups.c.id).limit(limit)))
 
 
 def find(connection: Connection, organization_id: int, uid: str, *, lock: bool = False) -> Any:  # noqa: ANN401 - a row
     """The group, of the organization or of one below it; or None. `lock`: nobody else locks it until we are done."""
-    query = select(groups).where(groups.c.uid == uid, groups.c.organization_id.in_(_tree(organization_id)))
+    query = select(groups).where(groups.c.uid == uid, _is_fixed, groups.c.organization_id.in_(_tree(organization_id)))
     return connection.execute(query.with_for_update() if lock else query).one_or_none()
 
 
@@ -41,12 +79,8 @@ def by_token(connection: Connection, digest: bytes) -> Any:  # noqa: ANN401 - a 
     return connection.execute(select(groups).where(groups.c.token_hash == digest)).one_or_none()
 
 
-def by_uid(connection: Connection, uid: str) -> Any:  # noqa: ANN401 - a row
-    return connection.execute(select(groups).where(groups.c.uid == uid)).one_or_none()
-
-
-def rename(connection: Connection, group_id: int, name: str) -> None:
-    connection.execute(update(groups).where(groups.c.id == group_id).values(name=name))
+def change(connection: Connection, group_id: int, values: Mapping[str, object]) -> None:
+    connection.execute(update(groups).where(groups.c.id == group_id).values(dict(values)))
 
 
 def remove(connection: Connection, group_id: int) -> None:
@@ -60,7 +94,7 @@ def listed(
     connection: Connection, organization_id: int, *, search: str, skip: int, limit: int, newest_first: bool
 ) -> tuple[list[Any], int, int]:
     """One page of the groups, there and below; how many in all, and how many have `search` in their name."""
-    found = select(groups).where(groups.c.organization_id.in_(_tree(organization_id)))
+    found = select(groups).where(_is_fixed, groups.c.organization_id.in_(_tree(organization_id)))
     matching = found.where(groups.c.name.icontains(search, autoescape=True)) if search else found
     page = matching.order_by(groups.c.id.desc() if newest_first else groups.c.id)
     rows = list(connection.execute(page.offset(skip).limit(limit)))
@@ -77,6 +111,23 @@ def members(connection: Connection, group_id: int) -> list[Any]:
     return list(connection.execute(query.order_by(devices.c.id)))
 
 
+def put_into(group_id: int) -> ColumnElement[bool]:
+    """The condition for the devices of a fixed group."""
+    return devices.c.group_id == group_id
+
+
+def matching(connection: Connection, organization_id: int, where: ColumnElement[bool]) -> list[int]:
+    """The ids of the organization's devices that `where` says, in order."""
+    query = select(devices.c.id).where(devices.c.organization_id == organization_id, _is_living, where)
+    return list(connection.scalars(query.order_by(devices.c.id)))
+
+
+def count(connection: Connection, organization_id: int, where: ColumnElement[bool]) -> int:
+    """How many `matching` finds."""
+    query = select(func.count()).where(devices.c.organization_id == organization_id, _is_living, where)
+    return int(connection.execute(query.select_from(devices)).scalar_one())
+
+
 def sent(connection: Connection, rollout_id: int, group_id: int) -> None:
     """The rollout is what was last sent to the group."""
     connection.execute(update(rollouts).where(rollouts.c.id == rollout_id).values(group_id=group_id))
@@ -86,6 +137,20 @@ def last(connection: Connection, group_id: int) -> Any:  # noqa: ANN401 - a row
     """The rollout that was last sent to the group, with its file, deleted ones too; or None."""
     query = _with_files().where(rollouts.c.group_id == group_id)
     return connection.execute(query.order_by(rollouts.c.group_id.desc(), rollouts.c.id.desc()).limit(1)).one_or_none()
+
+
+class Latest(NamedTuple):
+    """The last upload for a group, deleted ones too: what is needed to tell its version, or not to."""
+
+    version: str
+    uid: str
+    state: str
+    deleted_at: int | None
+
+
+def latest(connection: Connection, uids: Sequence[str]) -> list[Latest]:
+    """`last` for each of these groups that exists and has one."""
+    return [Latest(*row) for row in _latest(connection, uids) if row[0] is not None]
 
 
 def last_of_each(

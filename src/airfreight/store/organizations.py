@@ -5,7 +5,16 @@ from typing import Any
 
 from sqlalchemy import CTE, Connection, Select, delete, func, insert, select, update
 
-from airfreight.store.tables import artifacts, clients, enrollment_keys, groups, organizations, products, users
+from airfreight.store.tables import (
+    artifacts,
+    clients,
+    enrollment_keys,
+    groups,
+    organizations,
+    products,
+    users,
+    webhook_destinations,
+)
 
 
 def add(
@@ -63,7 +72,7 @@ def change(connection: Connection, organization_id: int, values: Mapping[str, ob
 
 def is_used(connection: Connection, organization_id: int) -> bool:
     """Whether anything belongs to it; devices and rollouts need a product, tokens a client or a user."""
-    for table in (users, clients, products, artifacts, enrollment_keys, groups):
+    for table in (users, clients, products, artifacts, enrollment_keys, groups, webhook_destinations):
         if connection.execute(select(table.c.id).where(table.c.organization_id == organization_id).limit(1)).first():
             return True
     children = select(organizations.c.id).where(organizations.c.parent_id == organization_id).limit(1)
