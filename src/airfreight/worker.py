@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from airfreight.domain.ids import Millis
 from airfreight.ports import Announcer, Blobs
-from airfreight.services import delivery_sweeps, rollouts
+from airfreight.services import delivery_sweeps, followed_groups, rollouts
 from airfreight.settings import Settings
 from airfreight.store import access, artifacts, outbox
 from airfreight.store.database import Database
@@ -50,6 +50,7 @@ class Worker:
         """The outbox and the deadlines always, the rest by the minute and by the hour."""
         self._safely("outbox", self.drain_outbox)
         self._safely("deadlines", self.expire)
+        self._safely("groups", lambda: followed_groups.evaluate(self.database, self.settings, self.clock()))
         if time.monotonic() - self._minute > 60 or not self._minute:
             self._minute = time.monotonic()
             self._safely("members", self.enlist_late)

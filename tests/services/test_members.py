@@ -1,154 +1,199 @@
-"""Which devices a rollout has: those named, or a whole product with whatever comes to it later; and who leaves."""
+"""Devices in a rollout made in steps: in, out, closed, and the time that their phases are given."""
 
 import pytest
-from sqlalchemy import select, text
-from tests.make import Bench, Board
+from tests.make import Bench
+from tests.services.steps import KIND, WORDS, Steps
 
 from airfreight.domain.decide import Do
-from airfreight.domain.delivery import Succeed
-from airfreight.domain.errors import Kind, Refusal
-from airfreight.services import rollouts
-from airfreight.services.deliveries import Report
-from airfreight.services.device_work import Advance, Reports, SetAttributes
-from airfreight.store import tables
+from airfreight.domain.errors import Refusal
+from airfreight.domain.phases import Phase
+from airfreight.services import members
+
+HOUR = 3_600_000
 
 
-def test_a_rollout_of_the_whole_product_takes_in_devices_that_appear_later(bench: Bench) -> None:
-    product, other = bench.product(), bench.product()
-    bench.devices(product, 2)
-    rollout = bench.ship(bench.artifact(""), product)
-    [late] = bench.devices(product)
-    bench.devices(other)
-    assert bench.states(rollout) == {"queued": 3}
-    assert bench.poll(late).decision.do is Do.DOWNLOAD
+@pytest.fixture
+def steps(bench: Bench) -> Steps:
+    return Steps(bench)
+
+
+def test_every_phase_waits_for_its_word_and_a_word_given_early_counts(steps: Steps) -> None:
+    bench = steps.bench
+    [board] = bench.devices(steps.product)
+    steps.add([board])
+    assert bench.poll(board).decision.do is Do.NOTHING
+    steps.start()
+    told = bench.poll(board)
+    assert (told.decision.do, told.decision.trace[-1].name) == (Do.NOTHING, "download approved")
+    steps.schedule(board, Phase.DOWNLOAD)
+    steps.schedule(board, Phase.ACTIVATE, bench.now + HOUR, bench.now + 2 * HOUR)
+    told = bench.poll(board)
+    assert told.decision.do is Do.DOWNLOAD
+    bench.report(board, told.attempt_id, 1, "downloaded")
+    told = bench.poll(board)
+    assert (told.decision.do, told.decision.trace[-1].name) == (Do.WAIT, "install approved")
+    steps.schedule(board, Phase.INSTALL)
+    assert bench.poll(board).decision.do is Do.INSTALL
+    bench.report(board, told.attempt_id, 2, "installed")
+    told = bench.poll(board)
+    assert (told.decision.do, told.decision.recheck_at) == (Do.WAIT, bench.now + HOUR)
+    bench.later(seconds=3600)
+    assert bench.poll(board).decision.do is Do.ACTIVATE
+    bench.report(board, told.attempt_id, 3, "succeeded")
+    assert bench.stand(steps.id, board) == ("succeeded", "")
+    assert bench.rollout_state(steps.id) == "running", "devices may be added for ever"
     assert bench.drift() == {}
 
 
-def test_a_paused_one_takes_them_in_too_a_stopped_or_deleted_one_does_not(bench: Bench) -> None:
-    product = bench.product()
-    artifact = bench.artifact("")
-    paused, stopped, deleted = (bench.ship(artifact, product, on_conflict="queue") for _ in range(3))
-    bench.pause(paused)
-    for rollout in (stopped, deleted):
-        bench.stop(rollout)
-    bench.delete(deleted)
-    bench.devices(product)
-    assert [bench.states(rollout) for rollout in (paused, stopped, deleted)] == [{"queued": 1}, {}, {}]
+def test_who_waits_for_a_word_is_not_given_up(steps: Steps) -> None:
+    bench = steps.bench
+    [board] = bench.devices(steps.product)
+    steps.add([board])
+    steps.start()
+    steps.schedule(board, Phase.DOWNLOAD)
+    told = bench.poll(board)
+    bench.report(board, told.attempt_id, 1, "downloaded")
+    bench.later(days=30)
+    assert bench.worker().expire() == 0
+    steps.schedule(board, Phase.INSTALL, bench.now + HOUR)
+    bench.later(seconds=3600)
+    assert bench.worker().expire() == 0
+    bench.later(days=2)
+    assert bench.worker().expire() == 1, "now it has been silent when it was its turn"
+    assert bench.stand(steps.id, board) == ("failed", "no_report")
 
 
-def test_a_rollout_of_named_devices_stays_with_them(bench: Bench) -> None:
-    product = bench.product()
-    boards = bench.devices(product, 2)
-    rollout = bench.ship(bench.artifact(""), product, boards)
-    bench.devices(product, 3)
-    bench.worker().tick()
-    assert bench.states(rollout) == {"queued": 2}
+def test_a_slot_that_passed_unused_is_gone(steps: Steps) -> None:
+    bench = steps.bench
+    [board] = bench.devices(steps.product)
+    steps.add([board])
+    steps.start()
+    steps.schedule(board, Phase.DOWNLOAD, bench.now + HOUR, bench.now + 2 * HOUR)
+    assert bench.poll(board).decision.recheck_at == bench.now + HOUR
+    bench.later(seconds=2 * 3600)
+    told = bench.poll(board)
+    assert (told.decision.do, told.decision.recheck_at) == (Do.NOTHING, None)
+    steps.schedule(board, Phase.DOWNLOAD)
+    assert bench.poll(board).decision.do is Do.DOWNLOAD
 
 
-def test_a_rollout_of_the_whole_product_never_finishes_by_itself(bench: Bench) -> None:
-    product = bench.product()
-    [board] = bench.devices(product)
-    rollout = bench.ship(bench.artifact(""), product)
-    bench.report(board, bench.poll(board).attempt_id, 1, "succeeded")
-    bench.worker().tick()
-    assert bench.rollout_state(rollout) == "running"
+def test_what_has_begun_is_given_no_time_any_more(steps: Steps) -> None:
+    bench = steps.bench
+    [board] = bench.devices(steps.product)
+    steps.add([board])
+    steps.start()
+    steps.schedule(board, Phase.DOWNLOAD)
+    told = bench.poll(board)
+    bench.report(board, told.attempt_id, 1, "downloading")
+    with pytest.raises(Refusal, match="has begun") as refusal:
+        steps.schedule(board, Phase.DOWNLOAD)
+    assert refusal.value.code == "begun"
+    steps.schedule(board, Phase.INSTALL)
 
 
-def test_a_rollout_of_named_devices_finishes_with_the_last_of_them(bench: Bench) -> None:
-    product = bench.product()
-    boards = bench.devices(product, 3)
-    rollout = bench.ship(bench.artifact(""), product, boards, attempts_limit=1)
-    words = [("succeeded", None), ("failed", "no_space"), ("failed", "incompatible")]
-    for board, (word, reason) in zip(boards, words, strict=True):
-        assert bench.rollout_state(rollout) == "running"
-        bench.report(board, bench.poll(board).attempt_id, 1, word, reason)  # type: ignore[arg-type]
-    [row] = bench.rows(select(tables.rollouts))
-    assert (row.state, row.finished_at) == ("finished", bench.now)
+@pytest.mark.parametrize(("begin", "end"), [(-1, 0), (0, -1), (2 * HOUR, HOUR), (5, 5), (0, 1), (10**13, 0)])
+def test_a_time_that_is_none_is_refused(steps: Steps, begin: int, end: int) -> None:
+    [board] = steps.bench.devices(steps.product)
+    steps.add([board])
+    with pytest.raises(Refusal) as refusal:
+        steps.schedule(board, Phase.DOWNLOAD, begin, end)
+    assert refusal.value.code == "bad_time"
 
 
-def test_removing_a_device_closes_what_it_has_open(bench: Bench) -> None:
-    product = bench.product()
-    active, queued, stays = bench.devices(product, 3)
-    rollout = bench.ship(bench.artifact(""), product, [active, queued, stays])
-    bench.poll(active)
-    for board in (active, queued):
-        bench.remove_device(board)
-        assert bench.stand(rollout, board) == ("canceled", "device_removed")
-    assert bench.rollout_state(rollout) == "running"
-    bench.remove_device(stays)
-    assert bench.rollout_state(rollout) == "finished"
+def test_a_device_is_taken_out_and_comes_back_as_new(steps: Steps) -> None:
+    bench = steps.bench
+    boards = bench.devices(steps.product, 3)
+    assert steps.add(boards) == 3
+    assert steps.add(boards) == 0
+    steps.start()
+    steps.schedule(boards[0], Phase.DOWNLOAD)
+    told = bench.poll(boards[0])
+    bench.report(boards[0], told.attempt_id, 1, "failed", "install_failed")
+    assert bench.stand(steps.id, boards[0]) == ("failed", "install_failed")
+    assert steps.take_out(boards[:2]) == 2
+    assert steps.members() == ([boards[2].uid], 1)
+    assert bench.poll(boards[1]).decision.do is Do.NOTHING
+    assert steps.add(boards[:1]) == 1
+    assert bench.stand(steps.id, boards[0]) == ("queued", "")
+    assert bench.poll(boards[0]).decision.trace[-1].name == "download approved", "it needs a word again"
+    steps.schedule(boards[0], Phase.DOWNLOAD)
+    again = bench.poll(boards[0])
+    assert again.decision.do is Do.DOWNLOAD
+    assert again.attempt_id != told.attempt_id
+    assert steps.members()[1] == 2
     assert bench.drift() == {}
 
 
-def test_a_removed_device_is_unknown_and_its_reports_count_nothing(bench: Bench) -> None:
-
-    product = bench.product()
-    [board] = bench.devices(product)
-    rollout = bench.ship(bench.artifact(""), product, [board])
-    attempt = bench.poll(board).attempt_id or 0
-    bench.remove_device(board)
-    said = Reports(board.digest, [Report(attempt, 1, Succeed())])
-    assert bench.work(Advance(board.digest), said, SetAttributes(board.digest, {"version": "1"})) == [None, None, None]
-    assert bench.stand(rollout, board) == ("canceled", "device_removed")
-
-
-def test_a_device_named_twice_is_in_it_once(bench: Bench) -> None:
-    product = bench.product()
-    [board] = bench.devices(product)
-    rollout = bench.ship(bench.artifact(""), product, [board, board, board])
-    assert bench.states(rollout) == {"queued": 1}
+def test_a_closed_device_keeps_its_place_and_hears_nothing_more(steps: Steps) -> None:
+    bench = steps.bench
+    [board] = bench.devices(steps.product)
+    steps.add([board])
+    steps.start()
+    steps.schedule(board, Phase.DOWNLOAD)
+    told = bench.poll(board)
+    bench.report(board, told.attempt_id, 1, "downloaded")
+    for _ in range(2):
+        steps.close(board)
+        assert bench.stand(steps.id, board) == ("canceled", "closed")
+    assert bench.delivery(steps.id, board).reached == 3
+    assert bench.poll(board).decision.do is Do.NOTHING
+    assert steps.members() == ([board.uid], 1)
 
 
-def test_a_device_of_another_product_or_organization_is_refused_by_number(bench: Bench) -> None:
-    product = bench.product()
-    [mine], [other] = bench.devices(product), bench.devices(bench.product())
-    gone = bench.devices(product)[0]
-    bench.remove_device(gone)
-    artifact = bench.artifact("")
-    for strange in (other, gone):
-        with pytest.raises(Refusal) as refusal:
-            bench.ship(artifact, product, [mine, strange])
-        assert refusal.value.kind is Kind.INVALID
-        assert f" {strange.id}." in refusal.value.message
-        assert str(mine.id) + "," not in refusal.value.message
-    assert bench.rows(select(tables.rollouts)) == []
-    assert bench.rows(select(tables.deliveries)) == []
+def test_a_held_rollout_withholds_what_has_not_begun_and_goes_on_later(steps: Steps) -> None:
+    bench = steps.bench
+    [board] = bench.devices(steps.product)
+    steps.add([board])
+    steps.start()
+    for phase in Phase:
+        steps.schedule(board, phase)
+    told = bench.poll(board)
+    bench.report(board, told.attempt_id, 1, "downloaded")
+    steps.hold()
+    assert bench.poll(board).decision.do is Do.WAIT
+    steps.start()
+    assert bench.poll(board).decision.do is Do.INSTALL
 
 
-def test_the_product_may_be_left_out_when_the_devices_have_only_one(bench: Bench) -> None:
-    product = bench.product()
-    boards = bench.devices(product, 2)
-    artifact = bench.artifact("")
-    rollout = bench.ship(artifact, None, boards)
+def test_headless_artifacts_need_no_word(bench: Bench) -> None:
+    steps = Steps(bench, headless=True)
+    [board] = bench.devices(steps.product)
+    steps.add([board])
+    steps.start()
+    told = bench.poll(board)
+    bench.report(board, told.attempt_id, 1, "downloaded")
+    assert bench.poll(board).decision.do is Do.INSTALL
+
+
+def test_several_rollouts_queue_behind_one_another(bench: Bench) -> None:
+    first, second = Steps(bench, headless=True), Steps(bench, headless=True)
+    [board] = bench.devices(first.product)
+    for one in (first, second):
+        one.add([board])
+        one.start()
+    told = bench.poll(board)
+    assert told.row is not None
+    assert told.row.rollout_id == first.id
+    bench.report(board, told.attempt_id, 1, "succeeded")
+    told = bench.poll(board)
+    assert told.row is not None
+    assert told.row.rollout_id == second.id
+
+
+def test_a_list_that_is_partly_wrong_changes_nothing_and_says_where(steps: Steps) -> None:
+    bench = steps.bench
+    boards = bench.devices(steps.product, 2)
     with bench.call() as call:
-        assert rollouts.get(call, rollout).rollout.product_id == product
-    for unclear in ([], [*boards, *bench.devices(bench.product())]):
-        with pytest.raises(Refusal) as refusal:
-            bench.ship(artifact, None, unclear)
-        assert (refusal.value.kind, refusal.value.code) == (Kind.INVALID, "product_needed")
-
-
-def test_an_unknown_product_is_not_found(bench: Bench) -> None:
+        for wrong, code, place in [
+            ([boards[0].uid, "nobody"], "unknown_devices", "2"),
+            ([boards[0].uid, boards[1].uid, boards[0].uid], "repeated", "3"),
+            ([], "nobody", ""),
+        ]:
+            with pytest.raises(Refusal) as refusal:
+                members.add(call, KIND, steps.uid, wrong, WORDS)
+            assert refusal.value.code == code
+            assert place in refusal.value.message
+    assert steps.members() == ([], 0)
     with pytest.raises(Refusal) as refusal:
-        bench.ship(bench.artifact(""), 999)
-    assert refusal.value.kind is Kind.NOT_FOUND
-
-
-def test_a_rollout_can_be_made_for_more_devices_than_go_into_one_statement(bench: Bench) -> None:
-    product = bench.product()
-    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10200) "
-    insert = "INSERT INTO devices (organization_id, product_id, uid, created_at) "
-    select_rows = f"SELECT {bench.organization_id}, {product}, 'device-' || i, 1 FROM n"
-    with bench.database.write() as connection:
-        connection.execute(text(numbers + insert + select_rows))
-        ids = list(connection.scalars(select(tables.devices.c.id)))
-    rollout = bench.ship(bench.artifact(""), product, [Board(number, "", "", b"") for number in ids])
-    assert bench.states(rollout) == {"queued": 10_200}
-    assert bench.drift() == {}
-
-
-def test_a_type_check_that_could_never_pass_is_refused(bench: Bench) -> None:
-    product = bench.product()
-    with pytest.raises(Refusal) as refusal:
-        bench.ship(bench.artifact("2.0.0"), product, check_type=True)
-    assert refusal.value.code == "type_unknown"
+        steps.take_out(boards[:1])
+    assert refusal.value.code == "no_member"

@@ -7,12 +7,16 @@ it. It stays what it was made as. What takes a uid knows fixed ones only; either
 import secrets
 from typing import Any
 
+from sqlalchemy import Connection
+
 from airfreight.domain.access import Permission
 from airfreight.domain.errors import conflict, invalid, not_found
 from airfreight.domain.filter_language import parse
+from airfreight.domain.ids import Millis
 from airfreight.services import credentials, devices
 from airfreight.services.call import Call
 from airfreight.services.single_updates import is_uid
+from airfreight.settings import Settings
 from airfreight.store import devices as device_rows
 from airfreight.store import filters
 from airfreight.store import groups as store
@@ -146,7 +150,7 @@ def members(call: Call, group_id: int, *, after: int, limit: int) -> list[Any]:
 def preview(call: Call, text: str) -> tuple[int, list[Any]]:
     """How many devices match a filter, and the first PREVIEWED of them. Raises INVALID (bad_filter)."""
     call.need(Permission.DEVICE_VIEW)
-    where = _matching(call, text)
+    where = _matching(call.connection, call.settings, call.organization_id, text, call.now)
     shown = device_rows.listed(call.connection, call.organization_id, where=where, after=0, limit=PREVIEWED)
     total = len(shown) if len(shown) < PREVIEWED else store.count(call.connection, call.organization_id, where)
     return total, shown
@@ -183,13 +187,28 @@ def _at(call: Call, group_id: int, *, lock: bool = False) -> tuple[Call, Any]:
     return home, group
 
 
+def of_uid(call: Call, uid: str) -> Any:  # noqa: ANN401 - a row
+    """A fixed or live group of the organization acted on, or None."""
+    call.need(Permission.DEVICE_VIEW)
+    return store.of_uid(call.connection, call.organization_id, uid)
+
+
+def condition(connection: Connection, settings: Settings, group: Any, now: Millis) -> filters.Condition:  # noqa: ANN401
+    """What is true of a group's devices, for a query of devices."""
+    if not group.filter:
+        return store.put_into(group.id)
+    return _matching(connection, settings, group.organization_id, group.filter, now)
+
+
 def _members(call: Call, group: Any) -> filters.Condition:  # noqa: ANN401 - a row of groups
-    return _matching(call, group.filter) if group.filter else store.put_into(group.id)
+    return condition(call.connection, call.settings, group, call.now)
 
 
-def _matching(call: Call, text: str) -> filters.Condition:
-    now = filters.Now(call.now, online_since=call.now - call.settings.online_seconds * 1000)
-    return filters.condition(call.connection, call.organization_id, parse(text), now)
+def _matching(
+    connection: Connection, settings: Settings, organization_id: int, text: str, now: Millis
+) -> filters.Condition:
+    moment = filters.Now(now, online_since=now - settings.online_seconds * 1000)
+    return filters.condition(connection, organization_id, parse(text), moment)
 
 
 def _find(call: Call, uid: str, *, lock: bool = False) -> Any:  # noqa: ANN401 - a row

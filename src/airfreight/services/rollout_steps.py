@@ -169,6 +169,8 @@ def start(call: Call, kind: Kind, uid: str) -> None:
     if not rollouts.artifacts_of(call.connection, [row.id]):
         raise invalid(f"The {kind.name.lower()} has no {kind.artifact}s. Add some first.", "no_artifacts")
     move_rollout(call.connection, row, RolloutEvent.START, call.now)
+    if row.follows_group_id and row.evaluate_at is None:
+        store.change(call.connection, row.id, {"evaluate_at": call.now})
 
 
 def hold(call: Call, kind: Kind, uid: str) -> None:

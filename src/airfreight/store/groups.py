@@ -63,6 +63,12 @@ def get(connection: Connection, organization_id: int, group_id: int, *, lock: bo
     return connection.execute(query.with_for_update() if lock else query).one_or_none()
 
 
+def of_uid(connection: Connection, organization_id: int, uid: str) -> Any:  # noqa: ANN401 - a row
+    """Fixed or live, of the organization itself."""
+    query = select(groups).where(groups.c.uid == uid, groups.c.organization_id == organization_id)
+    return connection.execute(query).one_or_none()
+
+
 def paged(connection: Connection, organization_id: int, *, after: int, limit: int) -> list[Any]:
     """Fixed and live ones."""
     query = select(groups).where(groups.c.organization_id == organization_id, groups.c.id > after)

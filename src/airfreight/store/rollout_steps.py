@@ -212,3 +212,35 @@ def lines_of(connection: Connection, delivery_id: int, limit: int) -> list[str]:
     """The latest lines, oldest first."""
     query = select(delivery_lines.c.line).where(delivery_lines.c.delivery_id == delivery_id)
     return list(connection.scalars(query.order_by(delivery_lines.c.id.desc()).limit(limit)))[::-1]
+
+
+# groups that are followed
+
+
+def due(connection: Connection, now: int) -> Any:  # noqa: ANN401 - a row
+    """A started rollout whose group is to be looked at now, or None."""
+    query = select(rollouts).where(
+        _alive, rollouts.c.evaluate_at.is_not(None), rollouts.c.evaluate_at <= now, rollouts.c.state == "running"
+    )
+    return connection.execute(query.order_by(rollouts.c.evaluate_at).limit(1)).one_or_none()
+
+
+def newly(connection: Connection, rollout: Any, where: ColumnElement[bool]) -> list[int]:  # noqa: ANN401 - a row
+    """Devices of the rollout's organization that `where` says, stand on their own, and were never in the rollout."""
+    was_in = select(deliveries.c.id).where(
+        deliveries.c.rollout_id == rollout.id, deliveries.c.device_id == devices.c.id
+    )
+    query = select(devices.c.id).where(
+        devices.c.organization_id == rollout.organization_id,
+        devices.c.deleted_at.is_(None),
+        devices.c.parent_id.is_(None),
+        where,
+        ~was_in.exists(),
+    )
+    return list(connection.scalars(query.order_by(devices.c.id)))
+
+
+def evaluated(connection: Connection, rollout_id: int, was_at: int, next_at: int | None) -> None:
+    """When to look again, unless somebody has said otherwise meanwhile."""
+    where = (rollouts.c.id == rollout_id, rollouts.c.evaluate_at == was_at)
+    connection.execute(update(rollouts).where(*where).values(evaluate_at=next_at))

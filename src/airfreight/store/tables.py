@@ -248,6 +248,7 @@ rollouts = Table(
     Column("needs_word", Boolean, nullable=False, server_default=text("false")),
     Column("open_ended", Boolean, nullable=False, server_default=text("false")),
     Column("approval_needed", Boolean, nullable=False, server_default=text("false")),
+    Column("follows_group_id", Integer),
     Column("reevaluate_seconds", Integer, nullable=False, server_default="0"),
     at("evaluate_at", nullable=True),
     Column("created_by_user_id", ForeignKey("users.id", ondelete="SET NULL")),
@@ -263,9 +264,8 @@ rollouts = Table(
     Index("ix_rollouts_group", "group_id", "id"),
     partial("ix_rollouts_evaluate", "evaluate_at", where="evaluate_at IS NOT NULL"),
 )
-"""`group_id`: the group it was made for; `needs_word`: no phase of a device begins before somebody has given it a slot;
-`open_ended`: it is never finished, because devices may still be added; `evaluate_at`: when to look at its group again.
-"""
+"""`group_id`: the group it was sent to; `follows_group_id`: whose devices are added as they match, looked at again at
+`evaluate_at`; `needs_word`: no phase of a device begins without a slot; `open_ended`: devices may be added for ever."""
 
 rollout_artifacts = Table(
     "rollout_artifacts",
