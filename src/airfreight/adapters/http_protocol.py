@@ -25,7 +25,12 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._extensions: dict[str, Any] = {"airfreight.unsent": self._unsent}
+        # a block of a file waits until the kernel has taken all of the one before: a slow client holds little memory
+        transport.set_write_buffer_limits(high=0)
+        self._extensions: dict[str, Any] = {
+            "airfreight.unsent": self._unsent,
+            "airfreight.waiting": transport.get_write_buffer_size,
+        }
         self._timer = self.loop.call_later(_HEAD_SECONDS, transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -3,6 +3,7 @@
 Rule: a group's address cannot tell which device asks, so it changes no delivery; a device's own address does.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from airfreight.domain.delivery import Reason
 from airfreight.domain.errors import invalid, not_found
 from airfreight.domain.finish import FinishOn
 from airfreight.ports import Blob
-from airfreight.services import artifacts, credentials, deliveries, rollouts, single_updates
+from airfreight.services import artifacts, credentials, deliveries, rollouts, single_updates, triggers
 from airfreight.services.call import Call
 from airfreight.services.credentials import Keyring
 from airfreight.services.rollouts import Cargo, Policy
@@ -73,6 +74,7 @@ def upload(call: Call, wish: Wish, blob: Blob, filename: str) -> int:
     )
     store.sent(home.connection, rollout_id, group.id)
     _skip(home, rollout_id, has_it)
+    triggers.add(home.connection, home.settings, home.organization_id, rollout_id, home.now)
     return rollout_id
 
 
@@ -94,9 +96,14 @@ def listed(call: Call, *, search: str, skip: int, limit: int, newest_first: bool
 
 def latest(connection: Connection, uid: str) -> str | None:
     """The version that the devices of the group should run; None when there is no such group, or nothing for it."""
-    group = store.by_uid(connection, uid if is_uid(uid) else "")
-    row = store.last(connection, group.id if group else -1)
-    return str(row.version) if row is not None and _is_offered(row) else None
+    return latest_of(connection, [uid])[0]
+
+
+def latest_of(connection: Connection, uids: Sequence[str]) -> list[str | None]:
+    """`latest` for each of these uids, in one statement."""
+    rows = store.latest(connection, list({uid for uid in uids if is_uid(uid)}))
+    found = {row.uid: row.version for row in rows if _is_offered(row)}
+    return [found.get(uid) for uid in uids]
 
 
 def find(connection: Connection, keyring: Keyring, uid: str, token: str) -> Content | None:

@@ -4,7 +4,8 @@ Rule: a device that asks changes nothing until it has shown its token; what it f
 """
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +14,16 @@ from sqlalchemy import Connection
 
 from airfreight.domain.access import Permission
 from airfreight.domain.conditions import Condition
-from airfreight.domain.decide import DISABLED, Do
-from airfreight.domain.delivery import OPEN, RANK, THE_SIX, Reason, State
+from airfreight.domain.delivery import OPEN, Reason, State
 from airfreight.domain.errors import invalid, not_found
 from airfreight.domain.finish import FinishOn
-from airfreight.domain.ids import Millis
 from airfreight.domain.rollout import RolloutState
 from airfreight.formats import FileSource, identify
 from airfreight.formats.facts import Facts, Format
 from airfreight.ports import Blob
-from airfreight.services import artifacts, credentials, deliveries, rollouts
+from airfreight.services import artifacts, credentials, deliveries, rollouts, triggers
 from airfreight.services.artifacts import Confirmed
 from airfreight.services.call import Call
-from airfreight.services.credentials import Keyring
-from airfreight.services.deliveries import Answer
 from airfreight.services.rollouts import Cargo, Policy
 from airfreight.store import single_updates
 
@@ -35,7 +32,10 @@ ORIGIN = "device_ota"
 _UID = re.compile(r"[0-9a-f]{24}")
 _CHIP = re.compile(r"esp(8266|32([a-z]\d{1,2})?)")
 NOBODY = b"\0" * 32
-_GOING = frozenset({Do.DOWNLOAD, Do.INSTALL, Do.ACTIVATE})
+_DID_NOT_TAKE = frozenset(
+    {Reason.INSTALL_FAILED, Reason.ACTIVATE_FAILED, Reason.WRONG_VERSION, Reason.ROLLED_BACK, Reason.INCOMPATIBLE}
+)
+"""A device that has had the file whole and does not run it."""
 HELD = frozenset({RolloutState.PAUSED, RolloutState.STOPPED, RolloutState.PENDING_APPROVAL, RolloutState.READY})
 
 
@@ -109,7 +109,7 @@ def upload(call: Call, wish: Wish, blob: Blob, filename: str) -> int:
     device = check(call, wish, None)
     home = call.at(device.organization_id, "Device")
     before = single_updates.last(home.connection, ORIGIN, device.id)
-    has_it = before is not None and _is_offered(before) and before.version == wish.version and _was_brought(before)
+    has_it = before is not None and is_offered(before) and before.version == wish.version and _was_brought(before)
     if before is not None and before.delivery_state in OPEN:
         deliveries.give_way(home, [before.delivery_id], "a newer file was uploaded for this device")
     artifact = artifacts.register(home, blob, filename)
@@ -131,6 +131,7 @@ def upload(call: Call, wish: Wish, blob: Blob, filename: str) -> int:
         made = single_updates.last(home.connection, ORIGIN, device.id)
         words = "the last upload had this version, and the device has fetched it"
         deliveries.give_way(home, [made.delivery_id], words, Reason.ALREADY_RUNNING)
+    triggers.add(home.connection, home.settings, home.organization_id, rollout_id, home.now)
     return rollout_id
 
 
@@ -145,11 +146,15 @@ def _was_brought(row: Any) -> bool:  # noqa: ANN401 - a row
     return is_skipped or row.delivery_state == State.SUCCEEDED
 
 
-def _is_offered(row: Any) -> bool:  # noqa: ANN401 - a row
-    """Whether a device may hear of it: nobody has paused, stopped or deleted it, and nothing newer has come."""
+def is_offered(row: Any) -> bool:  # noqa: ANN401 - a row
+    """Whether a device may hear of it: nobody has paused, stopped or deleted it, nothing newer has come, and the device
+    has not shown that it cannot run it: else it would write its flash at every look, for ever.
+    """
     if row.deleted_at is not None or row.state in HELD:
         return False
-    return row.delivery_state in {*OPEN, State.SUCCEEDED, State.FAILED} or _was_brought(row)
+    if row.delivery_state == State.FAILED:
+        return row.delivery_reason not in _DID_NOT_TAKE
+    return row.delivery_state in {*OPEN, State.SUCCEEDED} or _was_brought(row)
 
 
 def listed(call: Call, *, search: str, skip: int, limit: int, newest_first: bool) -> tuple[list[Any], int, int]:
@@ -167,16 +172,20 @@ def listed(call: Call, *, search: str, skip: int, limit: int, newest_first: bool
 
 
 def latest(connection: Connection, uid: str) -> str | None:
-    """The version that the device with this uid should run; None when there is no such device, or nothing for it.
+    """The version that the device with this uid should run; None when there is no such device, or nothing for it."""
+    return latest_of(connection, [uid])[0]
+
+
+def latest_of(connection: Connection, uids: Sequence[str]) -> list[str | None]:
+    """`latest` for each of these uids, in one statement.
 
     Whoever asks has shown nothing, so nothing changes. A uid is unique in an organization only: of several devices on
     the server the one that was there first is meant, so that nobody takes over an address by making a device later.
     """
-    device = single_updates.first_with_uid(connection, uid if is_uid(uid) else "")
-    row = single_updates.last(connection, ORIGIN, device.id if device else 0)
-    if device is None or row is None or not device.enabled or not _is_offered(row):
-        return None
-    return str(row.version)
+    asked = list({uid for uid in uids if is_uid(uid)})
+    rows = single_updates.latest(connection, ORIGIN, asked)
+    found = {row.uid: row.version for row in rows if row.enabled and is_offered(row)}
+    return [found.get(uid) for uid in uids]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,73 +196,3 @@ class Content:
     sha256: str
     md5: str
     size: int
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """What a device may fetch. `needs_offer`: it has to be offered first; else `attempt_id` is the attempt. `is_begun`:
-    it has had bytes of this very file, so that it may ask for the rest of them. `has_all`: all of them, and its
-    delivery is open still. `running`: the version that it is known to run, or "".
-    """
-
-    device_id: int
-    digest: bytes
-    rollout_id: int
-    content: Content
-    running: str = ""
-    needs_offer: bool = False
-    is_begun: bool = True
-    has_all: bool = False
-    attempt_id: int | None = None
-
-    def is_news(self, version: str) -> bool:
-        """Whether it tells something when the device says, as it asks for the file, that it runs `version`.
-
-        That it runs what it was sent; that it came back without; or another one than it is known for. A device that is
-        known for none may have a version compiled in that it compares by itself: of such a one only the first counts.
-        """
-        if version == self.content.version:
-            return self.running != version or self.attempt_id is not None or self.needs_offer
-        return self.has_all or (bool(self.running) and self.running != version)
-
-
-def find(connection: Connection, keyring: Keyring, uid: str, token: str, now: Millis) -> File | None:
-    """The last file that was uploaded for the device, if it may have it now; None otherwise, whatever is wrong.
-
-    The same statement and the same comparison are done whether the uid, the token or both are wrong. Reads only.
-    """
-    digest = keyring.digest(token)
-    answer, running = _told(connection, digest, uid, now)
-    if answer is None or answer.decision is DISABLED:
-        return None
-    row = single_updates.last(connection, ORIGIN, answer.device_id)
-    if row is None or not _is_offered(row):
-        return None
-    content = Content(row.version, row.sha256, row.md5, row.size)
-    file = File(answer.device_id, digest, row.id, content, running)
-    if row.delivery_state not in OPEN:
-        return file
-    return _open(file, answer)
-
-
-def _told(connection: Connection, digest: bytes, uid: str, now: Millis) -> tuple[Answer | None, str]:
-    """What the device with this token and uid is told, and the version that it is known to run."""
-    rows = deliveries.devices_by_token(connection, [digest]).get(digest, [])
-    theirs = rows[0].device_uid if rows else "nobody"
-    if not credentials.same(theirs.encode(), uid.encode("utf-8", "replace")) or not rows:
-        return None, ""
-    return deliveries.answer_for(deliveries.choose(rows), now), rows[0].device_version
-
-
-def _open(file: File, answer: Answer) -> File | None:
-    """The file, if the delivery whose turn it is carries it and is told to go on."""
-    row = answer.row
-    if row is None or row.rollout_id != file.rollout_id or answer.decision.do not in _GOING:
-        return None
-    return replace(
-        file,
-        needs_offer=row.state not in THE_SIX,
-        is_begun=row.state not in {State.QUEUED, State.OFFERED},
-        has_all=RANK.get(State(row.state), 0) >= RANK[State.DOWNLOADED],
-        attempt_id=row.attempt_id,
-    )

@@ -1,10 +1,13 @@
 """What was last sent to single devices, one rollout each. Reads only; services.deliveries writes deliveries."""
 
-from typing import Any
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, func, literal, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, literal, literal_column, select
 
 from airfreight.store import organizations as trees
+from airfreight.store.hot import HotSelect, keys
 from airfreight.store.tables import (
     artifacts,
     deliveries,
@@ -20,6 +23,7 @@ PATH_HEAD, PATH_TAIL = "ota/device/", "/firmware.bin"
 _FINGERPRINT = 12
 
 _is_living = devices.c.deleted_at.is_(None)
+first_file = (rollout_artifacts.c.rollout_id == rollouts.c.id) & (rollout_artifacts.c.position == literal_column("0"))
 
 
 def with_uid(connection: Connection, organization_id: int, uid: str) -> list[Any]:
@@ -33,10 +37,59 @@ def with_uid(connection: Connection, organization_id: int, uid: str) -> list[Any
     return sorted(connection.execute(query), key=lambda row: (row.organization_id != organization_id, row.id))
 
 
-def first_with_uid(connection: Connection, uid: str) -> Any:  # noqa: ANN401 - a row
-    """The oldest device with this uid on the whole server: `id`, `enabled`; or None."""
-    query = select(devices.c.id, devices.c.enabled).where(devices.c.uid == uid, _is_living)
-    return connection.execute(query.order_by(devices.c.uid, devices.c.id).limit(1)).one_or_none()
+class Latest(NamedTuple):
+    """The last upload for a device, deleted ones too: what is needed to tell its version, or not to."""
+
+    version: str
+    uid: str
+    enabled: bool
+    state: str
+    deleted_at: int | None
+    delivery_state: str
+    delivery_reason: str
+
+
+def latest(connection: Connection, origin: str, uids: Sequence[str]) -> list[Latest]:
+    """`last` for the oldest device on the whole server with each of these uids; nothing where either is missing."""
+    return [Latest(*row) for row in _latest(origin)(connection, uids) if row[0] is not None]
+
+
+@functools.cache
+def _latest(origin: str) -> HotSelect:
+    older, ones, theirs = devices.alias("older"), deliveries.alias("ones"), rollouts.alias("theirs")
+    oldest = (
+        select(older.c.id)
+        .where(older.c.uid == devices.c.uid, older.c.deleted_at.is_(None))
+        .order_by(older.c.uid, older.c.id)
+    )
+    newest = (
+        select(ones.c.id)
+        .join(theirs, theirs.c.id == ones.c.rollout_id)
+        .where(ones.c.device_id == devices.c.id, theirs.c.origin == literal(origin, literal_execute=True))
+        .order_by(ones.c.rollout_id.desc())
+    )
+    # outer joins: the order of inner ones PostgreSQL may turn round, to begin with all rollouts
+    return HotSelect(
+        select(
+            rollout_artifacts.c.version,
+            devices.c.uid,
+            devices.c.enabled,
+            rollouts.c.state,
+            rollouts.c.deleted_at,
+            deliveries.c.state,
+            deliveries.c.reason,
+        )
+        .select_from(devices)
+        .outerjoin(deliveries, deliveries.c.id == first_of(newest, devices))
+        .outerjoin(rollouts, rollouts.c.id == deliveries.c.rollout_id)
+        .outerjoin(rollout_artifacts, first_file)
+        .where(devices.c.uid.in_(keys("keys")), devices.c.id == first_of(oldest, devices))
+    )
+
+
+def first_of(query: Select[Any], outer: Table) -> Any:  # noqa: ANN401 - an expression of the query's one column
+    """The first value that the query finds for a row of `outer`, as a hot statement has it: without a parameter."""
+    return query.limit(literal_column("1")).offset(literal_column("0")).correlate(outer).scalar_subquery()
 
 
 def last(connection: Connection, origin: str, device_id: int) -> Any:  # noqa: ANN401 - a row
@@ -62,6 +115,7 @@ def _with_files() -> Select[Any]:
             deliveries.c.id.label("delivery_id"),
             deliveries.c.state.label("delivery_state"),
             deliveries.c.reason.label("delivery_reason"),
+            deliveries.c.reached,
         )
         .select_from(deliveries)
         .join(rollouts, rollouts.c.id == deliveries.c.rollout_id)

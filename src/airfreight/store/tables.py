@@ -247,6 +247,7 @@ rollouts = Table(
     Column("secure", Boolean, nullable=False),
     Column("needs_word", Boolean, nullable=False, server_default=text("false")),
     Column("open_ended", Boolean, nullable=False, server_default=text("false")),
+    Column("announces", Boolean, nullable=False, server_default=text("false")),
     Column("approval_needed", Boolean, nullable=False, server_default=text("false")),
     Column("follows_group_id", Integer),
     Column("reevaluate_seconds", Integer, nullable=False, server_default="0"),

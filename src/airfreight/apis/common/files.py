@@ -26,7 +26,6 @@ from airfreight.apis.common.asgi import (
 
 _BLOCK = 64 * 1024
 _LARGEST = 256 * 1024
-_AT_ONCE = 0.001
 _NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 
 
@@ -94,8 +93,7 @@ async def serve(
         if scope["method"] == "HEAD" or file.accel:
             await send({"type": "http.response.body", "body": b""})
             return Outcome.ANSWERED
-        unsent = (scope.get("extensions") or {}).get("airfreight.unsent") if proves else None
-        if not await _send_span(receive, send, descriptor, start, end, seconds, unsent):
+        if not await _send_span(receive, send, descriptor, start, end, seconds, _line(scope, proves=proves)):
             return Outcome.BROKEN
         # the last byte says that it has all only after all the others: from the first on, or as a proper resumption
         if end < file.size:
@@ -103,6 +101,25 @@ async def serve(
         return Outcome.WHOLE if start == 0 or header(scope, b"if-range") == file.etag else Outcome.TAIL
     finally:
         os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What the HTTP server can tell of what was sent: how many bytes it still holds itself (`waiting`), how many the
+    client's side has not acknowledged (`unsent`; None when nobody asks).
+    """
+
+    waiting: Callable[[], int]
+    unsent: Callable[[], int] | None
+
+
+def _line(scope: Scope, *, proves: bool) -> _Line:
+    """Of a server that tells nothing it is taken that it holds something."""
+    extensions = scope.get("extensions") or {}
+    return _Line(
+        waiting=extensions.get("airfreight.waiting", lambda: 1),
+        unsent=extensions.get("airfreight.unsent") if proves else None,
+    )
 
 
 def _wanted(scope: Scope, file: ServedFile) -> tuple[int, int] | None:
@@ -139,14 +156,14 @@ async def _send_span(
     start: int,
     end: int,
     seconds: float,
-    unsent: Callable[[], int] | None,
+    line: _Line,
 ) -> bool:
     """Send bytes start..end; False when the client left before the last. Raises Disconnected when it took none for
-    `seconds`. `unsent`: how many are not acknowledged; then the last byte waits for all before it.
+    `seconds`. Where the line tells what is `unsent`, the last byte waits for all before it.
     """
     gone = asyncio.ensure_future(_until_gone(receive))
     loop = asyncio.get_running_loop()
-    size = _BLOCK
+    size, keeps_up = _BLOCK, False
     try:
         async with asyncio.timeout(seconds) as patience:
             while start < end:
@@ -154,19 +171,18 @@ async def _send_span(
                     return False
                 block = await _read(descriptor, start, min(size, end - start))
                 start += len(block)
-                before = loop.time()
-                if unsent is not None and start == end:
+                if line.unsent is not None and start == end:
                     await send({"type": "http.response.body", "body": block[:-1], "more_body": True})
                     block = block[-1:]
-                    if not await _arrived(unsent, gone, patience, seconds):
+                    if not await _arrived(line.unsent, gone, patience, seconds):
                         return False
                 await send({"type": "http.response.body", "body": block, "more_body": start < end})
                 # neither sending nor reading need ever wait: let in the news that the client has left
                 await asyncio.sleep(0)
-                now = loop.time()
                 # a client that keeps up gets larger blocks; one that does not holds little of the server's memory
-                size = min(2 * size, _LARGEST) if now - before < _AT_ONCE else _BLOCK
-                patience.reschedule(now + seconds)
+                kept_up, keeps_up = keeps_up, not line.waiting()
+                size = min(2 * size, _LARGEST) if kept_up and keeps_up else _BLOCK
+                patience.reschedule(loop.time() + seconds)
     except TimeoutError:
         raise Disconnected from None
     finally:

@@ -5,22 +5,25 @@ docs/apis/device-ota.md.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from airfreight.apis.common.asgi import Disconnected, Receive, Scope, Send, answer, answer_refusal, header
 from airfreight.apis.common.attempts import serve_attempt
+from airfreight.apis.common.batching import Batcher
 from airfreight.apis.common.desk import Desk, clock
 from airfreight.apis.common.files import Outcome, ServedFile, serve
 from airfreight.apis.common.limits import AddressLimits
 from airfreight.apis.device_ota.errors import answer_missing, answer_problem
 from airfreight.domain.errors import Refusal
-from airfreight.services import group_updates, single_updates
+from airfreight.services import group_updates, single_downloads, single_updates
 from airfreight.services.deliveries import Answer
 from airfreight.services.device_work import Advance, Job, Result, Returned
-from airfreight.services.single_updates import Content, File
+from airfreight.services.single_downloads import File, Visit
+from airfreight.services.single_updates import Content
 
 LATEST = "/v1/ota/device/latest/"
 DOWNLOAD = "/v1/ota/device/download/"
@@ -57,12 +60,21 @@ class Hands:
 
 
 class UpdatePlane:
-    """The ASGI callable of the addresses that begin with one of PREFIXES."""
+    """Answers at the addresses that begin with one of PREFIXES; `start` once a loop runs, `stop` before it ends."""
 
     def __init__(self, desk: Desk, hands: Hands) -> None:
         self._desk, self._hands = desk, hands
         share = max(1, desk.settings.latest_per_minute // desk.settings.workers)
         self._limits = AddressLimits(share)
+
+    async def start(self) -> None:
+        self._latests: dict[str, Batcher[str, str | None]] = {
+            whose: Batcher(f"latest {whose}", partial(self._versions, whose)) for whose in ("device", "group")
+        }
+
+    async def stop(self) -> None:
+        for batcher in self._latests.values():
+            await batcher.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in {"GET", "HEAD"}:
@@ -88,49 +100,57 @@ class UpdatePlane:
         """`{"ver":"1.0.1"}` and not a byte more: to a client with room for 128, what does not fit is a new version."""
         client = scope.get("client")
         self._limits.count(client[0] if client else "")
-        version = await asyncio.to_thread(self._version, uid, whose)
+        version = await self._latests[whose].submit(uid)
         if version is None:
             await answer_missing(send, whose)
             return
         await answer(send, 200, f'{{"ver":"{version}"}}'.encode(), [(b"content-type", b"application/json")])
 
-    def _version(self, uid: str, whose: str) -> str | None:
-        latest = single_updates.latest if whose == "device" else group_updates.latest
+    def _versions(self, whose: str, uids: Sequence[str]) -> Sequence[str | None]:
+        """What `_latest` answers to each of these uids, of whoever asks at the same time."""
+        latest_of = single_updates.latest_of if whose == "device" else group_updates.latest_of
         with self._desk.database.read() as connection:
-            return latest(connection, uid)
+            return latest_of(connection, uids)
 
     async def _download(self, scope: Scope, receive: Receive, send: Send) -> None:
-        file = await asyncio.to_thread(self._find, *_split(scope["path"], DOWNLOAD))
-        said = header(scope, b"x-esp32-version")
-        if file and said and scope["method"] == "GET" and file.is_news(said):
-            file = await self._after(file, said, scope["path"])
-        if file is None:
+        visit = await self._visit(scope)
+        if visit is None:
             await answer_missing(send, "device")
             return
-        self._hands.heard(file.device_id)
-        if not await _has_it(scope, send, file.content):
-            await self._give(scope, receive, send, file)
+        self._hands.heard(visit.device_id)
+        if visit.content is not None and await _has_it(scope, send, visit.content):
+            return
+        if visit.file is None:
+            await answer_missing(send, "device")
+        else:
+            await self._give(scope, receive, send, visit, visit.file)
 
-    async def _after(self, file: File, said: str, path: str) -> File | None:
-        """The file, or what is to be fetched instead, once the device's word that it runs `said` has been taken."""
-        await self._hands.do(Returned(file.device_id, {"version": said}, listens=False))
-        if said != file.content.version:
-            return await asyncio.to_thread(self._find, *_split(path, DOWNLOAD))
-        if file.needs_offer:
-            await self._hands.do(Advance(file.digest))
-        return file
+    async def _visit(self, scope: Scope) -> Visit | None:
+        """Who comes, and what for, once its word of what it runs has been taken."""
+        uid, token = _split(scope["path"], DOWNLOAD)
+        visit = await asyncio.to_thread(self._find, uid, token)
+        said = header(scope, b"x-esp32-version")
+        if visit is None or scope["method"] != "GET":
+            return visit
+        if said and visit.is_news(said):
+            await self._hands.do(Returned(visit.device_id, {"version": said}, listens=False))
+            visit = await asyncio.to_thread(self._find, uid, token)
+        if visit is not None and visit.is_to_settle:
+            await self._hands.do(Advance(visit.digest))
+            visit = await asyncio.to_thread(self._find, uid, token)
+        return visit
 
-    async def _give(self, scope: Scope, receive: Receive, send: Send, file: File) -> None:
+    async def _give(self, scope: Scope, receive: Receive, send: Send, visit: Visit, file: File) -> None:
         """Offer the file if it was not yet, and send it."""
-        attempt_id = file.attempt_id
-        if file.needs_offer and scope["method"] == "GET":
-            attempt_id = await self._offered(file)
+        attempt_id, etag = file.attempt_id, f'"{file.content.sha256}"'
+        if file.needs_offer and scope["method"] == "GET" and header(scope, b"if-none-match") != etag:
+            attempt_id = await self._offered(visit.digest, file)
             if attempt_id is None:
                 await answer_missing(send, "device")
                 return
         if not file.is_begun:
-            scope = _from_the_start(scope, f'"{file.content.sha256}"')
-        await self._serve(scope, receive, send, file, attempt_id)
+            scope = _from_the_start(scope, etag)
+        await self._serve(scope, receive, send, visit.device_id, file.content, attempt_id)
 
     async def _group_download(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The bytes and nothing else: it could be any device of the group, so no delivery moves."""
@@ -139,6 +159,7 @@ class UpdatePlane:
             await answer_missing(send, "group")
         elif not await _has_it(scope, send, content):
             served, seconds = self._served(content), self._desk.settings.chunk_seconds
+            scope = _from_the_start(scope, f'"{content.sha256}"')
             try:
                 await serve(scope, receive, send, served, seconds=seconds, started=lambda: None, refuse=answer_problem)
             except FileNotFoundError:
@@ -149,18 +170,20 @@ class UpdatePlane:
         with self._desk.database.read() as connection:
             return group_updates.find(connection, self._desk.keyring, uid, token)
 
-    def _find(self, uid: str, token: str) -> File | None:
+    def _find(self, uid: str, token: str) -> Visit | None:
         with self._desk.database.read() as connection:
-            return single_updates.find(connection, self._desk.keyring, uid, token, clock())
+            return single_downloads.find(connection, self._desk.keyring, uid, token, clock())
 
-    async def _offered(self, file: File) -> int | None:
+    async def _offered(self, digest: bytes, file: File) -> int | None:
         """The attempt under which the file is offered now; None when something has come between."""
-        told = await self._hands.do(Advance(file.digest))
+        told = await self._hands.do(Advance(digest))
         if not isinstance(told, Answer) or told.row is None or told.row.rollout_id != file.rollout_id:
             return None
         return told.attempt_id
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, file: File, attempt_id: int | None) -> None:
+    async def _serve(
+        self, scope: Scope, receive: Receive, send: Send, device_id: int, content: Content, attempt_id: int | None
+    ) -> None:
         """Send the file. Without an attempt nothing is told: the device has had it, or has failed for good."""
 
         def tell(job: Job) -> None:
@@ -172,8 +195,8 @@ class UpdatePlane:
                 scope,
                 receive,
                 send,
-                self._served(file.content),
-                device_id=file.device_id,
+                self._served(content),
+                device_id=device_id,
                 attempt_id=attempt_id or 0,
                 tell=tell,
                 seconds=self._desk.settings.chunk_seconds,
@@ -181,7 +204,7 @@ class UpdatePlane:
                 refuse=answer_problem,
             )
         except FileNotFoundError:
-            _log_missing(file.content)
+            _log_missing(content)
             await answer_missing(send, "device")
 
     def _served(self, content: Content) -> ServedFile:

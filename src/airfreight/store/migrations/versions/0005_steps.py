@@ -32,6 +32,7 @@ def _new() -> dict[str, list[sa.Column[Any]]]:
             sa.Column("details", sa.Text(), server_default="{}", nullable=False),
             sa.Column("needs_word", sa.Boolean(), server_default=sa.text("false"), nullable=False),
             sa.Column("open_ended", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+            sa.Column("announces", sa.Boolean(), server_default=sa.text("false"), nullable=False),
             sa.Column("approval_needed", sa.Boolean(), server_default=sa.text("false"), nullable=False),
             sa.Column("follows_group_id", sa.Integer()),
             sa.Column("reevaluate_seconds", sa.Integer(), server_default="0", nullable=False),
