@@ -6,7 +6,7 @@ A tick never raises; what fails is logged and tried again at the next tick.
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,9 @@ from sqlalchemy.exc import OperationalError
 
 from airfreight.domain.ids import Millis
 from airfreight.ports import Announcer, Blobs
-from airfreight.services import delivery_sweeps, followed_groups, rollouts
+from airfreight.services import callbacks, delivery_sweeps, followed_groups, rollouts
+from airfreight.services.callbacks import Teller
+from airfreight.services.rollout_state import CHANGES
 from airfreight.settings import Settings
 from airfreight.store import access, artifacts, outbox
 from airfreight.store.database import Database
@@ -24,8 +26,14 @@ log = structlog.get_logger()
 
 _CLAIM_MS = 60_000
 _JOBS = frozenset({"rollout.wind_down", "rollout.supersede"})
+_NEWS = {CHANGES: callbacks.tell, "rollout.started": callbacks.tell_started}
 _LONGEST_RETRY_MS = 3_600_000
 _OLD_SECONDS = 3600.0
+
+
+def _says_nothing(_news: object, _told: object, _states: object) -> Sequence[Mapping[str, object]]:
+    """The teller where no door has one."""
+    return ()
 
 
 @dataclass(slots=True)
@@ -37,6 +45,7 @@ class Worker:
     blobs: Blobs
     announcer: Announcer
     clock: Callable[[], Millis]
+    teller: Teller = _says_nothing
     stop: threading.Event = field(default_factory=threading.Event)
     _minute: float = 0.0
     _hour: float = 0.0
@@ -50,6 +59,7 @@ class Worker:
         """The outbox and the deadlines always, the rest by the minute and by the hour."""
         self._safely("outbox", self.drain_outbox)
         self._safely("deadlines", self.expire)
+        self._safely("slots", self.open_slots)
         self._safely("groups", lambda: followed_groups.evaluate(self.database, self.settings, self.clock()))
         if time.monotonic() - self._minute > 60 or not self._minute:
             self._minute = time.monotonic()
@@ -77,7 +87,9 @@ class Worker:
         """Do one outbox row; on failure it comes back later, twice as late each time."""
         body = json.loads(row.body)
         try:
-            if row.kind in _JOBS:
+            if row.kind in _NEWS:
+                _NEWS[row.kind](self.database, body["rolloutId"], body, self.teller)
+            elif row.kind in _JOBS:
                 rollouts.carry_out(self.database, self.settings, row.kind, body["rolloutId"], self.clock())
             else:
                 self.announcer.announce(
@@ -99,6 +111,13 @@ class Worker:
         while count := delivery_sweeps.expire_due(self.database, self.settings, self.clock()):
             expired += count
         return expired
+
+    def open_slots(self) -> int:
+        """Tell devices whose slot has begun; how many."""
+        opened = 0
+        while count := delivery_sweeps.open_slots(self.database, self.settings, self.clock()):
+            opened += count
+        return opened
 
     def enlist_late(self) -> int:
         """Devices that slipped in while their product's rollout was being made."""

@@ -70,6 +70,27 @@ def stands(slot: Slot | None, now: Millis, *, needs_word: bool) -> Standing:
     return Standing.UNAPPROVED if slot.end_at and now >= slot.end_at else Standing.OPEN
 
 
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Where a delivery stands for those who watch it: its state, how far it ever came, and, while it waits for a phase
+    to begin, whether that may (`standing`) and was given a slot.
+    """
+
+    state: State
+    reached: int
+    standing: Standing | None = None
+    has_slot: bool = False
+
+
+def point(state: State, reached: int, slots: Slots, now: Millis, *, needs_word: bool) -> Point:
+    """The point at which a delivery stands now."""
+    phase = next_phase(state)
+    if phase is None:
+        return Point(state, reached)
+    slot = slots.get(phase)
+    return Point(state, reached, stands(slot, now, needs_word=needs_word), slot is not None)
+
+
 def next_opening(slots: Slots, state: State, now: Millis) -> Millis | None:
     """When the next slot of a phase that has not begun will open; None when none is to come."""
     coming = [slot.begin_at for phase, slot in slots.items() if may_schedule(state, phase) and slot.begin_at > now]

@@ -62,7 +62,7 @@ TABLE: dict[tuple[RolloutState, RolloutEvent], RolloutState] = {
     (_S.PAUSED, _E.STOP): _S.STOPPED,
     (_S.PAUSED, _E.ALL_ENDED): _S.FINISHED,
 }
-"""Every pair that is not here is refused. CHANGE_CARGO is for a rollout that needs approval: what was approved is gone."""
+"""Every pair that is not here is refused. CHANGE_CARGO is for one that needs approval: what was approved is gone."""
 
 
 class Stage(StrEnum):
@@ -96,6 +96,12 @@ def stage(state: RolloutState, *, approval_needed: bool) -> Stage:
             return Stage.STARTED
         case RolloutState.PAUSED | RolloutState.STOPPED:
             return Stage.STOPPED
+
+
+def standing_at(wanted: Stage) -> list[tuple[RolloutState, bool]]:
+    """Every (state, needs approval) that is this stage."""
+    pairs = [(state, needed) for state in RolloutState for needed in (False, True)]
+    return [(state, needed) for state, needed in pairs if stage(state, approval_needed=needed) is wanted]
 
 
 def step(state: RolloutState, event: RolloutEvent) -> tuple[RolloutState, Verdict]:

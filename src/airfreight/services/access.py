@@ -128,19 +128,32 @@ def user_credentials(
 
 def sign_in(
     connection: Connection, keyring: Keyring, who: Candidate, client_name: str, now: Millis, seconds: int
-) -> tuple[str, Any]:
-    """An access token for a user whose password was just checked, and the user; for a door that knows no API clients.
+) -> tuple[Grant, Any]:
+    """Tokens for a user whose password was just checked, and the user; for a door that knows no API clients.
 
-    It is given to a client of that name in the user's organization, made at the first sign-in, whose secret nobody has:
-    deleting it ends all these tokens. Raises GrantError.
+    They are given to a client of that name in the user's organization, made at the first sign-in, whose secret nobody
+    has: deleting it ends all these tokens. Raises GrantError.
     """
     user = access.lock_user(connection, who.user_id)
     if user is None:
         raise _wrong_user()
-    client_id = f"{client_name.lower().replace(' ', '-')}_{user.organization_id}"
+    client_id = _own_client_id(client_name, user.organization_id)
     if access.client_by_client_id(connection, client_id) is None:
         _add_own_client(connection, keyring, user.organization_id, client_id, client_name, now)
-    return user_credentials(connection, keyring, client_id, who, now, seconds).access_token, user
+    return user_credentials(connection, keyring, client_id, who, now, seconds), user
+
+
+def refresh_sign_in(
+    connection: Connection, keyring: Keyring, client_name: str, token: str, now: Millis, seconds: int
+) -> Grant:
+    """New tokens for the refresh token of a `sign_in` at the door of that name; it works once. Raises GrantError."""
+    row = access.token(connection, "refresh", keyring.digest(token))
+    client = row and access.client_by_client_id(connection, _own_client_id(client_name, row.organization_id))
+    return _renewed(connection, keyring, client.id if client else 0, token, now, seconds)
+
+
+def _own_client_id(client_name: str, organization_id: int) -> str:
+    return f"{client_name.lower().replace(' ', '-')}_{organization_id}"
 
 
 def _add_own_client(
@@ -178,6 +191,13 @@ def refresh(
     The new refresh token keeps all scopes of the old one, also when fewer are asked for the access token.
     """
     client = authenticate_client(connection, keyring, client_id, secret)
+    return _renewed(connection, keyring, client, token, now, seconds, scope)
+
+
+def _renewed(
+    connection: Connection, keyring: Keyring, client: int, token: str, now: Millis, seconds: int, scope: str = ""
+) -> Grant:
+    """Tokens for a refresh token of this client, which is used up. Raises GrantError."""
     digest = keyring.digest(token)
     row = access.token(connection, "refresh", digest)
     known = row is not None and credentials.same(row.hash, digest) and row.expires_at > now

@@ -1,6 +1,7 @@
 """Artifacts: files that are stored, hashed and read before anything may offer them."""
 
 import json
+import re
 import secrets
 import uuid
 from dataclasses import dataclass
@@ -45,6 +46,14 @@ class Confirmed:
     board: str
     library_version: str
     component: str = ""
+
+
+_UID = re.compile(r"[0-9a-f-]{36}")
+
+
+def is_uid(text: str) -> bool:
+    """Whether it has the form of our uids; no other text is looked for."""
+    return _UID.fullmatch(text) is not None
 
 
 def check_room(settings: Settings, free_bytes: int, coming: int) -> None:
@@ -155,17 +164,39 @@ def by_path(call: Call, path: str) -> Any:  # noqa: ANN401 - a row
     return artifact
 
 
+def by_uid(call: Call, uid: str, what: str) -> Any:  # noqa: ANN401 - a row
+    """Raises NOT_FOUND; `what` it is called where it is asked for."""
+    call.need(Permission.OTA_VIEW)
+    if not is_uid(uid) or not (found := artifacts.by_uids(call.connection, call.organization_id, [uid])):
+        raise not_found(what)
+    return found[0]
+
+
+def paged(call: Call, *, part: str, newest_first: bool, skip: int, limit: int) -> tuple[list[Any], int]:
+    """One page of those with `part` in their name, and how many there are."""
+    call.need(Permission.OTA_VIEW)
+    return artifacts.paged(
+        call.connection, call.organization_id, part=part, newest_first=newest_first, skip=skip, limit=limit
+    )
+
+
 def search(call: Call, *, after: int, limit: int) -> list[Any]:
     call.need(Permission.OTA_VIEW)
     return artifacts.listed(call.connection, call.organization_id, after=after, limit=limit)
 
 
-def delete(call: Call, artifact_id: int) -> None:
-    """Raises NOT_FOUND, or CONFLICT when a rollout has used it. The bytes go later, when nobody has them any more."""
+_IN_USE = "A rollout has used this artifact; it is kept for the record."
+
+
+def delete(call: Call, artifact_id: int, in_use: str = _IN_USE) -> None:
+    """Raises NOT_FOUND, or CONFLICT (saying `in_use`) when a rollout has used it.
+
+    The bytes go later, when nobody has them any more.
+    """
     call.need(Permission.OTA_CANCEL)
     get(call, artifact_id)
     if artifacts.is_used(call.connection, artifact_id):
-        raise conflict("A rollout has used this artifact; it is kept for the record.", "in_use")
+        raise conflict(in_use, "in_use")
     artifacts.remove(call.connection, call.organization_id, artifact_id)
 
 

@@ -401,6 +401,32 @@ def consent(call: Call, device_id: int) -> int:
     return row.id
 
 
+def carry_other(
+    ledger: Ledger,
+    delivery_id: int,
+    artifact_ids: Sequence[int],
+    note: Note,
+    *,
+    own_word: bool | None,
+    needs_word: bool,
+) -> Verdict:
+    """Give one device other artifacts than its rollout's (none: those of the rollout), until its download has begun.
+
+    `own_word`: whether phases of these need somebody's word (None: as the rollout's); `needs_word`: what holds then.
+    """
+    [entry] = ledger.entries([delivery_id])
+    verdict = ledger.carry_other(entry, note, needs_word=needs_word)
+    ledger.flush()
+    if verdict is Verdict.MOVED:
+        rollouts.replace_own_artifacts(ledger.connection, delivery_id, artifact_ids, needs_word=own_word)
+    return verdict
+
+
+def forget_own_artifacts(connection: Connection, delivery_ids: Sequence[int]) -> None:
+    """Deliveries that were just ended get their rollout's artifacts if they ever begin again."""
+    rollouts.forget_own_artifacts(connection, delivery_ids)
+
+
 def give_way(call: Call, delivery_ids: Sequence[int], words: str, reason: Reason = Reason.SUPERSEDED) -> None:
     """End open deliveries without asking their devices: who has not begun is skipped. Raises LostRace."""
     ledger = Ledger(call.connection, call.settings, call.now)

@@ -14,7 +14,7 @@ from airfreight.services.ledger import Entry, Ledger, Note
 from airfreight.services.rollout_state import finish_if_done
 from airfreight.settings import Settings
 from airfreight.store import deliveries as store
-from airfreight.store import rollouts
+from airfreight.store import outbox, rollouts
 from airfreight.store.database import Database
 
 _CHUNK = 1000
@@ -112,6 +112,23 @@ def end_strays(database: Database, settings: Settings, now: Millis) -> int:
         return len(removed) + len(stopped)
 
     return transact(database, settings, now, some)
+
+
+def open_slots(database: Database, settings: Settings, now: Millis) -> int:
+    """Look at deliveries of which a slot has begun, a thousand at most; how many there were."""
+    with database.read() as connection:
+        if not store.opening(connection, now, 1):
+            return 0
+    return transact(database, settings, now, lambda ledger: _open_slots(ledger, now))
+
+
+def _open_slots(ledger: Ledger, now: Millis) -> int:
+    entries = ledger.entries(store.opening(ledger.connection, now, _CHUNK))
+    for entry in entries:
+        ledger.opened(entry)
+    if entries:
+        outbox.ring(ledger.connection)
+    return len(entries)
 
 
 def finish_done(database: Database, now: Millis) -> int:

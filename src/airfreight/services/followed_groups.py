@@ -65,6 +65,7 @@ def evaluate(database: Database, settings: Settings, now: Millis) -> int:
         with database.write() as connection:
             if new:
                 added += deliveries.enqueue(connection, rollout, new, now)
+                store.change(connection, rollout.id, {"finished_at": None})
                 outbox.ring(connection)
             pause = rollout.reevaluate_seconds * 1000
             store.evaluated(connection, rollout.id, rollout.evaluate_at, now + pause if pause else None)

@@ -6,7 +6,7 @@ The first half of services.deliveries; nothing else writes deliveries.
 
 from collections import Counter as Tally
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
@@ -27,9 +27,9 @@ from airfreight.domain.delivery import (
 )
 from airfreight.domain.finish import FinishOn, has_reverted, judge, judge_returned, settle
 from airfreight.domain.ids import Millis
-from airfreight.domain.phases import Phase, Slot, Standing, may_schedule, next_phase, stands
+from airfreight.domain.phases import Phase, Point, Slot, Standing, may_schedule, next_phase, stands
 from airfreight.domain.rollout import OVER
-from airfreight.services.rollout_state import finish_if_done
+from airfreight.services.rollout_state import finish_if_done, tell_changes
 from airfreight.settings import Settings
 from airfreight.store import connections, counters
 from airfreight.store import deliveries as store
@@ -58,6 +58,7 @@ class Entry:
     deadline_at: int | None
     slots: dict[Phase, Slot]
     opens_at: int | None
+    points: list[Point] = field(default_factory=list)
     dirty: bool = False
 
 
@@ -121,7 +122,17 @@ class Ledger:
                 phases.decode(row.slots),
                 row.opens_at,
             )
+            self._watch(found)
         return found
+
+    def _watch(self, entry: Entry) -> None:
+        """Remember where it stands, if its rollout is announced."""
+        if not entry.row.announces:
+            return
+        state, reached = entry.delivery.state, entry.delivery.reached
+        here = phases.point(state, reached, entry.slots, self.now, needs_word=bool(entry.row.needs_word))
+        if not entry.points or entry.points[-1] != here:
+            entry.points.append(here)
 
     def entries(self, delivery_ids: Iterable[int]) -> list[Entry]:
         """Entries by delivery id, read together; ids that do not exist are left out."""
@@ -211,8 +222,28 @@ class Ledger:
         store.add_lines(self.connection, self._lines)
         counters.fold(self.connection, self._deltas, self.now)
         connections.due_by(self.connection, self._again)
+        self._announce()
         for rollout_id in sorted(self._ended):
             finish_if_done(self.connection, rollout_id, self.now)
+
+    def _announce(self) -> None:
+        """An outbox row for each announced rollout: where its deliveries stood one after another, and what was told."""
+        changes: dict[int, list[dict[str, object]]] = {}
+        told = {delivery_id for delivery_id, _ in self._bytes}, {delivery_id for delivery_id, _, _ in self._lines}
+        for entry in self._entries.values():
+            row = entry.row
+            if not row.announces or not (len(entry.points) > 1 or any(row.id in ids for ids in told)):
+                continue
+            change: dict[str, object] = {
+                "deliveryId": row.id,
+                "deviceId": row.device_id,
+                "points": [(one.state, one.reached, one.standing, one.has_slot) for one in entry.points],
+                "bytes": row.id in told[0],
+                "lines": row.id in told[1],
+            }
+            changes.setdefault(row.rollout_id, []).append(change)
+        for rollout_id, some in sorted(changes.items()):
+            tell_changes(self.connection, rollout_id, some, self.now)
 
     def heard(self, entry: Entry) -> None:
         """A sign of life: the deadline moves on."""
@@ -240,6 +271,7 @@ class Ledger:
         self._deltas[_counter(rollout_id, before)] -= 1
         self._deltas[_counter(rollout_id, after)] += 1
         entry.dirty = True
+        self._watch(entry)
         if after.state is before.state and entry.deadline_at is None:
             return  # a wish about one that waits: for its offer, or for its device to take it up
         if after.state is State.QUEUED:
@@ -278,14 +310,31 @@ class Ledger:
         entry.opens_at = phases.next_opening(entry.slots, state, self.now)
         if state is not State.QUEUED and phase is next_phase(state):
             entry.deadline_at = self._deadline(entry)
+        self._watch(entry)
         self._remember(entry, entry.attempt_id, None, Verdict.MOVED, note, f"schedule {phase}")
         self._again[entry.row.device_id] = self.now
         return Verdict.MOVED
 
+    def carry_other(self, entry: Entry, note: Note, *, needs_word: bool) -> Verdict:
+        """It gets other artifacts. REFUSED when the download of those it has has begun, LATE at an end."""
+        state = entry.delivery.state
+        if not may_schedule(state, Phase.DOWNLOAD):
+            return Verdict.LATE if state in ENDS else Verdict.REFUSED
+        entry.row = entry.row._replace(needs_word=needs_word)
+        if state is not State.QUEUED:
+            entry.deadline_at = self._deadline(entry)
+        self._watch(entry)
+        self._remember(entry, entry.attempt_id, None, Verdict.MOVED, note, "other artifacts")
+        self._again[entry.row.device_id] = self.now
+        return Verdict.MOVED
+
     def opened(self, entry: Entry) -> None:
-        """A slot has begun: nothing moves by itself, but the device is to be told."""
+        """A slot has begun: nothing moves by itself, but the device is to be told, and who watches."""
+        if entry.points:
+            entry.points[:] = [replace(entry.points[0], standing=Standing.SCHEDULED)]
         entry.opens_at = phases.next_opening(entry.slots, entry.delivery.state, self.now)
         entry.dirty = True
+        self._watch(entry)
         self._again[entry.row.device_id] = self.now
 
     def _remember(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airfreight.domain.access import Permission
-from airfreight.domain.delivery import Close, Readmit, Reason, State, TakeOut, Verdict
+from airfreight.domain.delivery import RANK, Close, Readmit, Reason, State, TakeOut, Verdict
 from airfreight.domain.errors import conflict, invalid, not_found
 from airfreight.domain.phases import Phase, Slot
 from airfreight.services import deliveries, rollout_steps
@@ -43,6 +43,16 @@ class Progress:
     lines: list[str]
     cause: str
 
+    def downloads(self) -> list[tuple[Any, int, int]]:
+        """Each artifact with its bytes: how many are there, and of how many. All, once the device has them all."""
+        has_all = self.member.reached >= RANK[State.DOWNLOADED]
+        found = []
+        for one in self.artifacts:
+            told = self.bytes.get(one.id)
+            total = told.total if told and told.total else one.size
+            found.append((one, total if has_all else told.done if told else 0, total))
+        return found
+
 
 def add(call: Call, kind: Kind, uid: str, uids: Sequence[str], words: Words) -> int:
     """Let these devices take part, also some that were taken out before; how many of them are new.
@@ -58,7 +68,7 @@ def add(call: Call, kind: Kind, uid: str, uids: Sequence[str], words: Words) -> 
         deliveries.enqueue(call.connection, rollout, new, call.now)
     out = [known[device_id].id for device_id in device_ids if device_id in known and _is_out(known[device_id])]
     _apply(call, out, Readmit())
-    _touch(call, rollout)
+    _touch(call, rollout, **({"finished_at": None} if new or out else {}))
     return len(new) + len(out)
 
 
@@ -72,6 +82,8 @@ def take_out(call: Call, kind: Kind, uid: str, uids: Sequence[str], words: Words
     if places:
         raise invalid(f"{words.field} has {len(places)} that do not take part, at: {_places(places)}.", "no_member")
     _apply(call, [known[device_id].id for device_id in device_ids], TakeOut())
+    own = [known[device_id].id for device_id in device_ids if known[device_id].own_artifacts]
+    deliveries.forget_own_artifacts(call.connection, own)
     _touch(call, rollout)
     return len(device_ids)
 
@@ -109,6 +121,44 @@ def schedule(
         )
     ledger.flush()
     outbox.ring(call.connection)
+
+
+def own_artifacts(call: Call, kind: Kind, uid: str, device_uid: str, words: Words, uids: Sequence[str]) -> None:
+    """Give one device these artifacts instead of the rollout's; none: those of the rollout again.
+
+    Raises NOT_FOUND, INVALID for artifacts that do not exist, CONFLICT when the download has begun.
+    """
+    call.need(Permission.OTA_START)
+    rollout = rollout_steps.locked(call, kind, uid)
+    row = _member(call, rollout, device_uid, words)
+    chosen = rollout_steps.chosen(call, kind, uids)
+    own_word = rollout_steps.needs_word(chosen) if chosen else None
+    verdict = deliveries.carry_other(
+        Ledger(call.connection, call.settings, call.now),
+        row.id,
+        [one.id for one in chosen],
+        Note(call.actor),
+        own_word=own_word,
+        needs_word=bool(rollout.needs_word) if own_word is None else own_word,
+    )
+    if verdict is not Verdict.MOVED:
+        raise conflict(
+            f"The download of this {words.device} has begun, or all is over: it stands at {row.state}.", "begun"
+        )
+    outbox.ring(call.connection)
+
+
+def artifacts_of(call: Call, kind: Kind, uid: str, device_uid: str, words: Words) -> list[Any]:
+    """What one device gets, in order. Raises NOT_FOUND."""
+    call.need(Permission.OTA_VIEW)
+    rollout = rollout_steps.find(call, kind, uid)
+    return _artifacts(call, rollout, _member(call, rollout, device_uid, words))
+
+
+def standing(call: Call, kind: Kind, uid: str, device_uid: str, words: Words) -> Any:  # noqa: ANN401 - a row
+    """One that takes part, with what says where it stands. Raises NOT_FOUND."""
+    call.need(Permission.OTA_VIEW)
+    return _member(call, rollout_steps.find(call, kind, uid), device_uid, words)
 
 
 def page(call: Call, kind: Kind, uid: str, *, skip: int, limit: int) -> tuple[list[Any], int]:
@@ -153,8 +203,8 @@ def _apply(call: Call, delivery_ids: Sequence[int], event: Readmit | TakeOut | C
     ledger.flush()
 
 
-def _touch(call: Call, rollout: Any) -> None:  # noqa: ANN401 - a row
-    store.change(call.connection, rollout.id, {"changed_at": call.now})
+def _touch(call: Call, rollout: Any, **values: object) -> None:  # noqa: ANN401 - a row
+    store.change(call.connection, rollout.id, {"changed_at": call.now, **values})
     outbox.ring(call.connection)
 
 
@@ -191,7 +241,8 @@ def _places(places: Sequence[int]) -> str:
 
 
 def _device(call: Call, device_uid: str, words: Words) -> Any:  # noqa: ANN401 - a row
-    found = store.devices_by_uid(call.connection, call.organization_id, [device_uid])
+    uids = [device_uid] if device_uid.isprintable() else []
+    found = store.devices_by_uid(call.connection, call.organization_id, uids)
     if device_uid not in found:
         raise not_found(words.device.capitalize())
     return found[device_uid]

@@ -127,6 +127,20 @@ def change(
     return organizations.get(call.connection, organization_id)
 
 
+def ask_approval(
+    call: Call, organization_id: int, *, approval_needed: bool | None = None, four_eyes: bool | None = None
+) -> None:
+    """Whether rollouts made in steps need somebody's approval from now on, and somebody else's than their maker's.
+
+    None: as it is. Those that are made already stay as they are. Raises NOT_FOUND.
+    """
+    call.need(Permission.ORG_EDIT)
+    call.within(organization_id)
+    said = {"approval_needed": approval_needed, "four_eyes": four_eyes}
+    values: dict[str, object] = {name: value for name, value in said.items() if value is not None}
+    organizations.change(call.connection, organization_id, {**values, "changed_at": call.now})
+
+
 def delete(call: Call, organization_id: int) -> None:
     """Raises NOT_FOUND, or CONFLICT for the caller's own and for one that is not empty."""
     call.need(Permission.ORG_EDIT)

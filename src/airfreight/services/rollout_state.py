@@ -13,6 +13,9 @@ from airfreight.domain.ids import Millis
 from airfreight.domain.rollout import OVER, RolloutEvent, RolloutState, step
 from airfreight.store import counters, outbox, rollouts
 
+CHANGES = "rollout.changes"
+"""The kind of outbox rows that tell what happened to deliveries."""
+
 
 def move_rollout(connection: Connection, rollout: Any, event: RolloutEvent, now: Millis) -> Verdict:  # noqa: ANN401 - a row
     """Apply `event` to a rollout as read. Raises Refusal(CONFLICT) when somebody else moved it meanwhile."""
@@ -47,6 +50,16 @@ def tell(connection: Connection, rollout: Any, kind: str, body: dict[str, object
         body={"rolloutId": rollout.id} | body,
         now=now,
     )
+
+
+def tell_changes(connection: Connection, rollout_id: int, changes: list[dict[str, object]], now: Millis) -> None:
+    """What happened to deliveries of a rollout that somebody is told of.
+
+    Without a lock: rows of the same delivery are in order by its own version, others have none among each other.
+    """
+    rollout = rollouts.living(connection, rollout_id)
+    if rollout is not None:
+        tell(connection, rollout, CHANGES, {"at": now, "changes": changes}, now)
 
 
 def finish_if_done(connection: Connection, rollout_id: int, now: Millis) -> bool:

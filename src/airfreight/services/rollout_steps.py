@@ -12,17 +12,20 @@ import msgspec
 
 from airfreight.domain.access import Permission
 from airfreight.domain.conditions import Condition
+from airfreight.domain.delivery import Verdict
 from airfreight.domain.errors import Refusal, conflict, forbidden, invalid, not_found
 from airfreight.domain.finish import FinishOn
 from airfreight.domain.rollout import MOVES, Count, RolloutEvent, RolloutState, Stage, stage
 from airfreight.domain.windows import DayPart
 from airfreight.services import deliveries
+from airfreight.services.artifacts import is_uid
 from airfreight.services.call import Call
-from airfreight.services.rollout_state import move_rollout
+from airfreight.services.rollout_state import move_rollout, tell
 from airfreight.store import artifacts, counters, organizations, outbox, rollouts
 from airfreight.store import rollout_steps as store
 
 MOST_ARTIFACTS = 50
+Filters = store.Filters
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ def draft(call: Call, kind: Kind, wanted: Draft) -> str:
     Whether it needs approval is its organization's setting of this moment.
     """
     call.need(Permission.OTA_START)
-    chosen = _chosen(call, kind, wanted.artifacts or ())
+    carried = chosen(call, kind, wanted.artifacts or ())
     needs_approval = bool(organizations.get(call.connection, call.organization_id).approval_needed)
     uid = str(uuid.uuid4())
     values = {
@@ -79,7 +82,7 @@ def draft(call: Call, kind: Kind, wanted: Draft) -> str:
         "details": _encode(wanted.settings or {}),
         "state": RolloutState.PENDING_APPROVAL if needs_approval else RolloutState.READY,
         "approval_needed": needs_approval,
-        "needs_word": needs_word(chosen),
+        "needs_word": needs_word(carried),
         "open_ended": True,
         "whole_product": False,
         "condition": Condition.NONE,
@@ -99,7 +102,7 @@ def draft(call: Call, kind: Kind, wanted: Draft) -> str:
         "changed_at": call.now,
     }
     rollout_id = rollouts.add(call.connection, values)
-    rollouts.replace_artifacts(call.connection, rollout_id, [_carried(one) for one in chosen])
+    rollouts.replace_artifacts(call.connection, rollout_id, [_carried(one) for one in carried])
     return uid
 
 
@@ -123,19 +126,19 @@ def edit(call: Call, kind: Kind, uid: str, wanted: Draft) -> None:
 
 def _other_cargo(call: Call, kind: Kind, row: Any, wanted: Sequence[str]) -> dict[str, Any]:  # noqa: ANN401 - a row
     """Carry these artifacts; the columns that change with them."""
-    chosen = _chosen(call, kind, wanted)
+    other = chosen(call, kind, wanted)
     before = [one.artifact_id for one in rollouts.artifacts_of(call.connection, [row.id]).get(row.id, [])]
-    if [one.id for one in chosen] == before:
+    if [one.id for one in other] == before:
         return {}
     if stage_of(row) is Stage.STARTED:
         raise conflict(
             f"The {kind.name.lower()} is started: its {kind.artifact}s cannot be changed. Stop it first.", "wrong_state"
         )
-    rollouts.replace_artifacts(call.connection, row.id, [_carried(one) for one in chosen])
+    rollouts.replace_artifacts(call.connection, row.id, [_carried(one) for one in other])
     if row.approval_needed:
         move_rollout(call.connection, row, RolloutEvent.CHANGE_CARGO, call.now)
-        return {"needs_word": needs_word(chosen), "approved_by": "", "approved_at": None}
-    return {"needs_word": needs_word(chosen)}
+        return {"needs_word": needs_word(other), "approved_by": "", "approved_at": None}
+    return {"needs_word": needs_word(other)}
 
 
 def approve(call: Call, kind: Kind, uid: str) -> None:
@@ -168,7 +171,9 @@ def start(call: Call, kind: Kind, uid: str) -> None:
         raise refused(kind, row, "started")
     if not rollouts.artifacts_of(call.connection, [row.id]):
         raise invalid(f"The {kind.name.lower()} has no {kind.artifact}s. Add some first.", "no_artifacts")
-    move_rollout(call.connection, row, RolloutEvent.START, call.now)
+    verdict = move_rollout(call.connection, row, RolloutEvent.START, call.now)
+    if row.announces and verdict is Verdict.MOVED:
+        tell(call.connection, row, "rollout.started", {"at": call.now}, call.now)
     if row.follows_group_id and row.evaluate_at is None:
         store.change(call.connection, row.id, {"evaluate_at": call.now})
 
@@ -189,6 +194,8 @@ def remove(call: Call, kind: Kind, uid: str) -> None:
     if stage_of(row) is Stage.STARTED:
         raise refused(kind, row, "deleted")
     deliveries.close_all(call, row.id)
+    if row.started_at is None:  # it has no record that its artifacts would have to be kept for
+        rollouts.replace_artifacts(call.connection, row.id, [])
     store.change(call.connection, row.id, {"deleted_at": call.now})
     outbox.ring(call.connection)
 
@@ -199,10 +206,14 @@ def get(call: Call, kind: Kind, uid: str) -> Shown:
     return _shown(call, [find(call, kind, uid)])[0]
 
 
-def search(call: Call, kind: Kind, filters: store.Filters, *, skip: int, limit: int) -> tuple[list[Shown], int]:
-    """One page, the newest first, and how many there are."""
+def search(
+    call: Call, kind: Kind, filters: store.Filters, *, newest_first: bool = True, skip: int, limit: int
+) -> tuple[list[Shown], int]:
+    """One page, and how many there are."""
     call.need(Permission.OTA_VIEW)
-    rows, total = store.listed(call.connection, call.organization_id, kind.origin, filters, skip=skip, limit=limit)
+    rows, total = store.listed(
+        call.connection, call.organization_id, kind.origin, filters, newest_first=newest_first, skip=skip, limit=limit
+    )
     return _shown(call, rows), total
 
 
@@ -215,14 +226,14 @@ def stages(call: Call, kind: Kind) -> dict[Stage, int]:
     return found
 
 
-def needs_word(chosen: Sequence[Any]) -> bool:
+def needs_word(some: Sequence[Any]) -> bool:
     """Whether phases need somebody's word: unless every artifact installs itself without anybody."""
-    return not all(msgspec.json.decode(one.details).get("headless", True) for one in chosen)
+    return not all(msgspec.json.decode(one.details).get("headless", True) for one in some)
 
 
 def find(call: Call, kind: Kind, uid: str) -> Any:  # noqa: ANN401 - a row
     """Raises NOT_FOUND."""
-    row = store.by_uid(call.connection, call.organization_id, kind.origin, uid)
+    row = store.by_uid(call.connection, call.organization_id, kind.origin, uid) if is_uid(uid) else None
     if row is None:
         raise not_found(kind.name)
     return row
@@ -244,8 +255,8 @@ def refused(kind: Kind, row: Any, wish: str) -> Refusal:  # noqa: ANN401 - a row
     return conflict(words, "wrong_state")
 
 
-def _chosen(call: Call, kind: Kind, uids: Sequence[str]) -> list[Any]:
-    """The artifacts of these uids, in order."""
+def chosen(call: Call, kind: Kind, uids: Sequence[str]) -> list[Any]:
+    """The artifacts of these uids, in order. Raises INVALID; whoever asks has asked for a permission."""
     name = kind.artifact + "s"
     if len(uids) > MOST_ARTIFACTS:
         raise invalid(f"{name} may name at most {MOST_ARTIFACTS}.", "too_many")

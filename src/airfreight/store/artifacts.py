@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, insert, select
+from sqlalchemy import Connection, case, delete, func, insert, select
 
 from airfreight.store.tables import artifacts, attempts, deliveries, delivery_artifacts, rollout_artifacts, rollouts
 
@@ -30,6 +30,18 @@ def by_uids(connection: Connection, organization_id: int, uids: Sequence[str]) -
 def listed(connection: Connection, organization_id: int, *, after: int, limit: int) -> list[Any]:
     query = select(artifacts).where(artifacts.c.organization_id == organization_id, artifacts.c.id > after)
     return list(connection.execute(query.order_by(artifacts.c.id).limit(limit)))
+
+
+def paged(
+    connection: Connection, organization_id: int, *, part: str, newest_first: bool, skip: int, limit: int
+) -> tuple[list[Any], int]:
+    """One page of those with `part` in their name, and how many there are."""
+    where = [artifacts.c.organization_id == organization_id]
+    if part:
+        where.append(artifacts.c.filename.icontains(part, autoescape=True))
+    total = connection.execute(select(func.count()).select_from(artifacts).where(*where)).scalar_one()
+    order = artifacts.c.id.desc() if newest_first else artifacts.c.id
+    return list(connection.execute(select(artifacts).where(*where).order_by(order).offset(skip).limit(limit))), total
 
 
 def is_used(connection: Connection, artifact_id: int) -> bool:

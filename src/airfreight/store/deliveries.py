@@ -62,6 +62,7 @@ class Row(NamedTuple):
     needs_word: bool = False
     slots: str = ""
     opens_at: int | None = None
+    announces: bool = False
     token_hash: bytes | None = None
     organization_id: int = 0
     product_id: int = 0
@@ -126,6 +127,7 @@ _moving = (
     func.coalesce(deliveries.c.needs_word, rollouts.c.needs_word),
     deliveries.c.slots,
     deliveries.c.opens_at,
+    rollouts.c.announces,
 )
 _deciding = (
     *_moving,
@@ -246,6 +248,12 @@ def expired(connection: Connection, now: int, limit: int) -> list[int]:
     """Deliveries whose deadline has passed, the oldest first."""
     query = select(deliveries.c.id).where(deliveries.c.deadline_at.is_not(None), deliveries.c.deadline_at <= now)
     return list(connection.scalars(query.order_by(deliveries.c.deadline_at).limit(limit)))
+
+
+def opening(connection: Connection, now: int, limit: int) -> list[int]:
+    """Deliveries of which a slot has begun, the oldest first."""
+    query = select(deliveries.c.id).where(deliveries.c.opens_at.is_not(None), deliveries.c.opens_at <= now)
+    return list(connection.scalars(query.order_by(deliveries.c.opens_at).limit(limit)))
 
 
 def open_ids(connection: Connection, rollout_id: int, after: int, limit: int) -> list[int]:

@@ -28,16 +28,15 @@ PUSH = "push."
 """How the kinds begin that are for the one process which holds the line to the broker."""
 
 
-def claim(connection: Connection, *, now: int, until: int, limit: int, pushes: bool = False) -> list[Any]:
+def claim(connection: Connection, *, now: int, until: int, limit: int, kind: str = "") -> list[Any]:
     """Take due rows that are first in their stream, until `until`: what a crashed worker took comes back by itself.
 
-    `pushes`: those for the broker, else all others.
+    `kind`: those of this kind only, else all that are not for the broker.
     """
     older = outbox.alias("older")
     first = ~select(older.c.id).where(older.c.stream == outbox.c.stream, older.c.id < outbox.c.id).exists()
     free = or_(outbox.c.claimed_until.is_(None), outbox.c.claimed_until <= now)
-    is_push = outbox.c.kind.startswith(PUSH)
-    mine = is_push if pushes else ~is_push
+    mine = outbox.c.kind == kind if kind else ~outbox.c.kind.startswith(PUSH)
     due = select(outbox.c.id).where(outbox.c.due_at <= now, free, first, mine).order_by(outbox.c.due_at, outbox.c.id)
     ids = list(connection.scalars(due.limit(limit).with_for_update(skip_locked=True)))
     if not ids:
@@ -70,6 +69,12 @@ def retry(connection: Connection, row_id: int, due_at: int) -> None:
 
 def waiting(connection: Connection) -> int:
     return int(connection.execute(select(func.count()).select_from(outbox)).scalar_one())
+
+
+def waiting_in(connection: Connection, stream: str, kind: str) -> int:
+    """How many rows of a stream and a kind there are still, those at work included."""
+    query = select(func.count()).where(outbox.c.stream == stream, outbox.c.kind == kind)
+    return int(connection.execute(query.select_from(outbox)).scalar_one())
 
 
 def ring(connection: Connection, name: str = "deliveries") -> None:

@@ -62,14 +62,22 @@ def stages(connection: Connection, organization_id: int, origin: str) -> list[tu
 
 
 def listed(
-    connection: Connection, organization_id: int, origin: str, filters: Filters, *, skip: int, limit: int
+    connection: Connection,
+    organization_id: int,
+    origin: str,
+    filters: Filters,
+    *,
+    newest_first: bool,
+    skip: int,
+    limit: int,
 ) -> tuple[list[Any], int]:
-    """One page, the newest first, and how many there are."""
+    """One page, and how many there are."""
     query = select(rollouts).where(
         _alive, rollouts.c.organization_id == organization_id, rollouts.c.origin == origin, *_fitting(filters)
     )
     total = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
-    return list(connection.execute(query.order_by(rollouts.c.id.desc()).offset(skip).limit(limit))), total
+    order = rollouts.c.id.desc() if newest_first else rollouts.c.id
+    return list(connection.execute(query.order_by(order).offset(skip).limit(limit))), total
 
 
 def _fitting(filters: Filters) -> list[ColumnElement[bool]]:
@@ -120,9 +128,10 @@ def devices_by_uid(connection: Connection, organization_id: int, uids: Sequence[
 
 
 def deliveries_of(connection: Connection, rollout_id: int, device_ids: Sequence[int]) -> dict[int, Any]:
-    """Device id -> `id`, `state`, `reason` of its delivery, also of those that were taken out."""
+    """Device id -> `id`, `state`, `reason`, `own_artifacts` of its delivery, also of those that were taken out."""
     found: dict[int, Any] = {}
-    columns = (deliveries.c.id, deliveries.c.device_id, deliveries.c.state, deliveries.c.reason)
+    names = ("id", "device_id", "state", "reason", "own_artifacts")
+    columns = [deliveries.c[name] for name in names]
     for start in range(0, len(device_ids), _AT_ONCE):
         query = select(*columns).where(
             deliveries.c.rollout_id == rollout_id, deliveries.c.device_id.in_(device_ids[start : start + _AT_ONCE])
@@ -132,10 +141,12 @@ def deliveries_of(connection: Connection, rollout_id: int, device_ids: Sequence[
 
 
 _ahead = deliveries.alias("ahead")
+_its_rollout = rollouts.alias("its_rollout")
 _shown = (
     deliveries.c.id,
     deliveries.c.device_id,
     devices.c.uid,
+    devices.c.name,
     deliveries.c.state,
     deliveries.c.reason,
     deliveries.c.reached,
@@ -147,10 +158,13 @@ _shown = (
     rollouts.c.started_at,
     device_seen.c.seen_at,
     select(_ahead.c.id)
+    .join(_its_rollout, _its_rollout.c.id == _ahead.c.rollout_id)
     .where(
         _ahead.c.device_id == deliveries.c.device_id,
+        _ahead.c.id != deliveries.c.id,
         literal_column(any_of("ahead.state", OPEN_STATES)),
-        _ahead.c.id < deliveries.c.id,
+        (_ahead.c.state != "queued")
+        | ((_its_rollout.c.state == "running") & (_ahead.c.rollout_id < deliveries.c.rollout_id)),
     )
     .exists()
     .label("has_one_ahead"),
@@ -184,6 +198,12 @@ def member(connection: Connection, rollout_id: int, device_id: int) -> Any:  # n
     """One of those that take part, or None."""
     query = _members().where(deliveries.c.rollout_id == rollout_id, deliveries.c.device_id == device_id, is_member)
     return connection.execute(query).one_or_none()
+
+
+def members_by_id(connection: Connection, delivery_ids: Sequence[int]) -> dict[int, Any]:
+    """Delivery id -> the row, of those that take part still."""
+    query = _members().where(deliveries.c.id.in_(delivery_ids), is_member)
+    return {row.id: row for row in connection.execute(query)}
 
 
 def active_of(connection: Connection, device_id: int, origin: str) -> list[str]:

@@ -5,7 +5,15 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
-from airfreight.store.tables import artifacts, delivery_artifacts, devices, products, rollout_artifacts, rollouts
+from airfreight.store.tables import (
+    artifacts,
+    deliveries,
+    delivery_artifacts,
+    devices,
+    products,
+    rollout_artifacts,
+    rollouts,
+)
 
 _alive = rollouts.c.deleted_at.is_(None)
 
@@ -76,6 +84,34 @@ def own_artifacts_of(connection: Connection, delivery_ids: Sequence[int]) -> dic
     return found
 
 
+def replace_own_artifacts(
+    connection: Connection, delivery_id: int, artifact_ids: Sequence[int], *, needs_word: bool | None
+) -> None:
+    """What one device gets instead of its rollout's artifacts; none: those of the rollout again.
+
+    For services.deliveries alone, which has locked the delivery by writing it.
+    """
+    table = delivery_artifacts
+    connection.execute(delete(table).where(table.c.delivery_id == delivery_id))
+    rows = [
+        {"delivery_id": delivery_id, "position": position, "artifact_id": one}
+        for position, one in enumerate(artifact_ids)
+    ]
+    if rows:
+        connection.execute(insert(table), rows)
+    values = {"own_artifacts": bool(rows), "needs_word": needs_word}
+    connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(values))
+
+
+def forget_own_artifacts(connection: Connection, delivery_ids: Sequence[int]) -> None:
+    """Those of the rollout again, for many. For services.deliveries alone."""
+    for start in range(0, len(delivery_ids), 10_000):
+        some = delivery_ids[start : start + 10_000]
+        connection.execute(delete(delivery_artifacts).where(delivery_artifacts.c.delivery_id.in_(some)))
+        values = {"own_artifacts": False, "needs_word": None}
+        connection.execute(update(deliveries).where(deliveries.c.id.in_(some)).values(values))
+
+
 def replace_artifacts(connection: Connection, rollout_id: int, chosen: Sequence[dict[str, Any]]) -> None:
     """Another ordered list of artifacts; see `add_artifacts`."""
     connection.execute(delete(rollout_artifacts).where(rollout_artifacts.c.rollout_id == rollout_id))
@@ -113,6 +149,11 @@ def device_products(connection: Connection, organization_id: int, device_ids: Se
         )
         found.update({row.id: row.product_id for row in connection.execute(query)})
     return found
+
+
+def living(connection: Connection, rollout_id: int) -> Any:  # noqa: ANN401 - a row
+    """The rollout, whoever's it is, unless it is deleted."""
+    return connection.execute(select(rollouts).where(rollouts.c.id == rollout_id, _alive)).one_or_none()
 
 
 def locked(connection: Connection, rollout_id: int) -> Any:  # noqa: ANN401 - a row

@@ -1,0 +1,164 @@
+"""News of a rollout made in steps: what is said to which webhook, and when."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from tests.make import Bench
+from tests.services.steps import KIND, WORDS, Steps
+
+from airfreight.domain.errors import Refusal
+from airfreight.domain.phases import Phase
+from airfreight.domain.webhooks import Place
+from airfreight.services import callbacks, webhooks
+from airfreight.services.callbacks import News, Told
+from airfreight.store import tables
+from airfreight.worker import Worker
+
+
+def said(news: News, told: Told, states: Sequence[str]) -> Sequence[Mapping[str, object]]:
+    """A door that says all it is told."""
+    points = [[one.state, one.standing] for one in told.change.points] if told.change else []
+    return [
+        {
+            "news": news,
+            "uid": told.member.uid if told.member else None,
+            "points": points,
+            "states": list(states),
+            "bytes": {str(which): [row.done, row.total] for which, row in told.bytes.items()},
+            "lines": list(told.lines),
+        }
+    ]
+
+
+class Watched(Steps):
+    """A rollout with one webhook for all news."""
+
+    def __init__(self, bench: Bench, *, headless: bool = True, kinds: Sequence[News] = tuple(News)) -> None:
+        super().__init__(bench, headless=headless)
+        with bench.call() as call:
+            row, _ = webhooks.create(call, name="hook", place=Place("https", "hooks.example.com", 443, "/x"))
+            self.hook = row.uid
+        for news in kinds:
+            self.register(news)
+
+    def register(self, news: News, hook: str | None = None, states: Sequence[str] = ()) -> None:
+        with self.bench.call() as call:
+            callbacks.register(call, KIND, self.uid, news, self.hook if hook is None else hook, states)
+
+    def worker(self) -> Worker:
+        bench = self.bench
+        return Worker(bench.database, bench.settings, bench.blobs, bench.ears, lambda: bench.now, said)
+
+    def heard(self) -> list[dict[str, Any]]:
+        """What has been put into the webhook's line since the last look."""
+        self.worker().drain_outbox()
+        rows = self.bench.rows(select(tables.webhook_messages).order_by(tables.webhook_messages.c.id))
+        new, self.seen = rows[getattr(self, "seen", 0) :], len(rows)
+        return [json.loads(row.body) for row in new]
+
+    def words(self) -> list[str]:
+        return [one["news"] for one in self.heard()]
+
+
+def test_every_step_of_a_device_is_told_in_order(bench: Bench) -> None:
+    watched = Watched(bench)
+    [board] = bench.devices(watched.product)
+    watched.add([board])
+    assert watched.words() == []
+    watched.start()
+    [woken] = watched.heard()
+    assert (woken["news"], woken["uid"]) == ("wake_up", board.uid)
+    told = bench.poll(board)
+    assert [one["points"] for one in watched.heard() if one["news"] == "state_change"] == [
+        [["queued", "open"], ["offered", "open"]]
+    ]
+    bench.report(board, told.attempt_id, 1, "downloading", bytes=((watched.artifact.id, 10, 20),))
+    heard = watched.heard()
+    assert [one["news"] for one in heard] == ["state_change", "download_progress"]
+    assert heard[1]["bytes"] == {str(watched.artifact.id): [10, 20]}
+    bench.report(board, told.attempt_id, 2, "downloaded")
+    assert watched.words() == ["state_change", "wake_up"]
+    bench.report(board, told.attempt_id, 3, "installing", lines=("verify", "execute"))
+    heard = watched.heard()
+    assert [one["news"] for one in heard] == ["state_change", "execution_progress"]
+    assert heard[1]["lines"] == ["verify", "execute"]
+    bench.report(board, told.attempt_id, 4, "succeeded")
+    assert watched.words() == ["state_change", "completed"]
+    bench.report(board, told.attempt_id, 4, "succeeded")
+    assert watched.words() == []
+
+
+def test_the_end_is_told_once_and_again_after_somebody_was_added(bench: Bench) -> None:
+    watched = Watched(bench, kinds=[News.COMPLETED])
+    boards = bench.devices(watched.product, 3)
+    watched.add(boards[:2])
+    watched.start()
+    for board in boards[:2]:
+        assert watched.words() == []
+        bench.report(board, bench.poll(board).attempt_id, 1, "succeeded")
+    assert watched.words() == ["completed"]
+    watched.add(boards[2:])
+    bench.report(boards[2], bench.poll(boards[2]).attempt_id, 1, "failed", "install_failed")
+    assert watched.words() == ["completed"]
+
+
+def test_a_slot_that_opens_by_itself_is_told_and_wakes(bench: Bench) -> None:
+    watched = Watched(bench, headless=False, kinds=[News.STATE_CHANGE, News.WAKE_UP])
+    [board] = bench.devices(watched.product)
+    watched.add([board])
+    watched.start()
+    assert watched.words() == [], "nobody may begin yet"
+    watched.schedule(board, Phase.DOWNLOAD, bench.now + 1000)
+    [change] = watched.heard()
+    assert change["points"] == [["queued", "unapproved"], ["queued", "scheduled"]]
+    assert watched.worker().open_slots() == 0
+    bench.later(seconds=1)
+    assert watched.worker().open_slots() == 1
+    assert watched.worker().open_slots() == 0
+    change, woken = watched.heard()
+    assert change["points"] == [["queued", "scheduled"], ["queued", "open"]]
+    assert woken["news"] == "wake_up"
+
+
+def test_a_device_is_woken_by_hand(bench: Bench) -> None:
+    watched = Watched(bench, kinds=[News.WAKE_UP])
+    board, other = bench.devices(watched.product, 2)
+    watched.add([board])
+    with bench.call() as call:
+        callbacks.notify(call, KIND, watched.uid, board.uid, WORDS)
+        with pytest.raises(Refusal):
+            callbacks.notify(call, KIND, watched.uid, other.uid, WORDS)
+    assert [one["uid"] for one in watched.heard()] == [board.uid]
+
+
+def test_who_is_registered_no_more_hears_nothing(bench: Bench) -> None:
+    watched = Watched(bench, kinds=[News.STATE_CHANGE])
+    [board] = bench.devices(watched.product)
+    watched.add([board])
+    watched.start()
+    watched.register(News.STATE_CHANGE, states=["A", "B"])
+    told = bench.poll(board)
+    assert [one["states"] for one in watched.heard()] == [["A", "B"]]
+    watched.register(News.STATE_CHANGE, "")
+    bench.report(board, told.attempt_id, 1, "downloaded")
+    assert watched.words() == []
+    assert bench.rows(select(tables.outbox).where(tables.outbox.c.kind == "rollout.changes")) == []
+
+
+def test_a_webhook_that_is_not_there_is_not_registered(bench: Bench) -> None:
+    watched = Watched(bench, kinds=[])
+    with pytest.raises(Refusal) as refusal:
+        watched.register(News.COMPLETED, "00000000-0000-4000-8000-000000000000")
+    assert refusal.value.code == "not_found"
+
+
+def test_what_nobody_watches_costs_no_row(bench: Bench) -> None:
+    steps = Steps(bench, headless=True)
+    [board] = bench.devices(steps.product)
+    steps.add([board])
+    steps.start()
+    bench.poll(board)
+    assert bench.rows(select(tables.outbox).where(tables.outbox.c.kind.startswith("rollout.ch"))) == []
