@@ -13,6 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from tests.broker.broker import SERVER_PASSWORD, SERVER_USER, Broker, Certificates, make_certificates
 
 PATIENCE = 10.0
+UID = "5e1b57808711f904f5df4bad"
 TOKENS = {"1": "the-token-of-the-first-device-01", "2": "the-token-of-the-second-device-2"}
 MQTT_311, MQTT_5 = MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5
 BOTH = pytest.mark.parametrize("protocol", [MQTT_311, MQTT_5], ids=["3.1.1", "5"])
@@ -126,9 +127,10 @@ def test_nobody_gets_in_without_the_right_password(connect: Connect, protocol: M
 
 
 @BOTH
-def test_a_device_can_tell_only_its_own_info(connect: Connect, protocol: MQTTProtocolVersion) -> None:
+def test_a_device_can_tell_only_what_it_runs_itself(connect: Connect, protocol: MQTTProtocolVersion) -> None:
     server = connect(SERVER_USER)
     server.subscribe("airfreight/#")
+    server.subscribe("/#")
     device = connect("1", protocol=protocol)
     forbidden = [
         "airfreight/2/info/mcu",
@@ -140,14 +142,24 @@ def test_a_device_can_tell_only_its_own_info(connect: Connect, protocol: MQTTPro
         "airfreight/1/info/mcu/deeper",
         "airfreight/info/mcu",
         "1/info/mcu",
+        f"/2/devices/{UID}/status",
+        f"/2/devices/{UID}/update-response",
+        f"/1/devices/{UID}/update-trigger",
+        f"/2/devices/{UID}/update-trigger",
+        f"/1/groups/{UID}/update-trigger",
+        f"/1/devices/{UID}/params",
+        f"/1/devices/{UID}/status/deeper",
+        f"1/devices/{UID}/status",
+        f"//devices/{UID}/status",
         "anything",
         "$SYS/broker/version",
     ]
     answers = {device.publish(topic) for topic in forbidden}
-    device.publish("airfreight/1/info/mcu", b"mine")
-    wait(lambda: server.heard)
+    own = ["airfreight/1/info/mcu", f"/1/devices/{UID}/status", f"/1/devices/{UID}/update-response"]
+    assert {device.publish(topic, b"mine") for topic in own} == {"Success"}
+    wait(lambda: len(server.heard) == len(own))
 
-    assert server.heard == [("airfreight/1/info/mcu", b"mine", False)]
+    assert server.heard == [(topic, b"mine", False) for topic in own]
     assert answers == {"Success" if protocol == MQTT_311 else "Not authorized"}
 
 
@@ -157,19 +169,27 @@ def test_a_device_hears_only_what_is_for_it_whatever_it_subscribes_to(
 ) -> None:
     server, other = connect(SERVER_USER), connect("2")
     device = connect("1", protocol=protocol)
-    for topics in ("#", "+/+/#", "airfreight/#", "airfreight/2/downlink/#", "airfreight/+/info/mcu", "$SYS/#"):
+    for topics in (
+        "#", "+/+/#", "airfreight/#", "airfreight/2/downlink/#", "airfreight/+/info/mcu", "$SYS/#", "/#", "/+/devices/#",
+        f"/2/devices/{UID}/update-trigger", f"/2/groups/{UID}/update-trigger", f"/+/devices/{UID}/status",
+    ):  # fmt: skip
         device.subscribe(topics)  # mosquitto grants it and keeps the messages back
     server.publish("airfreight/2/downlink/ota/json", b"for the other")
     server.publish("airfreight/2/downlink/ping", b"kept", retain=True)
     server.publish("airfreight/1/other", b"not for devices")
+    server.publish(f"/2/devices/{UID}/update-trigger", b"for the other")
+    server.publish(f"/2/groups/{UID}/update-trigger", b"for the other", retain=True)
+    other.publish(f"/2/devices/{UID}/status")
     other.publish("airfreight/2/info/mcu")
     device.subscribe("airfreight/2/#")
-    server.publish("airfreight/1/downlink/ping", b"for it")
-    wait(lambda: device.heard)
+    for_it = ["airfreight/1/downlink/ping", f"/1/devices/{UID}/update-trigger", f"/1/groups/{UID}/update-trigger"]
+    for topic in for_it:
+        server.publish(topic, b"for it")
+    wait(lambda: set(device.topics) >= set(for_it))
     server.publish("airfreight/1/downlink/diag", b"the last")
     wait(lambda: device.topics[-1] == "airfreight/1/downlink/diag")
 
-    assert set(device.topics) == {"airfreight/1/downlink/ping", "airfreight/1/downlink/diag"}
+    assert set(device.topics) == {*for_it, "airfreight/1/downlink/diag"}
 
 
 @BOTH
@@ -258,6 +278,34 @@ def test_the_server_hears_after_a_restart_what_came_while_it_was_away(
 
     heard = [payload for _, payload, _ in second.heard]
     assert heard == [*([b"before the restart"] if end == "stop" else []), b"after it, at QoS 0", b"after it"]
+
+
+def test_what_devices_say_all_the_time_is_not_kept_for_the_server_and_pushes_nothing_out(
+    broker: Broker, connect: Connect
+) -> None:
+    def server() -> Peer:
+        peer = Peer(MQTT_311, name="the-server")
+        peer.client._clean_session = False
+        peer.connect(broker.port, SERVER_USER, SERVER_PASSWORD)
+        peer.client.subscribe([("airfreight/+/info/mcu", 1), ("/+/devices/+/status", 0)])
+        wait(lambda: peer.granted)
+        return peer
+
+    server().close()
+    device = connect("1")
+    for qos in (0, 1):
+        device.client.publish(f"/1/devices/{UID}/status", b"while it is away", qos=qos)
+    device.publish("airfreight/1/info/mcu", b"while it is away")
+    back = server()
+    wait(lambda: back.heard)
+    device.publish(f"/1/devices/{UID}/status", b"now")
+    wait(lambda: len(back.heard) > 1)
+    back.close()
+
+    assert back.heard == [
+        ("airfreight/1/info/mcu", b"while it is away", False),
+        (f"/1/devices/{UID}/status", b"now", False),
+    ]
 
 
 @pytest.fixture

@@ -295,6 +295,44 @@ def test_no_topic_breaks_the_line(broker: Broker, open_line: Open, device: Devic
     assert line.is_open
 
 
+# what is worth something now or never
+
+STATUS = "/1/devices/5e1b57808711f904f5df4bad/status"
+
+
+def _passing(broker: Broker, folder: Path, opened: list[PahoLine]) -> tuple[PahoLine, Ear]:
+    given = load({}, data=folder, public_url="http://x", mqtt_url=broker.server_url)
+    ear = Ear()
+    opened.append(PahoBroker(given).open(TOPICS, ear.take, ["/+/devices/+/status"]))
+    return opened[-1], ear
+
+
+def test_what_passes_is_heard_while_the_line_is_open_and_not_kept_meanwhile(
+    broker: Broker, open_line: Open, device: Device, tmp_path: Path, opened: list[PahoLine]
+) -> None:
+    open_line()[0].close()
+    line, ear = _passing(broker, tmp_path, opened)
+    sender = device("1")
+    sender.publish(STATUS, b"now")
+    wait(lambda: ear.heard)
+    assert (ear.words, ear.heard[0].is_passing) == ([(b"now", True)], True)
+    line.close()
+    sender.publish(STATUS, b"meanwhile")
+    sender.publish(INFO, b"kept")
+    _, again = _passing(broker, tmp_path, opened)
+    wait(lambda: again.heard)
+    sender.publish(STATUS, b"again")
+    wait(lambda: len(again.heard) == 2)
+    assert again.words == [(b"kept", True), (b"again", True)]
+    assert [one.is_passing for one in again.heard] == [False, True]
+
+
+def test_what_the_access_list_forbids_is_refused_and_the_line_stays(open_line: Open) -> None:
+    line, _ = open_line()
+    assert line.publish([Message("/1/devices/x/params", b""), ping(1)], 5) == [Receipt.REFUSED, Receipt.NOBODY]
+    assert line.is_open
+
+
 # how it opens and closes
 
 

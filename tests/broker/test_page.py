@@ -31,3 +31,10 @@ def test_every_topic_of_the_page_is_one_that_the_access_list_allows() -> None:
     topics = set(re.findall(r"airfreight/ID/[\w/#]+", TEXT))
 
     assert topics == {"airfreight/ID/info/mcu", "airfreight/ID/downlink/#", "airfreight/ID/downlink/"}
+
+
+def test_the_topics_that_have_no_prefix_are_those_of_the_access_list() -> None:
+    allowed = re.findall(r"^pattern (?:read|write) (/\S+)$", (DEPLOY / "acl").read_text(), flags=re.MULTILINE)
+    names = {topic.replace("%u", "N").replace("groups/+", "groups/GROUP").replace("+", "UID") for topic in allowed}
+
+    assert names == set(re.findall(r"`(/N/[\w/-]+)`", TEXT))

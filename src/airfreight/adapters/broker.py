@@ -27,7 +27,7 @@ _KEEPALIVE_SECONDS = 10
 """A broker that answers nothing is noticed after twice this at the latest, also when nothing is to be sent."""
 _CONNECT_SECONDS = 10.0
 _SESSION_SECONDS = 86_400
-_NOBODY = 0x10
+_NOBODY, _REFUSED = 0x10, 0x87
 _IN_FLIGHT = 500
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 
@@ -38,17 +38,19 @@ class PahoBroker:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def open(self, topics: Sequence[str], take: Callable[[Arrived], None]) -> "PahoLine":
+    def open(self, topics: Sequence[str], take: Callable[[Arrived], None], passing: Sequence[str] = ()) -> "PahoLine":
         """Connect and subscribe. Raises BrokerAwayError."""
-        return PahoLine(self._settings, topics, take)
+        return PahoLine(self._settings, topics, take, passing)
 
 
 class PahoLine:
     """One connection, with paho's own thread under it."""
 
-    def __init__(self, settings: Settings, topics: Sequence[str], take: Callable[[Arrived], None]) -> None:
+    def __init__(
+        self, settings: Settings, topics: Sequence[str], take: Callable[[Arrived], None], passing: Sequence[str] = ()
+    ) -> None:
         self._take = take
-        self._topics = topics
+        self._topics, self._passing = topics, passing
         self._changed = threading.Condition()
         self._receipts: dict[int, Receipt] = {}
         self._state = "opening"
@@ -145,13 +147,16 @@ class PahoLine:
             return
         self._is_new = not flags.session_present
         # what the broker kept of each device comes only with a new subscription, not at each reconnection
-        options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
-        client.subscribe([(topic, options) for topic in self._topics])
+        handling = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
+        kept, passing = (SubscribeOptions(qos=qos, retainHandling=handling) for qos in (1, 0))
+        client.subscribe([(topic, kept) for topic in self._topics] + [(topic, passing) for topic in self._passing])
 
     def _on_subscribe(self, _client: Client, _data: object, _mid: int, reasons: Any, _properties: object) -> None:  # noqa: ANN401
-        if any(reason.is_failure for reason in reasons):
+        if any(reason.is_failure for reason in reasons[: len(self._topics)]):
             self._over("it does not let us subscribe: see the access list")
             return
+        if any(reason.is_failure for reason in reasons):
+            log.warning("the broker lets us hear only a part of what devices say: see the access list")
         with self._changed:
             self._state = "open"
             self._changed.notify_all()
@@ -161,7 +166,7 @@ class PahoLine:
 
     def _on_publish(self, _client: Client, _data: object, mid: int, reason: Any, _properties: object) -> None:  # noqa: ANN401
         taken = Receipt.LOST if reason.is_failure else Receipt.TAKEN
-        receipt = Receipt.NOBODY if reason.value == _NOBODY else taken
+        receipt = {_NOBODY: Receipt.NOBODY, _REFUSED: Receipt.REFUSED}.get(reason.value, taken)
         with self._changed:
             if self._is_publishing:
                 self._receipts[mid] = receipt
@@ -173,9 +178,8 @@ class PahoLine:
             topic = message.topic
         except UnicodeDecodeError:
             topic = ""
-        self._take(
-            Arrived(Message(topic, bytes(message.payload)), is_live, partial(self._keep, message.mid, message.qos))
-        )
+        keep = partial(self._keep, message.mid, message.qos)
+        self._take(Arrived(Message(topic, bytes(message.payload)), is_live, keep, is_passing=not message.qos))
 
     def _keep(self, number: int, qos: int) -> None:
         if qos and self.is_open:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import Connection
+
 from airfreight.domain.decide import Do, spread
 from airfreight.domain.delivery import Skip, State
 from airfreight.domain.ids import Millis
@@ -34,6 +36,7 @@ __all__ = [
     "leave_line",
     "nobody_knows",
     "offer",
+    "put_back",
     "sent",
     "take_over",
 ]
@@ -178,7 +181,7 @@ def _is_offered(answer: Answer) -> bool:
 def errands(database: Database, settings: Settings, keyring: Keyring, now: Millis, limit: int) -> list[Errand]:
     """What waits in the outbox for the broker, taken for a minute."""
     with database.write() as connection:
-        rows = outbox.claim(connection, now=now, until=now + _CLAIM_MS, limit=limit, pushes=True)
+        rows = outbox.claim(connection, now=now, until=now + _CLAIM_MS, limit=limit, kind=OFFER)
         bodies = {row.id: json.loads(row.body) for row in rows}
         told = deliveries.look(connection, sorted({body["device"] for body in bodies.values()}), now)
         found, late = [], []
@@ -210,5 +213,9 @@ def sent(database: Database, done: Sequence[int], again: Sequence[Errand], now: 
     with database.write() as connection:
         outbox.all_done(connection, done)
         for one in again:
-            pause = min(1000 * 2 ** min(one.attempts, 6), _LONGEST_RETRY_MS)
-            outbox.retry(connection, one.row_id, now + pause)
+            put_back(connection, one.row_id, one.attempts, now)
+
+
+def put_back(connection: Connection, row_id: int, attempts: int, now: Millis) -> None:
+    """The broker has not taken it: once more, later each time."""
+    outbox.retry(connection, row_id, now + min(1000 * 2 ** min(attempts, 6), _LONGEST_RETRY_MS))

@@ -28,21 +28,28 @@ class FakeBroker:
         self.listening: set[int] = set()
         self.is_away = False
         self.loses: Callable[[Message], bool] = lambda message: False
+        self.refuses: Callable[[Message], bool] = lambda message: False
         self.is_new = False
         self.lines: list[FakeLine] = []
         self.said: list[Unacknowledged] = []
         self.published: list[tuple[float, Message]] = []
         self.at_keep: Callable[[Unacknowledged], None] = lambda one: None
 
-    def open(self, topics: Sequence[str], take: Callable[[Arrived], None]) -> "FakeLine":
+    def open(self, topics: Sequence[str], take: Callable[[Arrived], None], passing: Sequence[str] = ()) -> "FakeLine":
         if self.is_away:
             raise BrokerAwayError("it cannot be reached: ConnectionRefusedError")
-        line = FakeLine(self, list(topics), take, is_new=self.is_new)
+        line = FakeLine(self, list(topics), take, is_new=self.is_new, passing=list(passing))
         self.lines.append(line)
         for one in self.said:
             if not one.is_kept:
                 line.take(self._arrived(one, is_live=False))
         return line
+
+    def tell(self, topic: str, payload: bytes, *, is_live: bool = True) -> None:
+        """A device says what is worth something now or never."""
+        if self.lines and self.lines[-1].is_open:
+            one = Arrived(Message(topic, payload), is_live, lambda: None, is_passing=True)
+            self.lines[-1].take(one)
 
     def say(self, device: object, payload: bytes, topic: str = "") -> Unacknowledged:
         """A device has come back and tells what it runs."""
@@ -82,6 +89,7 @@ class FakeLine:
     take: Callable[[Arrived], None]
     is_open: bool = True
     is_new: bool = False
+    passing: list[str] = field(default_factory=list)
     trouble: str = "the connection broke: Keep alive timeout"
     closed: threading.Event = field(default_factory=threading.Event)
 
@@ -92,7 +100,8 @@ class FakeLine:
             self.broker.published.append((time.monotonic(), message))
             here = int(message.topic.split("/")[1]) in self.broker.listening
             lost = not self.is_open or self.broker.loses(message)
-            receipts.append(Receipt.LOST if lost else Receipt.TAKEN if here else Receipt.NOBODY)
+            told = Receipt.TAKEN if here else Receipt.NOBODY
+            receipts.append(Receipt.LOST if lost else Receipt.REFUSED if self.broker.refuses(message) else told)
         return receipts
 
     def close(self) -> None:

@@ -16,8 +16,9 @@ from tests.apis.serving import eventually
 from tests.apis.shipments.fake_broker import FakeBroker
 from tests.make import BUILD, Bench, Board
 
+from airfreight.apis.common.broker_line import BrokerLine
 from airfreight.apis.common.desk import Desk
-from airfreight.apis.shipments.mqtt import MqttDoor, offer_of, ping_of
+from airfreight.apis.shipments.mqtt import PushTongue, offer_of, ping_of
 from airfreight.ports import Message
 from airfreight.services.device_work import Returned
 from airfreight.services.pushing import Offered
@@ -43,10 +44,10 @@ def product(bench: Bench) -> int:
 
 
 @contextmanager
-def running(bench: Bench, broker: FakeBroker) -> Iterator[MqttDoor]:
+def running(bench: Bench, broker: FakeBroker) -> Iterator[BrokerLine]:
     """The door of one server process, on a thread of its own as the application runs it."""
     desk = Desk(bench.database, bench.settings, bench.keyring, bench.blobs)
-    door = MqttDoor(desk, broker, lambda: bench.now)
+    door = BrokerLine(desk, broker, lambda: bench.now, [PushTongue(desk, lambda: bench.now)])
     thread = threading.Thread(target=door.run, daemon=True)
     thread.start()
     try:
@@ -58,7 +59,7 @@ def running(bench: Bench, broker: FakeBroker) -> Iterator[MqttDoor]:
 
 
 @pytest.fixture
-def door(bench: Bench, broker: FakeBroker) -> Iterator[MqttDoor]:
+def door(bench: Bench, broker: FakeBroker) -> Iterator[BrokerLine]:
     with running(bench, broker) as made:
         assert eventually(lambda: broker.lines)
         yield made
@@ -137,7 +138,7 @@ def test_from_the_first_word_to_the_success(bench: Bench, broker: FakeBroker, pr
     assert bench.drift() == {}
 
 
-def test_it_subscribes_to_what_devices_say_and_nothing_else(broker: FakeBroker, door: MqttDoor) -> None:
+def test_it_subscribes_to_what_devices_say_and_nothing_else(broker: FakeBroker, door: BrokerLine) -> None:
     assert broker.lines[0].topics == ["airfreight/+/info/mcu"]
     assert not door.stop.is_set()
 
@@ -342,7 +343,7 @@ def test_of_two_processes_one_holds_the_line_and_the_other_takes_over(bench: Ben
 def test_a_process_whose_lease_was_taken_leaves_the_line(
     bench: Bench, broker: FakeBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airfreight.apis.shipments.mqtt._LEASE_SECONDS", 0.2)
+    monkeypatch.setattr("airfreight.apis.common.broker_line._LEASE_SECONDS", 0.2)
     with running(bench, broker):
         assert eventually(lambda: broker.lines)
         with bench.database.write() as connection:  # it was asleep for an hour, and another one has begun

@@ -54,5 +54,5 @@ def sign_in(
         who = access.candidate(connection, data.email)
     access.check_password(guard, who, data.password, request.client.host if request.client else "", now)
     with desk.database.write() as connection:
-        token, user = access.sign_in(connection, desk.keyring, who, CLIENT, now, SECONDS)
-    return SignedIn(SignedUser(translate.hex_id(user.id), user.role), token)
+        grant, user = access.sign_in(connection, desk.keyring, who, CLIENT, now, SECONDS)
+    return SignedIn(SignedUser(translate.hex_id(user.id), user.role), grant.access_token)
