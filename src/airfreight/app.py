@@ -18,20 +18,26 @@ from airfreight.adapters.announcer import LogAnnouncer
 from airfreight.adapters.blobs import FolderBlobs
 from airfreight.adapters.broker import PahoBroker
 from airfreight.adapters.process import end_with_parent
+from airfreight.adapters.webhooks import HttpPoster
 from airfreight.apis import docs_page, health, openapi
+from airfreight.apis.campaigns import told
+from airfreight.apis.campaigns.routers import ROUTERS as CAMPAIGNS
 from airfreight.apis.common.asgi import Message, Receive, Scope, Send, answer, answer_error, answer_json, patient
+from airfreight.apis.common.broker_line import BrokerLine, Tongue
 from airfreight.apis.common.desk import Desk, clock
 from airfreight.apis.common.errors import UNAVAILABLE
 from airfreight.apis.device.plane import PREFIX, DevicePlane
+from airfreight.apis.device_ota.mqtt import TriggerTongue
 from airfreight.apis.device_ota.plane import PREFIXES as UPDATES
 from airfreight.apis.device_ota.plane import Hands, UpdatePlane
 from airfreight.apis.device_ota.routers import ROUTERS as DEVICE_OTA
 from airfreight.apis.operators import HIDDEN, operator_app
+from airfreight.apis.platform import webhooks
 from airfreight.apis.platform.routers import ROUTERS
 from airfreight.apis.shipments import routes as shipments
 from airfreight.apis.shipments.download import PREFIX as STATIC
 from airfreight.apis.shipments.download import StaticFiles
-from airfreight.apis.shipments.mqtt import MqttDoor
+from airfreight.apis.shipments.mqtt import PushTongue
 from airfreight.apis.shipments.platform.routers import ROUTERS as NEIGHBOURS
 from airfreight.apis.shipments.upload import upload
 from airfreight.logs import set_up
@@ -39,6 +45,7 @@ from airfreight.services import overview
 from airfreight.services.credentials import Keyring
 from airfreight.settings import SettingError, Settings, load
 from airfreight.store.database import Database
+from airfreight.webhook_worker import WebhookWorker
 from airfreight.worker import Worker
 
 log = structlog.get_logger()
@@ -56,13 +63,19 @@ class App:
         self.blobs = FolderBlobs(settings.data / "blobs")
         self.desk = Desk(self.database, settings, keyring(settings), self.blobs)
         self.devices = DevicePlane(self.desk)
-        routes = [*ROUTERS, shipments.router, upload, *NEIGHBOURS, *DEVICE_OTA]
+        poster = HttpPoster(settings.webhook_networks, f"Airfreight/{VERSION}")
+        routes = [*ROUTERS, webhooks.router(poster), shipments.router, upload, *NEIGHBOURS, *DEVICE_OTA, *CAMPAIGNS]
         self.operators = operator_app(self.desk, routes, VERSION)
         self.files = StaticFiles(self.desk, self.devices.tell, self.devices.heard)
         self.updates = UpdatePlane(self.desk, Hands(self.devices.tell, self.devices.do, self.devices.heard))
-        self.mqtt = MqttDoor(self.desk, PahoBroker(settings), clock) if settings.mqtt_url else None
-        self.worker = Worker(self.database, settings, self.blobs, LogAnnouncer(), clock)
-        self._threads = [threading.Thread(target=self.worker.run, name="worker", daemon=True)]
+        tongues: list[Tongue] = [PushTongue(self.desk, clock), TriggerTongue(self.desk, clock)]
+        self.mqtt = BrokerLine(self.desk, PahoBroker(settings), clock, tongues) if settings.mqtt_url else None
+        self.worker = Worker(self.database, settings, self.blobs, LogAnnouncer(), clock, told.tell)
+        self.webhooks = WebhookWorker(self.database, settings, self.desk.keyring, poster, clock)
+        self._threads = [
+            threading.Thread(target=self.worker.run, name="worker", daemon=True),
+            threading.Thread(target=self.webhooks.run, name="webhooks", daemon=True),
+        ]
         if self.mqtt:
             self._threads.append(threading.Thread(target=self.mqtt.run, name="mqtt", daemon=True))
         self._answered: health.Answered = health.Answered()
@@ -119,13 +132,16 @@ class App:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         await self.devices.start()
+        await self.updates.start()
         for thread in self._threads:
             thread.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         self.worker.stop.set()
+        self.webhooks.stop.set()
         if self.mqtt:
             self.mqtt.stop.set()
+        await self.updates.stop()
         await self.devices.stop()
         for thread in self._threads:
             await asyncio.to_thread(thread.join, 10)

@@ -43,6 +43,9 @@ HEAD = {
 
 SCHEMES = {"securitySchemes": {"bearerAuth": {"type": "http", "scheme": "bearer"}}}
 UNSAID = {status: {"description": "said by every HTTP server"} for status in ("401", "413", "415")}
+STEPS = ("/api/campaigns", "/api/devices/", "/api/notification-destinations", "/api/programs/")
+"""Addresses of campaigns and of what belongs to them."""
+
 SHAPE = {"invalid", "not_json", "unsupported_media_type"}
 """Codes for what a schema can say; the others are about the meaning of a request."""
 
@@ -148,6 +151,8 @@ class Run:
     def one(self, case: Case) -> None:
         scheme = _scheme_of(case)
         headers = {"Authorization": f"Bearer {self.world.token(scheme)}"} if scheme else {}
+        if case.path.startswith("/api/tokens"):
+            headers = {"Authorization": self.world.sign_in(case.path)}
         self._ground(case, scheme)
         how: Any = {"session": self.session, "headers": headers}
         answer = case.call(**how)
@@ -189,6 +194,9 @@ class Run:
             case.meta.generation.mode = GenerationMode.POSITIVE  # it takes bytes where the schema says text for wrong
         if case.path.startswith("/api/v1/webhooks"):
             known |= WEBHOOK
+        if case.path.startswith(STEPS):
+            known |= self.world.steps(case.path, removes=case.method == "DELETE")
+            case.path_parameters.update({name: known[name] for name in case.path_parameters})
         if case.path == "/v1/auth/login":
             known |= {"email": SIGNS_IN[0], "password": SIGNS_IN[1]}
         case.query.update({name: known[name] for name in case.query if name in known})

@@ -1,10 +1,11 @@
 """One organization with some of everything, for requests that are made up: what exists, and who may ask."""
 
+import base64
 import random
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import and_, select
+from sqlalchemy import and_, select, update
 from tests.apis.site import NO_PASSWORD, Site
 from tests.make import Board, image
 
@@ -38,6 +39,8 @@ class World(Site):
         super().__init__(served, stack)
         self.enrollment_key = ""
         self.device, self.attempt, self.carried = Board(0, "", "", b""), 0, 0
+        self.campaign, self.package, self.gateway, self.destination = "", "", "nobody", ""
+        self.campaign_goes = False
         both = 2 * EACH
         self.artifacts = [self.artifact("2.0.0", fw_type=f"T{number}") for number in range(both)]
         products = [self.product_id, *(self.product(f"product {number}") for number in range(1, 3 * EACH))]
@@ -121,6 +124,54 @@ class World(Site):
         """A form that sends a file to a device, or to a group (`whose`)."""
         uid, token = (self.updated.uid, self.updated.token) if whose == "device" else self.group
         return {whose: uid, "token": token, "version": "1.2.3", "firmware": image("1.2.3")}
+
+    def steps(self, path: str, *, removes: bool) -> dict[str, Any]:
+        """A campaign, a package, a gateway in it that has not begun, and more of what the address and the body name."""
+        if not self.campaign or self.campaign_goes or path.endswith("/approve"):
+            self.campaign, self.package = self._campaign(path)
+            json: dict[str, Any] = {"name": "d", "host": "receiver.invalid", "port": 80}
+            self.destination = self.ask("POST", "/api/notification-destinations", json=json).json()["id"]
+        self.campaign_goes = removes
+        members = f"/api/campaigns/{self.campaign}/devices"
+        state = self.ask("GET", f"{members}/{self.gateway}/state")
+        if state.is_error or self.ask("GET", members).json()["gateways"][-1]["closed"]:
+            self.gateway = self.devices(self.product_id)[0].uid
+            self.ask("POST", members, json={"gatewayIds": [self.gateway]}).raise_for_status()
+        return {
+            **dict.fromkeys(("campaign_id", "campaignId"), self.campaign),
+            **dict.fromkeys(("gateway_id", "gatewayId"), self.gateway),
+            **dict.fromkeys(("destination_id", "notificationDestinationId"), self.destination),
+            "program_id": self.package,
+            "gatewayIds": [self.gateway],
+            "packages": [],
+            "begin": "0",
+            "end": "0",
+            "host": "receiver.invalid",
+            "certificate": "",
+            "authenticationType": "NO_AUTH",
+            "username": "",
+            "password": "",
+            "distributionListId": "",
+            "reevaluationIntervalSeconds": "0",
+        }
+
+    def _campaign(self, path: str) -> tuple[str, str]:
+        """One that nothing has been done with, started or (to be approved) not; and a package that nobody uses."""
+        used, unused = (self.ask("POST", "/api/programs", content=b"x").json()["uuid"] for _ in range(2))
+        made: str = self.ask("POST", "/api/campaigns", json={"name": "c", "packages": [used]}).json()["uuid"]
+        waits = path.endswith("/approve")
+        values = {"state": "pending_approval" if waits else "ready", "approval_needed": waits, "needs_word": True}
+        with self.database.write() as connection:
+            connection.execute(update(tables.rollouts).where(tables.rollouts.c.uid == made).values(values))
+        return made, unused
+
+    def sign_in(self, path: str) -> str:
+        """The header that an address which gives out tokens asks for."""
+        basic = "Basic " + base64.b64encode(":".join(SIGNS_IN).encode()).decode()
+        if path == "/api/tokens":
+            return basic
+        tokens = self.http(None).get("/api/tokens", headers={"Authorization": basic}).json()
+        return f"Bearer {tokens['refreshToken']}"
 
     def addresses(self, path: str, *, removes: bool) -> dict[str, str]:
         """Devices and groups in paths, by the names of the parameters; something was sent to those that stay."""

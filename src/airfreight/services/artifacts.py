@@ -1,7 +1,6 @@
 """Artifacts: files that are stored, hashed and read before anything may offer them."""
 
 import json
-import re
 import secrets
 import uuid
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 from airfreight.domain.access import Permission
 from airfreight.domain.delivery import THE_SIX
 from airfreight.domain.errors import Kind, Refusal, conflict, invalid, not_found
+from airfreight.domain.ids import is_uid
 from airfreight.formats import FileSource, identify
 from airfreight.formats.facts import Facts
 from airfreight.ports import Blob
@@ -46,14 +46,6 @@ class Confirmed:
     board: str
     library_version: str
     component: str = ""
-
-
-_UID = re.compile(r"[0-9a-f-]{36}")
-
-
-def is_uid(text: str) -> bool:
-    """Whether it has the form of our uids; no other text is looked for."""
-    return _UID.fullmatch(text) is not None
 
 
 def check_room(settings: Settings, free_bytes: int, coming: int) -> None:

@@ -15,13 +15,13 @@ from airfreight.domain.conditions import Condition
 from airfreight.domain.delivery import Verdict
 from airfreight.domain.errors import Refusal, conflict, forbidden, invalid, not_found
 from airfreight.domain.finish import FinishOn
+from airfreight.domain.ids import is_uid
 from airfreight.domain.rollout import MOVES, Count, RolloutEvent, RolloutState, Stage, stage
 from airfreight.domain.windows import DayPart
 from airfreight.services import deliveries
-from airfreight.services.artifacts import is_uid
 from airfreight.services.call import Call
 from airfreight.services.rollout_state import move_rollout, tell
-from airfreight.store import artifacts, counters, organizations, outbox, rollouts
+from airfreight.store import artifacts, callbacks, counters, organizations, outbox, rollouts
 from airfreight.store import rollout_steps as store
 
 MOST_ARTIFACTS = 50
@@ -49,11 +49,12 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A rollout with its artifacts in order and its exact counts."""
+    """A rollout with its artifacts in order, its exact counts, and the uid of the webhook told each kind of news."""
 
     row: Any
     artifacts: list[Any]
     counts: list[Count]
+    told: Mapping[str, str]
 
     @property
     def stage(self) -> Stage:
@@ -282,4 +283,5 @@ def _shown(call: Call, rows: Sequence[Any]) -> list[Shown]:
     ids = [row.id for row in rows]
     carried = rollouts.artifacts_of(call.connection, ids) if ids else {}
     counts = counters.totals(call.connection, ids) if ids else {}
-    return [Shown(row, carried.get(row.id, []), counts.get(row.id, [])) for row in rows]
+    told = callbacks.destinations(call.connection, ids) if ids else {}
+    return [Shown(row, carried.get(row.id, []), counts.get(row.id, []), told.get(row.id, {})) for row in rows]

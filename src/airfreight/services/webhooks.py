@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from airfreight.domain.access import Permission
 from airfreight.domain.addresses import is_allowed, read_address
 from airfreight.domain.errors import conflict, invalid, not_found
-from airfreight.domain.ids import Millis
+from airfreight.domain.ids import Millis, is_uid
 from airfreight.domain.webhooks import MessageState, Place, place_of, read_url
 from airfreight.services.call import Call
 from airfreight.store import webhooks as store
@@ -132,7 +132,7 @@ def get(call: Call, destination_id: int, *, need: Permission = Permission.WEBHOO
 def destination_of(call: Call, uid: str, need: Permission) -> Any:  # noqa: ANN401 - a row
     """The destination with this uid, for another verb that has its own permission. Raises NOT_FOUND."""
     call.need(need)
-    row = store.find_by_uid(call.connection, call.organization_id, uid)
+    row = store.find_by_uid(call.connection, call.organization_id, uid) if is_uid(uid) else None
     if row is None:
         raise not_found("Webhook")
     return row

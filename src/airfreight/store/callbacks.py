@@ -1,11 +1,12 @@
 """Which webhook is told what of a rollout."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
 from airfreight.store import rollouts as rollout_rows
-from airfreight.store.tables import rollout_callbacks, rollouts
+from airfreight.store.tables import rollout_callbacks, rollouts, webhook_destinations
 
 
 def put(connection: Connection, rollout_id: int, kind: str, destination_id: int | None, states: str) -> None:
@@ -21,6 +22,19 @@ def of_rollout(connection: Connection, rollout_id: int) -> dict[str, Any]:
     """Kind -> `destination_id`, `states`."""
     query = select(rollout_callbacks).where(rollout_callbacks.c.rollout_id == rollout_id)
     return {row.kind: row for row in connection.execute(query)}
+
+
+def destinations(connection: Connection, rollout_ids: Sequence[int]) -> dict[int, dict[str, str]]:
+    """Rollout id -> kind -> the uid of who is told."""
+    found: dict[int, dict[str, str]] = {}
+    query = (
+        select(rollout_callbacks.c.rollout_id, rollout_callbacks.c.kind, webhook_destinations.c.uid)
+        .join(webhook_destinations, webhook_destinations.c.id == rollout_callbacks.c.destination_id)
+        .where(rollout_callbacks.c.rollout_id.in_(rollout_ids), webhook_destinations.c.deleted_at.is_(None))
+    )
+    for rollout_id, kind, uid in connection.execute(query):
+        found.setdefault(rollout_id, {})[kind] = uid
+    return found
 
 
 def rollout(connection: Connection, rollout_id: int) -> Any:  # noqa: ANN401 - a row

@@ -18,7 +18,9 @@ from airfreight.store.tables import (
     is_member,
     open_delivery,
     rollout_artifacts,
+    rollout_callbacks,
     rollouts,
+    webhook_destinations,
 )
 
 _alive = rollouts.c.deleted_at.is_(None)
@@ -36,6 +38,9 @@ class Filters:
     artifact_uids: Sequence[str] = ()
     stages: Sequence[tuple[str, bool | None]] = ()
     """Of a rollout: its state, and whether it needs approval (None: either)."""
+
+    listeners: Sequence[tuple[str, str]] = ()
+    """A kind of news, and the uid of the webhook that is told it; all of them have to fit."""
 
 
 def by_uid(connection: Connection, organization_id: int, origin: str, uid: str) -> Any:  # noqa: ANN401 - a row
@@ -97,6 +102,14 @@ def _fitting(filters: Filters) -> list[ColumnElement[bool]]:
             .where(artifacts.c.uid.in_(filters.artifact_uids))
         )
         where.append(rollouts.c.id.in_(carries))
+    for kind, uid in filters.listeners:
+        told = (
+            select(rollout_callbacks.c.rollout_id)
+            .join(webhook_destinations, webhook_destinations.c.id == rollout_callbacks.c.destination_id)
+            .where(rollout_callbacks.c.kind == kind, webhook_destinations.c.uid == uid)
+            .where(webhook_destinations.c.deleted_at.is_(None))
+        )
+        where.append(rollouts.c.id.in_(told))
     if filters.stages:
         where.append(
             or_(
