@@ -109,6 +109,13 @@ def test_from_the_upload_to_the_success(rig: Rig, lamp: Lamp) -> None:
     rig.is_sound()
 
 
+def test_the_first_word_of_a_device_counts(rig: Rig, lamp: Lamp) -> None:
+    until(lambda: "connected to the broker" in rig.process.log, "somebody listens")
+    lamp.connect()
+    lamp.speak()
+    until(lambda: version_of(rig, made_of(lamp)) == "1.0.0", "it is known", 10)
+
+
 def test_the_trigger_is_one_small_message_that_the_broker_does_not_keep(rig: Rig, lamp: Lamp) -> None:
     lamp.connect()
     upload(rig, made_of(lamp))

@@ -29,6 +29,8 @@ SAME_VERSION, FAILED = 202, 203
 _LONGEST = 4096
 _LONGEST_VERSION = 64
 _MOST_KNOWN = 50_000
+_MOST_WORDS = 4
+"""Of one device that is not known yet: the latest."""
 _BATCH = 500
 _TURN_SECONDS = 0.5
 _SEEN_SECONDS = 60.0
@@ -106,7 +108,7 @@ class _Known:
 
 class TriggerTongue:
     """What this door says and understands at the broker. Devices speak every five seconds, so what was said on an
-    earlier line is forgotten, and what one says before it is known is let go.
+    earlier line is forgotten; what one says before it is known waits until its name has been looked up.
     """
 
     def __init__(self, desk: Desk, clock: Callable[[], Millis]) -> None:
@@ -120,7 +122,7 @@ class TriggerTongue:
 
     def _forget(self) -> None:
         self._known: OrderedDict[int, _Known] = OrderedDict()
-        self._strangers: set[int] = set()
+        self._strangers: dict[int, list[Word]] = {}
         self._seen: dict[int, int] = {}
         self._same: set[int] = set()
         self._due: deque[tuple[float, int]] = deque(maxlen=_MOST_KNOWN)
@@ -138,8 +140,9 @@ class TriggerTongue:
         with self._lock:
             known = self._known.get(word.device_id)
             if known is None:
-                if len(self._strangers) < _MOST_KNOWN:
-                    self._strangers.add(word.device_id)
+                if word.device_id in self._strangers or len(self._strangers) < _MOST_KNOWN:
+                    words = self._strangers.setdefault(word.device_id, [])
+                    words[:] = [*words[1 - _MOST_WORDS :], word]
                 return None
             if known.uid != word.uid:
                 return None
@@ -181,15 +184,21 @@ class TriggerTongue:
         return told + self._tell_again(say, limit - told, now)
 
     def _meet(self) -> None:
-        """Learn the names of who has spoken for the first time."""
+        """Learn the names of who has spoken for the first time, and take what they said."""
+        database, jobs = self._desk.database, []
         with self._lock:
-            strangers = [self._strangers.pop() for _ in range(min(len(self._strangers), _BATCH))]
-        found = triggers.names(self._desk.database, strangers) if strangers else []
+            strangers = dict(self._strangers.popitem() for _ in range(min(len(self._strangers), _BATCH)))
+        found = triggers.names(database, list(strangers)) if strangers else []
         with self._lock:
             for device_id, uid, version in found:
-                self._known.setdefault(device_id, _Known(uid, version))  # it may have spoken once more meanwhile
+                known = self._known.setdefault(device_id, _Known(uid, version))
+                words = [*strangers[device_id], *self._strangers.pop(device_id, [])]  # it may have gone on speaking
+                taken = [self._take(word, known, time.monotonic()) for word in words if word.uid == known.uid]
+                jobs += [job for job in taken if job is not None]
             while len(self._known) > _MOST_KNOWN:
                 self._known.popitem(last=False)
+        if jobs:
+            device_work.work(database, self._desk.settings, self._clock(), jobs)
 
     def _note(self) -> None:
         """Write who is there, and what follows for those that never say their version and have found it the same."""
