@@ -10,22 +10,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from airfreight_agent import download
+from airfreight_agent import download, iotcp
 from airfreight_agent.backoff import Backoff
 from airfreight_agent.client import Client
 from airfreight_agent.installers import Activator, CutOffError, Installation, Installer, Outcome, activate_in_place
+from airfreight_agent.lifecycle import Lifecycle, Rules
 from airfreight_agent.machine import Action, Memory, Session, Step, has_booted, heard, plan
 from airfreight_agent.protocol import (
-    MAX_REPORTS_PER_CALL,
     Attribute,
+    Count,
     Event,
     Idle,
+    Instruction,
     ProtocolError,
     Reason,
     RefusedError,
     UnauthorizedError,
     UnavailableError,
+    one_call,
 )
+from airfreight_agent.scripts import Pace
 from airfreight_agent.state import StateFile
 
 MAX_INSTALL_TRIES = 5
@@ -45,18 +49,19 @@ def kernel_boot_id() -> str:
 class Habits:
     """How a device behaves. `version` is what runs before the first update; `read_version` reads what really runs, and
     without it the agent believes its installer. `settle_seconds` is how long an activation that has returned may take
-    to end this process (a reboot does not come at once).
+    to end this process (a reboot does not come at once). `progress_seconds`: how often it tells how far it is, at most.
     """
 
     version: str | None = None
     read_version: Callable[[], str | None] | None = None
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     poll_wait_seconds: int = 30
-    progress_seconds: float = 10.0
+    progress_seconds: float = 1.0
     settle_seconds: float = 0.0
     backoff_first_seconds: float = 1.0
     backoff_most_seconds: float = 300.0
     boot_id: Callable[[], str] = kernel_boot_id
+    rules: Rules = field(default_factory=Rules)
 
 
 class _UnwantedError(Exception):
@@ -66,14 +71,15 @@ class _UnwantedError(Exception):
 class Device:
     """One device with its state in `directory`.
 
-    `installer` and `activator` are the device's own; see `installers`. Only one Device may use a directory at a time.
+    `installer` and `activator` are the device's own, for files that are no packages; see `installers`. Without an
+    installer it takes nothing but packages. Only one Device may use a directory at a time.
     """
 
     def __init__(
         self,
         client: Client,
         directory: Path,
-        installer: Installer,
+        installer: Installer | None,
         activator: Activator = activate_in_place,
         habits: Habits | None = None,
     ) -> None:
@@ -84,6 +90,9 @@ class Device:
         self._files = directory / "files"
         self._files.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._state = StateFile(directory / "state.json")
+        self._lifecycle = Lifecycle(
+            self, self._files, directory / "work", self._habits.rules, self._habits.progress_seconds
+        )
         self._backoff = Backoff(
             random.Random(),  # noqa: S311  it spreads waits, it keeps no secret
             first=self._habits.backoff_first_seconds,
@@ -95,11 +104,13 @@ class Device:
             Action.POLL: self._poll,
             Action.BEGIN: self._begin,
             Action.FETCH: self._fetch,
+            Action.CHECK: self._check,
             Action.INSTALL: self._install,
             Action.ACTIVATE: self._activate,
             Action.JUDGE: self._judge,
         }
         self.trouble: Exception | None = None
+        self._pace: Pace | None = None
         self.memory = self._state.load()
         self._boot(activated=False)
         self._tidy()
@@ -149,28 +160,60 @@ class Device:
     def _running_version(self, session: Session) -> str | None:
         if self._habits.read_version is not None:
             return self._habits.read_version()
-        if self.memory.step is Step.ACTIVATING and has_booted(self.memory, session) and self.memory.wanted:
-            return self.memory.wanted
+        if self.memory.step is Step.ACTIVATING and has_booted(self.memory, session) and self.memory.believed:
+            return self.memory.believed
         return self.memory.version or self._habits.version
 
-    def _keep(self, memory: Memory) -> None:
+    def keep(self, memory: Memory) -> None:
+        """Make it durable, if it is news. Raises OSError."""
         if memory != self.memory:
             self._state.save(memory)
             if memory.step is not self.memory.step or memory.attempt != self.memory.attempt:
                 _log.info("attempt %s: %s", memory.attempt, memory.outcome or memory.step)
             self.memory = memory
 
+    def send(self) -> None:
+        """Tell what there is to tell, if the server can be reached now."""
+        if not self.memory.outbox:
+            return
+        try:
+            self._tell()
+        except (UnavailableError, UnauthorizedError, ProtocolError) as error:
+            _log.warning("reports: %s", error)
+
+    def goes_on(self) -> bool:
+        """Ask whether the attempt is still wanted; without an answer it is."""
+        self.send()
+        try:
+            answer = self._client.poll(0)
+        except (UnavailableError, UnauthorizedError, RefusedError, ProtocolError) as error:
+            _log.warning("%s; going on", error)
+            return self.memory.is_open
+        memory, session = self._heard(answer)
+        if memory.attempt != self.memory.attempt:  # the loop asks again
+            self._session = replace(self._session, asked_at=None)
+            return False
+        self._session = session
+        self.keep(memory)
+        return memory.is_open and session.asked_at is not None
+
+    def _heard(self, answer: Instruction | Idle) -> tuple[Memory, Session]:
+        return heard(self.memory, self._session, None if isinstance(answer, Idle) else answer)
+
     def _send(self) -> float:
-        batch = self.memory.outbox[:MAX_REPORTS_PER_CALL]
+        self._tell()
+        self._tidy()
+        return 0.0
+
+    def _tell(self) -> None:
+        batch = one_call(self.memory.outbox)
         try:
             verdicts = self._client.report(batch)
         except RefusedError as error:
             _log.error("reports dropped: %s", error)
-            self._keep(replace(self.memory, outbox=self.memory.outbox[len(batch) :]))
+            self.keep(replace(self.memory, outbox=self.memory.outbox[len(batch) :]))
         else:
-            self._keep(self.memory.answered(verdicts))
-        self._tidy()
-        return 0.0
+            self.keep(self.memory.answered(verdicts))
 
     def _announce(self) -> float:
         version: dict[str, Attribute] = {"version": self._session.version} if self._session.version else {}
@@ -184,15 +227,18 @@ class Device:
     def _poll(self) -> float:
         """Ask; wait for an answer only when there is nothing else to do."""
         answer = self._client.poll(0 if self.memory.is_open else self._habits.poll_wait_seconds)
-        word = None if isinstance(answer, Idle) else answer
-        memory, self._session = heard(self.memory, self._session, word)
-        self._keep(memory)
+        memory, self._session = self._heard(answer)
+        self.keep(memory)
         if plan(self.memory, self._session) is not Action.POLL:
             return 0.0
-        return answer.retry_after if isinstance(answer, Idle) else max(answer.poll_after, 1.0)
+        if isinstance(answer, Idle):
+            return answer.retry_after
+        until_open = (answer.opens_at or 0) / 1000 - time.time()
+        return max(1.0, min(answer.poll_after, until_open) if until_open > 0 else answer.poll_after)
 
     def _begin(self) -> float:
-        self._keep(self.memory.advanced())
+        self._pace = None
+        self.keep(self.memory.advanced())
         return 0.0
 
     def _fetch(self) -> float:
@@ -205,56 +251,77 @@ class Device:
             self._session = replace(self._session, asked_at=None)
         except download.MismatchError as error:
             if not error.was_resumed or self.memory.tries >= MAX_FETCH_TRIES:
-                self._keep(self.memory.failed(Reason.CHECKSUM_MISMATCH, str(error)))
+                self.keep(self.memory.failed(Reason.CHECKSUM_MISMATCH, str(error)))
             else:
-                self._keep(replace(self.memory.tried(), etag=""))
+                self.keep(replace(self.memory.tried(), etag=""))
         except download.NoSpaceError as error:
-            self._keep(self.memory.failed(Reason.NO_SPACE, str(error)))
+            self.keep(self.memory.failed(Reason.NO_SPACE, str(error)))
         except OSError as error:
-            self._keep(self.memory.failed(Reason.DEVICE_ERROR, f"disk: {error.strerror}"))
+            self.keep(self.memory.failed(Reason.DEVICE_ERROR, f"disk: {error.strerror}"))
         except (UnavailableError, UnauthorizedError, RefusedError, ProtocolError) as error:
             # The address may have grown old, or the attempt may be over: the next poll tells.
             self._session = replace(self._session, asked_at=None)
             has_grown = self._part_size() > size_before
-            self._keep(replace(self.memory, tries=0) if has_grown else self.memory.tried())
+            self.keep(replace(self.memory, tries=0) if has_grown else self.memory.tried())
             if self.memory.tries < MAX_FETCH_TRIES:
                 raise
-            self._keep(self.memory.failed(Reason.DOWNLOAD_FAILED, str(error)))
+            self.keep(self.memory.failed(Reason.DOWNLOAD_FAILED, str(error)))
         else:
-            self._keep(self.memory.finished_one())
+            self.keep(self.memory.finished_one())
         self._tidy()
         return 0.0
 
     def _began(self, etag: str) -> None:
-        self._keep(replace(self.memory, etag=etag))
+        self.keep(replace(self.memory, etag=etag))
 
     def _ticker(self) -> Callable[[int], None]:
         """Every now and then: tell how far it is, and hear whether to stop."""
-        due = time.monotonic() + self._habits.progress_seconds
-        size = self.memory.in_hand.size
+        if self._pace is None:
+            self._pace = Pace(self._habits.progress_seconds)
+        pace = self._pace
+        artifacts = self.memory.artifacts
+        one = self.memory.in_hand
+        before = sum(other.size for other in artifacts[: self.memory.done])
+        total = sum(other.size for other in artifacts)
 
         def tick(received: int) -> None:
-            nonlocal due
-            if time.monotonic() < due:
+            if not pace.is_due():
                 return
-            due = time.monotonic() + self._habits.progress_seconds
-            self._keep(self.memory.says(Event.DOWNLOADING, progress=received * 100 // size))
-            self._keep(self.memory.answered(self._client.report(self.memory.outbox)))
+            counts = (*self.memory.fetched[: self.memory.done], Count(one.id, received, one.size)) if one.id else ()
+            progress = (before + received) * 100 // total
+            self.keep(self.memory.says(Event.DOWNLOADING, progress=progress, artifacts=counts))
+            self.keep(self.memory.answered(self._client.report(one_call(self.memory.outbox))))
             if not self._is_still_wanted():
                 raise _UnwantedError
 
         return tick
 
     def _is_still_wanted(self) -> bool:
-        answer = self._client.poll(0)
-        memory, session = heard(self.memory, self._session, None if isinstance(answer, Idle) else answer)
+        memory, session = self._heard(self._client.poll(0))
         return memory.is_open and memory.attempt == self.memory.attempt and session.asked_at is not None
 
+    def _check(self) -> float:
+        """Packages are opened; everything else needs an installer."""
+        if iotcp.is_package(self._path()):
+            self.keep(self.memory.opened())
+            self._lifecycle.check()
+        elif self._installer is None:
+            self.keep(self.memory.failed(Reason.INCOMPATIBLE, "this is no package, and nothing else is taken here"))
+        else:
+            self.keep(self.memory.finished_one(self.memory.fetched))
+        return 0.0
+
     def _install(self) -> float:
-        if self.memory.tries >= MAX_INSTALL_TRIES:
-            self._keep(self.memory.failed(Reason.INSTALL_FAILED, "it was cut off too often"))
+        if self.memory.done in self.memory.packages:
+            self._lifecycle.install()
             return 0.0
-        self._keep(self.memory.tried())
+        if self._installer is None:
+            self.keep(self.memory.failed(Reason.INCOMPATIBLE, "nothing but packages is taken here any more"))
+            return 0.0
+        if self.memory.tries >= MAX_INSTALL_TRIES:
+            self.keep(self.memory.failed(Reason.INSTALL_FAILED, "it was cut off too often"))
+            return 0.0
+        self.keep(self.memory.tried())
         work = Installation(self.memory.attempt, self._key(), self.memory.in_hand, self._path())
         try:
             outcome = self._installer(work)
@@ -263,27 +330,40 @@ class Device:
         except Exception as error:  # noqa: BLE001  a hook is foreign code; whatever it raises, the device lives on
             outcome = Outcome(ok=False, message=f"the installer raised {type(error).__name__}")
         if outcome.ok:
-            self._keep(self.memory.finished_one())
+            self.keep(self.memory.finished_one())
         else:
-            self._keep(self.memory.failed(Reason.INSTALL_FAILED, outcome.message or None))
+            self.keep(self.memory.failed(Reason.INSTALL_FAILED, outcome.message or None))
         return 0.0
 
     def _activate(self) -> float:
-        self._keep(self.memory.tried())
+        if self.memory.has_scripts_to_activate:
+            self._activate_package()
+            return 0.0
+        self.keep(self.memory.tried())
         try:
             outcome = self._activator(self.memory.attempt, self.memory.wanted)
         except Exception as error:  # noqa: BLE001  as above
             outcome = Outcome(ok=False, message=f"the activation raised {type(error).__name__}")
         if outcome.ok:
-            self._keep(self.memory.activated(self._session.boot_id))
+            self.keep(self.memory.activated(self._session.boot_id))
             time.sleep(self._habits.settle_seconds)
             self._boot(activated=True)
         else:
-            self._keep(self.memory.failed(Reason.ACTIVATE_FAILED, outcome.message or None))
+            self.keep(self.memory.failed(Reason.ACTIVATE_FAILED, outcome.message or None))
         return 0.0
 
+    def _activate_package(self) -> None:
+        """One artifact's script; after the last one all is judged, unless a plain file is still to be activated."""
+        if self.memory.done in self.memory.packages:
+            self._lifecycle.activate()
+        else:
+            self.keep(self.memory.passed())
+        if self.memory.is_open and has_booted(self.memory, self._session):
+            time.sleep(self._habits.settle_seconds)
+            self._boot(activated=True)
+
     def _judge(self) -> float:
-        self._keep(self.memory.judged(self._session.version))
+        self.keep(self.memory.judged(self._session.version))
         return 0.0
 
     def _key(self) -> str:
@@ -304,3 +384,4 @@ class Device:
         for path in self._files.iterdir():
             if not mine or not path.name.startswith(mine):
                 path.unlink(missing_ok=True)
+        self._lifecycle.tidy(mine)

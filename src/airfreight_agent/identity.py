@@ -1,4 +1,4 @@
-"""Who a device is at its server: a token, got once with an enrollment key and kept in a file only its owner reads."""
+"""Who a device is at which server: a token, got once with an enrollment key and kept in a file only its owner reads."""
 
 import fcntl
 import os
@@ -38,6 +38,17 @@ def claim(directory: Path) -> int:
         os.close(lock)
         raise IdentityError(f"another agent works in {directory}") from None
     return lock
+
+
+def server_of(directory: Path) -> str | None:
+    """The address of the server where this device was enrolled."""
+    path = directory / "server"
+    return path.read_text().strip() or None if path.exists() else None
+
+
+def remember_server(directory: Path, address: str) -> None:
+    """Raises OSError."""
+    write_durably(directory / "server", address.encode())
 
 
 def token_of(

@@ -6,12 +6,12 @@ A hook is any callable of these shapes; `CommandInstaller` and `CommandActivator
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from airfreight_agent import supervisor
 from airfreight_agent.protocol import MAX_MESSAGE_CHARACTERS, Artifact
 
 
@@ -68,21 +68,19 @@ class CommandInstaller:
         self._timeout_seconds = timeout_seconds
 
     def __call__(self, work: Installation, /) -> Outcome:
-        self._journal.mkdir(mode=0o700, parents=True, exist_ok=True)
         note = self._journal / work.key
-        supervisor = [sys.executable, "-m", "airfreight_agent.supervisor", str(note), str(self._timeout_seconds)]
-        environment = {
+        variables = {
             "AIRFREIGHT_ATTEMPT": str(work.attempt),
             "AIRFREIGHT_NAME": printable(work.artifact.name),
             "AIRFREIGHT_VERSION": printable(work.artifact.version or ""),
             "AIRFREIGHT_SHA256": work.artifact.sha256,
             "AIRFREIGHT_SIZE": str(work.artifact.size),
         }
-        _start([*supervisor, *self._command, str(work.path)], environment).wait()
-        try:
-            code = int(note.with_suffix(".code").read_text())
-        except FileNotFoundError:
-            raise CutOffError("the installer did not come to an end") from None
+        job = supervisor.Job([*self._command, str(work.path)], self._timeout_seconds)
+        supervisor.start(note, job, variables).wait()
+        code = supervisor.code_of(note)
+        if code is None:
+            raise CutOffError("the installer did not come to an end")
         return _outcome(code, note.with_suffix(".log"))
 
 

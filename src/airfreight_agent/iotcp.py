@@ -26,7 +26,7 @@ from airfreight_agent.iotcp_check import (
     parse_manifest,
     script_of,
 )
-from airfreight_agent.iotcp_list import Source, ZipError
+from airfreight_agent.iotcp_list import Source, ZipError, find_end, listed
 from airfreight_agent.iotcp_place import folder_below, install
 from airfreight_agent.iotcp_zip import Entry, content, name_fault
 from airfreight_agent.state import sync_directory
@@ -85,6 +85,19 @@ def build(
         temporary.unlink(missing_ok=True)
     sync_directory(path.absolute().parent)
     return made
+
+
+def is_package(path: Path) -> bool:
+    """Whether a file is meant to be a package, good or bad: it begins with a Manifest, or lists one. Raises OSError."""
+    name = MANIFEST.encode()
+    with _opened(path) as source:
+        head = source.read_at(0, 30 + len(name))
+        if not head.startswith(b"PK\3\4"):
+            return False
+        try:
+            return any(one.name == name for one in listed(source, find_end(source)))
+        except ZipError:
+            return head.endswith(name)
 
 
 def read(package: Path) -> Manifest:

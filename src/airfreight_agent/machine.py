@@ -9,15 +9,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from airfreight_agent.protocol import MAX_MESSAGE_CHARACTERS, Artifact, Do, Event, Instruction, Reason, Report, Verdict
+from airfreight_agent.protocol import (
+    MAX_MESSAGE_CHARACTERS,
+    Artifact,
+    Count,
+    Do,
+    Event,
+    Instruction,
+    Reason,
+    Report,
+    Verdict,
+)
 
 MAX_ACTIVATIONS = 2
 
 
 class Step(StrEnum):
+    """The states of a delivery, and CHECKING: all files are here, and the device looks whether it can use them. To the
+    server that is a part of downloading.
+    """
+
     IDLE = "idle"
     OFFERED = "offered"
     DOWNLOADING = "downloading"
+    CHECKING = "checking"
     DOWNLOADED = "downloaded"
     INSTALLING = "installing"
     INSTALLED = "installed"
@@ -31,6 +46,7 @@ class Action(StrEnum):
     POLL = "poll"
     BEGIN = "begin"
     FETCH = "fetch"
+    CHECK = "check"
     INSTALL = "install"
     ACTIVATE = "activate"
     JUDGE = "judge"
@@ -38,13 +54,34 @@ class Action(StrEnum):
 
 NEXT_STEP = {
     Step.OFFERED: Step.DOWNLOADING,
-    Step.DOWNLOADING: Step.DOWNLOADED,
+    Step.DOWNLOADING: Step.CHECKING,
+    Step.CHECKING: Step.DOWNLOADED,
     Step.DOWNLOADED: Step.INSTALLING,
     Step.INSTALLING: Step.INSTALLED,
     Step.INSTALLED: Step.ACTIVATING,
 }
-WORK = {Step.DOWNLOADING: Action.FETCH, Step.INSTALLING: Action.INSTALL}
+WORK = {Step.DOWNLOADING: Action.FETCH, Step.CHECKING: Action.CHECK, Step.INSTALLING: Action.INSTALL}
 ASKS_BEFORE_GOING_ON = frozenset({Step.DOWNLOADED, Step.INSTALLED})
+LOADING = frozenset({Step.DOWNLOADING, Step.CHECKING})
+EVENTS = {
+    Step.DOWNLOADING: Event.DOWNLOADING,
+    Step.CHECKING: Event.DOWNLOADING,
+    Step.DOWNLOADED: Event.DOWNLOADED,
+    Step.INSTALLING: Event.INSTALLING,
+    Step.INSTALLED: Event.INSTALLED,
+    Step.ACTIVATING: Event.ACTIVATING,
+}
+"""What a step is to the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A part of the work on the artifact in hand, such as one of its scripts: it was begun, and ended with `code`
+    (None: not yet, as far as is known).
+    """
+
+    name: str
+    code: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +90,9 @@ class Memory:
 
     `done` counts the artifacts finished in this step, `tries` the tries of the one in hand, `etag` names the
     representation of which a part is on disk. `activation_boot` is the boot in which an activation came to its end.
+
+    `packages` are the places of those artifacts that bring their own scripts, `ran` what was run of the one in hand;
+    of the script named `telling`, the first `told` lines have been told.
     """
 
     attempt: int = 0
@@ -67,6 +107,10 @@ class Memory:
     version_before: str | None = None
     activation_boot: str = ""
     outcome: Event | None = None
+    packages: tuple[int, ...] = ()
+    ran: tuple[Ran, ...] = ()
+    telling: str = ""
+    told: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -74,12 +118,33 @@ class Memory:
 
     @property
     def wanted(self) -> str | None:
-        """The version that this attempt is to bring, if its artifacts name one."""
-        return next((artifact.version for artifact in self.artifacts if artifact.version), None)
+        """The version that must run after this attempt, if its artifacts name one. The scripts of packages judge
+        themselves: the version of one is not that of the device.
+        """
+        files = (artifact for place, artifact in enumerate(self.artifacts) if place not in self.packages)
+        return next((artifact.version for artifact in files if artifact.version), None)
+
+    @property
+    def believed(self) -> str | None:
+        """The version that runs after this attempt, for a device that cannot look: also that of a lone package."""
+        return self.artifacts[0].version or None if len(self.artifacts) == 1 else self.wanted
 
     @property
     def in_hand(self) -> Artifact:
         return self.artifacts[self.done]
+
+    @property
+    def has_scripts_to_activate(self) -> bool:
+        return bool(self.packages) and self.done < len(self.artifacts)
+
+    @property
+    def fetched(self) -> tuple[Count, ...]:
+        """All downloads, complete."""
+        return tuple(Count(one.id, one.size, one.size) for one in self.artifacts if one.id)
+
+    def code_of(self, name: str) -> int | None:
+        """How a part of the work on the artifact in hand ended; None when it has not."""
+        return next((ran.code for ran in self.ran if ran.name == name), None)
 
     def accepted(self, offer: Instruction, running: str | None) -> "Memory":
         """A new attempt; the old one's work is forgotten, its unsent reports are not.
@@ -105,25 +170,60 @@ class Memory:
         return self
 
     def says(
-        self, event: Event, *, progress: int | None = None, reason: Reason | None = None, message: str | None = None
+        self,
+        event: Event,
+        *,
+        progress: int | None = None,
+        reason: Reason | None = None,
+        message: str | None = None,
+        artifacts: tuple[Count, ...] = (),
+        lines: tuple[str, ...] = (),
     ) -> "Memory":
         words = message[:MAX_MESSAGE_CHARACTERS] if message else None
-        report = Report(self.attempt, self.next_seq, event, progress, reason, words)
+        report = Report(self.attempt, self.next_seq, event, progress, reason, words, artifacts, lines)
         return replace(self, outbox=(*self.outbox, report), next_seq=self.next_seq + 1)
 
-    def advanced(self) -> "Memory":
+    def advanced(self, artifacts: tuple[Count, ...] = ()) -> "Memory":
         """The next step of the same attempt, with its report."""
-        step = NEXT_STEP[self.step]
-        return replace(self, step=step, done=0, tries=0, etag="").says(Event(step.value))
+        memory = replace(self, step=NEXT_STEP[self.step], done=0, tries=0, etag="", ran=())
+        return memory if memory.step is Step.CHECKING else memory.says(EVENTS[memory.step], artifacts=artifacts)
 
-    def finished_one(self) -> "Memory":
-        """One artifact is fetched (or installed); after the last one the step is over."""
-        if self.done + 1 < len(self.artifacts):
-            return replace(self, done=self.done + 1, tries=0, etag="")
-        return self.advanced()
+    def finished_one(self, artifacts: tuple[Count, ...] = ()) -> "Memory":
+        """One artifact is fetched (or checked, or installed); after the last one the step is over.
+
+        `artifacts` go into the report of that.
+        """
+        return self.passed() if self.done + 1 < len(self.artifacts) else self.advanced(artifacts)
+
+    def passed(self) -> "Memory":
+        """The next artifact of the same step; while activating, the last one is passed too."""
+        return replace(self, done=self.done + 1, tries=0, etag="", ran=())
 
     def tried(self) -> "Memory":
         return replace(self, tries=self.tries + 1)
+
+    def opened(self) -> "Memory":
+        """The artifact in hand is a package."""
+        return self if self.done in self.packages else replace(self, packages=(*self.packages, self.done))
+
+    def begun(self, name: str) -> "Memory":
+        """A script (or another part) of the package in hand is run, once more if it did not come to an end."""
+        others = tuple(ran for ran in self.ran if ran.name != name)
+        return replace(self, tries=self.tries + 1, ran=(*others, Ran(name, None)))
+
+    def over(self, name: str, code: int) -> "Memory":
+        """It has come to its end."""
+        others = tuple(ran for ran in self.ran if ran.name != name)
+        return replace(self, tries=0, ran=(*others, Ran(name, code)))
+
+    def rewound(self, script: str, told: int) -> "Memory":
+        """Only so many of its lines count as told."""
+        return replace(self, telling=script, told=told)
+
+    def tells(self, script: str, lines: tuple[str, ...]) -> "Memory":
+        """What a script has printed since the last time."""
+        told = self.told if self.telling == script else 0
+        return replace(self, telling=script, told=told + len(lines)).says(EVENTS[self.step], lines=lines)
 
     def activated(self, boot_id: str) -> "Memory":
         return replace(self, activation_boot=boot_id)
@@ -176,6 +276,11 @@ def has_booted(memory: Memory, session: Session) -> bool:
     activation did anything. Only if the activation had come to its end, and a start of the machine after it, is it
     surely the former; otherwise it activates once more before it says so.
     """
+    if memory.packages:
+        if memory.has_scripts_to_activate:
+            return False
+        if len(memory.packages) == len(memory.artifacts):
+            return True
     if memory.tries == 0:
         return False
     if session.activated or memory.tries >= MAX_ACTIVATIONS:
@@ -209,12 +314,15 @@ def plan(memory: Memory, session: Session) -> Action:
 def heard(memory: Memory, session: Session, word: Instruction | None, *, yields: bool = True) -> tuple[Memory, Session]:
     """What the answer to a poll changes. `word` is None when the server has nothing; `yields` says whether the device
     gives way to a wish to cancel (an activation never does).
+
+    A word to wait is for the time between two steps. The server, who saw the last byte go, may say it to a device that
+    is not done with what it downloads: that goes on.
     """
     if word is None:
         return (memory.withdrawn() if memory.is_open else memory), replace(session, asked_at=None)
     is_known = word.attempt == memory.attempt
     memory = memory.refreshed(word) if is_known else memory.accepted(word, session.version)
-    if not memory.is_open or word.do is Do.WAIT:
+    if not memory.is_open or (word.do is Do.WAIT and memory.step not in LOADING):
         return memory, replace(session, asked_at=None)
     if word.do is Do.CANCEL:
         if yields and memory.step is not Step.ACTIVATING:

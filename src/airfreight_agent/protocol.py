@@ -8,12 +8,15 @@ import math
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import cast
 
 MAX_REPORTS_PER_CALL = 100
+MAX_REPORTS_BYTES = 128 << 10
+MAX_LINES_PER_REPORT = 100
+MAX_LINE_CHARACTERS = 500
 MAX_MESSAGE_CHARACTERS = 500
 MAX_ARTIFACT_BYTES = 1 << 40
 MAX_WAIT_SECONDS = 86_400.0
@@ -50,6 +53,7 @@ class Reason(StrEnum):
     ACTIVATE_FAILED = "activate_failed"
     ROLLED_BACK = "rolled_back"
     WRONG_VERSION = "wrong_version"
+    INCOMPATIBLE = "incompatible"
     DEVICE_ERROR = "device_error"
 
 
@@ -62,23 +66,31 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """One file to fetch: `size` in bytes, `sha256` as 64 lower-case hex digits, `url` absolute or on the server."""
+    """One file to fetch: `size` in bytes, `sha256` as 64 lower-case hex digits, `url` absolute or on the server.
+
+    `id` is the server's number for it, 0 when it gave none.
+    """
 
     name: str
     version: str | None
     size: int
     sha256: str
     url: str
+    id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """What the server wants of this device now. `poll_after` is the number of seconds until the next question."""
+    """What the server wants of this device now. `poll_after` is the number of seconds until the next question.
+
+    `opens_at` is when a device that is to wait may go on, in milliseconds since the epoch; None when nobody knows.
+    """
 
     attempt: int
     do: Do
     artifacts: tuple[Artifact, ...]
     poll_after: float
+    opens_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +101,20 @@ class Idle:
 
 
 @dataclass(frozen=True, slots=True)
+class Count:
+    """How far the download of the artifact `id` is, in bytes."""
+
+    id: int
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """One sentence of a device about one attempt. The pair (attempt, seq) names it, however often it is sent."""
+    """One sentence of a device about one attempt. The pair (attempt, seq) names it, however often it is sent.
+
+    `artifacts`: downloads that have gone on; `lines`: what was printed since the last report.
+    """
 
     attempt: int
     seq: int
@@ -98,13 +122,8 @@ class Report:
     progress: int | None = None
     reason: Reason | None = None
     message: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    attempt: int
-    seq: int
-    verdict: Verdict
+    artifacts: tuple[Count, ...] = ()
+    lines: tuple[str, ...] = ()
 
 
 class ProtocolError(Exception):
@@ -176,7 +195,16 @@ def parse_instruction(body: bytes) -> Instruction:
         do=do,
         artifacts=tuple(parse_artifact(item) for item in artifacts),
         poll_after=_clamped(poll_after),
+        opens_at=_opens_at(document.get("window")),
     )
+
+
+def _opens_at(window: object) -> int | None:
+    if window is None:
+        return None
+    if not isinstance(window, dict):
+        raise ProtocolError("window is not an object")
+    return integer(window, "opens_at", 0, 1 << 53)
 
 
 def parse_artifact(item: object) -> Artifact:
@@ -192,6 +220,7 @@ def parse_artifact(item: object) -> Artifact:
         size=integer(document, "size", 0, MAX_ARTIFACT_BYTES),
         sha256=sha256,
         url=text(document, "url"),
+        id=integer(document, "id", 0, 1 << 31) if "id" in document else 0,
     )
 
 
@@ -214,19 +243,44 @@ def parse_results(body: bytes, sent: Sequence[Report]) -> dict[tuple[int, int], 
     return verdicts
 
 
+def one_call(outbox: Sequence[Report]) -> Sequence[Report]:
+    """As many of the first reports as the server takes in one call."""
+    size = 0
+    for number, report in enumerate(outbox[:MAX_REPORTS_PER_CALL]):
+        size += len(encode_reports([report]))
+        if number and size > MAX_REPORTS_BYTES:
+            return outbox[:number]
+    return outbox[:MAX_REPORTS_PER_CALL]
+
+
+def one_report(lines: Sequence[str]) -> Sequence[str]:
+    """As many of the first lines as one report may carry."""
+    size = 0
+    for number, line in enumerate(lines[:MAX_LINES_PER_REPORT]):
+        size += len(line.encode(errors="replace"))
+        if number and size > MAX_REPORTS_BYTES // 4:
+            return lines[:number]
+    return lines[:MAX_LINES_PER_REPORT]
+
+
 def encode_reports(reports: Sequence[Report]) -> bytes:
-    return json.dumps({"reports": [report_fields(report) for report in reports]}).encode()
+    document = {"reports": [report_fields(report) for report in reports]}
+    return json.dumps(document, ensure_ascii=False).encode(errors="replace")
 
 
-def report_fields(report: Report) -> dict[str, int | str]:
+def report_fields(report: Report) -> dict[str, object]:
     """The wire form of one report: absent fields are left out."""
-    fields: dict[str, int | str] = {"attempt": report.attempt, "seq": report.seq, "event": report.event.value}
+    fields: dict[str, object] = {"attempt": report.attempt, "seq": report.seq, "event": report.event.value}
     if report.progress is not None:
         fields["progress"] = report.progress
     if report.reason is not None:
         fields["reason"] = report.reason.value
     if report.message is not None:
         fields["message"] = report.message
+    if report.artifacts:
+        fields["artifacts"] = [asdict(count) for count in report.artifacts]
+    if report.lines:
+        fields["lines"] = list(report.lines)
     return fields
 
 

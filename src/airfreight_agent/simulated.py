@@ -106,6 +106,7 @@ class SimulatedDevice:
             Action.POLL: self._poll,
             Action.BEGIN: self._begin,
             Action.FETCH: self._fetch,
+            Action.CHECK: self._check,
             Action.INSTALL: self._install,
             Action.ACTIVATE: self._activate,
             Action.JUDGE: self._judge,
@@ -203,6 +204,10 @@ class SimulatedDevice:
         if self.row.goes_silent:
             self.memory = replace(self.memory, outbox=())
         self._forget_bytes()
+        return 0.0
+
+    async def _check(self) -> float:
+        self.memory = self.memory.finished_one()
         return 0.0
 
     async def _receive(self) -> None:

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from airfreight_agent.machine import Memory, Step
+from airfreight_agent.machine import Memory, Ran, Step
 from airfreight_agent.protocol import (
+    Count,
     Event,
     ProtocolError,
     Reason,
@@ -81,12 +82,13 @@ def encode(memory: Memory) -> bytes:
         "format": FORMAT,
         "artifacts": [asdict(artifact) for artifact in memory.artifacts],
         "outbox": [report_fields(report) for report in memory.outbox],
+        "ran": [asdict(ran) for ran in memory.ran],
     }
     return json.dumps(document, indent=1).encode()
 
 
 def decode(content: bytes) -> Memory:
-    """Raises ProtocolError for anything that `encode` does not write."""
+    """Raises ProtocolError for anything that `encode` does not write, or did not before there were packages."""
     document = parse_object(content)
     integer(document, "format", FORMAT, FORMAT)
     try:
@@ -103,12 +105,28 @@ def decode(content: bytes) -> Memory:
             version_before=optional_text(document, "version_before"),
             activation_boot=text(document, "activation_boot"),
             outcome=Event(text(document, "outcome")) if document.get("outcome") is not None else None,
+            packages=_places(document),
+            ran=tuple(_decode_ran(item) for item in _items(document, "ran")) if "ran" in document else (),
+            telling=optional_text(document, "telling") or "",
+            told=integer(document, "told", 0, 1 << 31) if "told" in document else 0,
         )
     except ValueError:
         raise ProtocolError("an unknown word") from None
-    if memory.is_open and memory.step is not Step.OFFERED and memory.done >= len(memory.artifacts):
+    most = len(memory.artifacts) - (memory.step is not Step.ACTIVATING)
+    if memory.is_open and memory.step is not Step.OFFERED and memory.done > most:
         raise ProtocolError("no artifact in hand")
     return memory
+
+
+def _places(document: dict[str, object]) -> tuple[int, ...]:
+    places = document.get("packages", [])
+    if not isinstance(places, list):
+        raise ProtocolError("packages is not a list")
+    return tuple(integer({"place": place}, "place", 0, 1 << 16) for place in places)
+
+
+def _decode_ran(item: dict[str, object]) -> Ran:
+    return Ran(text(item, "name"), None if item.get("code") is None else integer(item, "code", -256, 1 << 16))
 
 
 def _decode_report(item: dict[str, object]) -> Report:
@@ -119,7 +137,20 @@ def _decode_report(item: dict[str, object]) -> Report:
         progress=integer(item, "progress", 0, 100) if "progress" in item else None,
         reason=Reason(text(item, "reason")) if "reason" in item else None,
         message=text(item, "message") if "message" in item else None,
+        artifacts=tuple(_decode_count(count) for count in _items(item, "artifacts")) if "artifacts" in item else (),
+        lines=_lines(item),
     )
+
+
+def _decode_count(item: dict[str, object]) -> Count:
+    return Count(integer(item, "id", 0, 1 << 31), integer(item, "done", 0, 1 << 62), integer(item, "total", 0, 1 << 62))
+
+
+def _lines(item: dict[str, object]) -> tuple[str, ...]:
+    lines = item.get("lines", [])
+    if not isinstance(lines, list):
+        raise ProtocolError("lines is not a list")
+    return tuple(text({"line": line}, "line") for line in lines)
 
 
 def _items(document: dict[str, object], name: str) -> Iterator[dict[str, object]]:

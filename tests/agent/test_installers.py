@@ -62,7 +62,7 @@ def test_a_command_that_takes_too_long_is_ended_with_its_children(
     installer: Callable[..., CommandInstaller], work: Installation, tmp_path: Path
 ) -> None:
     outcome = installer(f"sleep 30 & echo $! > {tmp_path}/child; wait", timeout_seconds=0.5)(work)
-    assert outcome == Outcome(ok=False, message="exit code 124")
+    assert outcome == Outcome(ok=False, message="exit code 124 it took longer than 0.5 seconds and is ended")
     child = int((tmp_path / "child").read_text())
     eventually(lambda: not is_running(child))
 
@@ -76,7 +76,7 @@ def is_running(pid: int) -> bool:
 
 def test_a_command_that_does_not_exist_is_a_failure(work: Installation, tmp_path: Path) -> None:
     outcome = CommandInstaller(["/nowhere/installer"], tmp_path / "journal")(work)
-    assert outcome == Outcome(ok=False, message="exit code 127")
+    assert outcome == Outcome(ok=False, message="exit code 127 it does not start: No such file or directory")
 
 
 @pytest.mark.parametrize("code", [0, 4])

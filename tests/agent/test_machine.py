@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airfreight_agent.machine import MAX_ACTIVATIONS, Action, Memory, Session, Step, has_booted, heard, plan
+from airfreight_agent.machine import LOADING, MAX_ACTIVATIONS, Action, Memory, Session, Step, has_booted, heard, plan
 from airfreight_agent.protocol import (
     Artifact,
     Do,
@@ -17,6 +17,9 @@ from airfreight_agent.protocol import (
     Reason,
     Report,
     Verdict,
+    encode_reports,
+    one_call,
+    one_report,
     parse_instruction,
     parse_results,
     parse_retry_after,
@@ -53,7 +56,7 @@ def test_an_offer_is_walked_through_to_its_end_with_numbers_from_one() -> None:
                 memory, session = heard(memory, session, word(Do.INSTALL))
             case Action.BEGIN:
                 memory = memory.advanced()
-            case Action.FETCH | Action.INSTALL:
+            case Action.FETCH | Action.CHECK | Action.INSTALL:
                 memory = memory.finished_one()
             case Action.ACTIVATE:
                 memory, session = memory.tried(), replace(SESSION, version="2.0.0", announced=False, activated=True)
@@ -65,6 +68,7 @@ def test_an_offer_is_walked_through_to_its_end_with_numbers_from_one() -> None:
         "begin",
         "send",
         "fetch",
+        "check",
         "send",
         "poll",
         "begin",
@@ -117,11 +121,17 @@ def test_an_attempt_that_is_to_be_canceled_when_first_heard_of_is_canceled() -> 
     assert [(report.attempt, report.seq, report.event) for report in memory.outbox] == [(1001, 1, Event.CANCELED)]
 
 
-@pytest.mark.parametrize("step", UNDER_WAY)
+@pytest.mark.parametrize("step", [step for step in UNDER_WAY if step not in LOADING])
 def test_a_word_to_wait_stops_the_device_where_it_is(step: Step) -> None:
     memory, session = heard(at(step), replace(SESSION, asked_at=step), word(Do.WAIT))
     assert memory.step is step
     assert plan(memory, session) is Action.POLL
+
+
+@pytest.mark.parametrize("step", sorted(LOADING))
+def test_a_word_to_wait_is_not_for_what_the_device_still_downloads_or_checks(step: Step) -> None:
+    memory, session = heard(at(step), SESSION, word(Do.WAIT))
+    assert plan(memory, session) in (Action.FETCH, Action.CHECK)
 
 
 @pytest.mark.parametrize("step", UNDER_WAY)
@@ -205,7 +215,9 @@ def test_when_the_activation_is_behind_us(memory: dict[str, object], session: di
 def test_each_of_several_files_is_fetched_before_the_next_step() -> None:
     memory = at(Step.DOWNLOADING, artifacts=(IMAGE, IMAGE), etag='"x"', tries=3).finished_one()
     assert (memory.step, memory.done, memory.etag, memory.tries) == (Step.DOWNLOADING, 1, "", 0)
-    assert memory.finished_one().step is Step.DOWNLOADED
+    checking = memory.finished_one()
+    assert (checking.step, checking.done, checking.outbox) == (Step.CHECKING, 0, ())
+    assert checking.finished_one().finished_one().step is Step.DOWNLOADED
 
 
 def test_a_long_message_is_cut_to_what_the_server_takes() -> None:
@@ -258,3 +270,47 @@ def test_no_answer_to_a_report_crashes_a_device(body: bytes) -> None:
 )
 def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
     assert parse_retry_after(value) == seconds
+
+
+def test_the_version_of_a_package_is_not_that_of_the_device() -> None:
+    memory = at(Step.ACTIVATING, packages=(0,), done=1)
+    assert (memory.wanted, memory.believed) == (None, "2.0.0")
+    assert last(memory.judged("1.0.0")) == (Event.SUCCEEDED, None)
+    several = at(Step.ACTIVATING, artifacts=(IMAGE, replace(IMAGE, version="7")), packages=(0,), done=2)
+    assert (several.wanted, several.believed) == ("7", "7")
+
+
+@pytest.mark.parametrize(
+    ("packages", "done", "tries", "booted"),
+    [((0, 1), 0, 1, False), ((0, 1), 1, 0, False), ((0, 1), 2, 0, True), ((0,), 2, 0, False), ((0,), 2, 2, True)],
+)
+def test_scripts_activate_before_a_plain_file_does(
+    packages: tuple[int, ...], done: int, tries: int, booted: bool
+) -> None:
+    memory = at(Step.ACTIVATING, artifacts=(IMAGE, IMAGE), packages=packages, done=done, tries=tries)
+    assert has_booted(memory, SESSION) is booted
+
+
+def test_a_call_and_a_report_carry_no_more_than_the_server_takes() -> None:
+    lines = ["ü" * 500] * 300
+    reports: list[Report] = []
+    while lines:
+        part = one_report(lines)
+        assert 0 < len(part) <= 100
+        reports.append(Report(1001, len(reports) + 1, Event.INSTALLING, lines=tuple(part)))
+        lines = lines[len(part) :]
+    sent = 0
+    while sent < len(reports):
+        batch = one_call(reports[sent:])
+        assert 0 < len(encode_reports(batch)) <= 200_000
+        sent += len(batch)
+    assert len(one_call([Report(1, seq, Event.INSTALLING) for seq in range(1, 300)])) == 100
+    assert len(one_report(["x"] * 300)) == 100
+
+
+@pytest.mark.parametrize("window", [{"opens_at": "soon"}, {"opens_at": -1}, [], {}])
+def test_a_window_that_is_none_is_refused(window: object) -> None:
+    with pytest.raises(ProtocolError):
+        parse_instruction(json.dumps({**GOOD, "artifacts": [GOOD_ARTIFACT], "window": window}).encode())
+    word = {**GOOD, "artifacts": [GOOD_ARTIFACT], "window": {"opens_at": 1_700_000_000_000}}
+    assert parse_instruction(json.dumps(word).encode()).opens_at == 1_700_000_000_000

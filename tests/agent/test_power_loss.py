@@ -17,7 +17,7 @@ from airfreight_agent.machine import Memory
 from airfreight_agent.protocol import Event
 from airfreight_agent.state import StateFile
 
-SAVES = 16
+SAVES = 17
 """How often a good update makes something durable; `test_the_table_covers_every_save` holds this number."""
 WHOLE_WAY = ["downloading", "downloaded", "installing", "installed", "activating", "succeeded"]
 MAX_STEPS = 200

@@ -1,5 +1,6 @@
 """The state file: what comes back after any way of losing power or bits."""
 
+import json
 import os
 import random
 from collections.abc import Callable
@@ -7,26 +8,30 @@ from pathlib import Path
 
 import pytest
 
-from airfreight_agent.machine import Memory, Step
-from airfreight_agent.protocol import Artifact, Event, Reason, Report
+from airfreight_agent.machine import Memory, Ran, Step
+from airfreight_agent.protocol import Artifact, Count, Event, Reason, Report
 from airfreight_agent.state import StateFile, decode, encode
 
 FULL = Memory(
     attempt=1001,
     step=Step.INSTALLING,
-    artifacts=(Artifact("image.bin", "2.0.0", 7, "ab" * 32, "http://server/1"),),
+    artifacts=(Artifact("image.bin", "2.0.0", 7, "ab" * 32, "http://server/1", 9),),
     done=0,
     tries=1,
     etag='"x"',
     next_seq=5,
     outbox=(
-        Report(1001, 3, Event.DOWNLOADING, progress=50),
+        Report(1001, 3, Event.DOWNLOADING, progress=50, artifacts=(Count(9, 3, 7),), lines=("a", "ü")),
         Report(1001, 4, Event.FAILED, None, Reason.NO_SPACE, "full"),
     ),
     version="1.0.0",
     version_before="1.0.0",
     activation_boot="boot-1",
     outcome=Event.FAILED,
+    packages=(0,),
+    ran=(Ran("execute", 0), Ran("validate", None)),
+    telling="1001-0-validate",
+    told=7,
 )
 
 
@@ -36,6 +41,15 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     assert state.load() == FULL
     state.save(Memory())
     assert state.load() == Memory()
+
+
+def test_a_file_from_before_there_were_packages_is_understood() -> None:
+    document = json.loads(encode(FULL))
+    for name in ("packages", "ran", "telling", "told"):
+        del document[name]
+    del document["artifacts"][0]["id"], document["outbox"][0]["artifacts"], document["outbox"][0]["lines"]
+    memory = decode(json.dumps(document).encode())
+    assert (memory.step, memory.packages, memory.ran, memory.artifacts[0].id) == (Step.INSTALLING, (), (), 0)
 
 
 def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
@@ -74,6 +88,11 @@ def test_a_file_torn_at_any_byte_starts_clean(tmp_path: Path) -> None:
         encode(FULL).replace(b'"tries": 1', b'"tries": -1'),
         encode(FULL).replace(b"ab" * 32, b"zz"),
         encode(FULL).replace(b'"no_space"', b"[]"),
+        encode(FULL).replace(b'"told": 7', b'"told": -1'),
+        encode(FULL).replace(b'"execute"', b"3"),
+        encode(FULL).replace(b'"packages": [', b'"packages": ["a", '),
+        encode(FULL).replace(b'"lines": [', b'"lines": [1, '),
+        encode(FULL).replace(b'"total": 7', b'"total": []'),
     ],
 )
 def test_garbage_starts_clean(tmp_path: Path, content: bytes) -> None:

@@ -39,6 +39,8 @@ class Answer:
                 return self._wrong_headers()
             case {"message": str(words), **more} if words and more.keys() <= {"error"}:
                 return self._wrong_headers()
+            case {"code": int(), "message": str(words), **others} if words and not others:
+                return self._wrong_headers() or ("" if "grpc-message" in self.headers else "a header is missing")
             case {"error": "Login or password is wrong", **others} if self.status == 401 and not others:
                 return self._wrong_headers()
             case {"error": str(words), **others} if self.status == 429 and not others:

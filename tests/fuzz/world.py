@@ -142,6 +142,7 @@ class World(Site):
             **dict.fromkeys(("gateway_id", "gatewayId"), self.gateway),
             **dict.fromkeys(("destination_id", "notificationDestinationId"), self.destination),
             "program_id": self.package,
+            "organization_id": str(self.organization_id),
             "gatewayIds": [self.gateway],
             "packages": [],
             "begin": "0",

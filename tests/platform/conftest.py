@@ -14,6 +14,7 @@ from sqlalchemy import Table, insert
 
 from airfreight.adapters.blobs import FolderBlobs
 from airfreight.adapters.webhooks import HttpPoster
+from airfreight.apis.campaigns.routers import ROUTERS as CAMPAIGNS
 from airfreight.apis.common.desk import Desk, clock
 from airfreight.apis.operators import operator_app
 from airfreight.apis.platform import webhooks
@@ -82,17 +83,34 @@ class World:
         how: dict[str, Any] = {"data" if form else "params": {"grant_type": grant_type, **fields}}
         return self.http.post("/oauth2/token", auth=(side.client_id, side.secret), **how)
 
-    def make_all(self, kinds: list[str]) -> list[int]:
+    def make_all(self, kinds: list[str]) -> list[int | str]:
         """New rows for the ids of one path, each below the one before it."""
-        ids: list[int] = []
+        ids: list[int | str] = []
         for kind in kinds:
-            if kind == "delivery":
-                ids.append(self._insert_delivery(ids[0]))
+            if kind in {"campaign", "gateway", "program", "destination"}:
+                ids.append(self._make_for_steps(kind, *ids))
+            elif kind == "delivery":
+                ids.append(self._insert_delivery(int(ids[0])))
             elif kind == "message":
-                ids.append(self._insert_message(ids[0]))
+                ids.append(self._insert_message(int(ids[0])))
             else:
                 ids.append(self.make(kind))
         return ids
+
+    def _make_for_steps(self, kind: str, campaign: int | str = "") -> str:
+        """What has a uid in an address; a gateway is in the campaign, if there is one."""
+        if kind == "campaign":
+            return str(self.post("/api/campaigns", {"name": "c"})["uuid"])
+        if kind == "destination":
+            body = {"name": "d", "host": "receiver.example.invalid", "port": 80}
+            return str(self.post("/api/notification-destinations", body)["id"])
+        if kind == "program":
+            answer = self.call("POST", "/api/programs", content=uuid.uuid4().bytes)
+            return str(answer.json()["uuid"])
+        gateway = self.get(f"/api/v1/devices/{self.make('device')}")["uid"]
+        if campaign:
+            self.post(f"/api/campaigns/{campaign}/devices", {"gatewayIds": [gateway]})
+        return str(gateway)
 
     def make(self, kind: str) -> int:
         """A new row of this kind in `home`, with nothing below it; its id."""
@@ -223,7 +241,7 @@ def desk(database: Database, data_dir: Path, keyring: Keyring, blobs: FolderBlob
 @pytest.fixture
 def app(desk: Desk) -> Litestar:
     poster = HttpPoster(desk.settings.webhook_networks, "Airfreight/0")
-    return operator_app(desk, [*ROUTERS, webhooks.router(poster)], "0")
+    return operator_app(desk, [*ROUTERS, webhooks.router(poster), *CAMPAIGNS], "0")
 
 
 @pytest.fixture

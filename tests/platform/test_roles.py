@@ -136,4 +136,6 @@ def test_no_route_works_without_a_token(world: World) -> None:
 
 
 def test_every_route_of_the_app_stands_in_the_table(app: Litestar) -> None:
-    assert set(routes(app)) - OPEN == set(TABLE)
+    """Of this door: those of campaigns have a table of their own."""
+    here = {(method, path) for method, path in routes(app) if path.startswith(("/api/v1/", "/oauth2/"))}
+    assert here - OPEN == set(TABLE)

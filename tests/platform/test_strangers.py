@@ -4,13 +4,14 @@ New routes are walked without a change here; a new kind of id needs a line in `W
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from litestar import Litestar
 from litestar.routes import HTTPRoute
 from tests.platform.conftest import PASSWORD, World
 
+CAMPAIGN = "/api/campaigns/{campaign_id:str}"
 BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "/api/v1/users/{user_id:int}"): {"name": "x"},
     ("PATCH", "/api/v1/products/{product_id:int}"): {"name": "x"},
@@ -20,6 +21,16 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/api/v1/users/{user_id:int}/transfer"): {"orgId": 1},
     ("POST", "/api/v1/rollouts/{rollout_id:int}/clone"): {},
     ("PATCH", "/api/v1/webhooks/{webhook_id:int}"): {"name": "x"},
+    ("PUT", f"{CAMPAIGN}"): {"updateSpec": {"name": "x"}},
+    ("PUT", f"{CAMPAIGN}/devices"): {"gatewayIds": ["x"]},
+    ("POST", f"{CAMPAIGN}/devices"): {"gatewayIds": ["x"]},
+    ("PUT", f"{CAMPAIGN}/devices/{{gateway_id:str}}/packages"): {"packages": []},
+    ("PUT", f"{CAMPAIGN}/distribution-list"): {"distributionListId": ""},
+    ("PUT", "/api/organizations/{organization_id:str}/settings"): [{"category": "campaign", "settings": {}}],
+    ("PUT", "/api/notification-destinations/{destination_id:str}"): {"name": "x"},
+} | {
+    ("PUT", f"{CAMPAIGN}/callbacks/{kind}"): {"notificationDestinationId": ""}
+    for kind in ("completed", "wake-up", "state-change", "execution-progress", "download-progress")
 }
 MISSING = 2**31 - 1
 
@@ -41,7 +52,7 @@ def kinds_of(path: str) -> list[str]:
     return [name.removesuffix("_id") for name in re.findall(r"{(\w+):\w+}", path)]
 
 
-def fill(path: str, ids: list[int]) -> str:
+def fill(path: str, ids: Sequence[int | str]) -> str:
     numbers = iter(ids)
     return re.sub(r"{\w+:\w+}", lambda _: str(next(numbers)), path)
 

@@ -57,7 +57,12 @@ def _operations(app: Litestar, made: dict[str, Any]) -> Iterable[tuple[HTTPRoute
 
 
 def _taken(handler: HTTPRouteHandler) -> Any:  # noqa: ANN401 - a type
-    return handler.parsed_data_field.annotation if handler.parsed_data_field else None
+    """What a body is, also one that may be left out."""
+    field = handler.parsed_data_field
+    if field is None or not field.is_optional:
+        return field.annotation if field else None
+    [kind] = [one for one in get_args(field.annotation) if one is not type(None)]
+    return kind
 
 
 def _answered(handler: HTTPRouteHandler) -> Any:  # noqa: ANN401 - a type
@@ -94,7 +99,8 @@ def _rewrite(
     if "." in operation.get("operationId", "") or not handler.operation_id:
         operation["operationId"] = handler.handler_name
     if (kind := _taken(handler)) is not None:
-        operation["requestBody"] = {"required": True, "content": {_JSON: {"schema": by_type[kind]}}}
+        is_needed = handler.parsed_data_field is None or not handler.parsed_data_field.is_optional
+        operation["requestBody"] = {"required": is_needed, "content": {_JSON: {"schema": by_type[kind]}}}
     elif content := handler.opt.get("request_content"):
         operation["requestBody"] = {"required": True, "content": content}
     own_errors = _own_errors(handler)

@@ -418,13 +418,15 @@ def carry_other(
     verdict = ledger.carry_other(entry, note, needs_word=needs_word)
     ledger.flush()
     if verdict is Verdict.MOVED:
-        rollouts.replace_own_artifacts(ledger.connection, delivery_id, artifact_ids, needs_word=own_word)
+        rollouts.replace_own_artifacts(ledger.connection, delivery_id, artifact_ids)
+        store.set_own(ledger.connection, [delivery_id], has_own=bool(artifact_ids), needs_word=own_word)
     return verdict
 
 
 def forget_own_artifacts(connection: Connection, delivery_ids: Sequence[int]) -> None:
     """Deliveries that were just ended get their rollout's artifacts if they ever begin again."""
     rollouts.forget_own_artifacts(connection, delivery_ids)
+    store.set_own(connection, delivery_ids, has_own=False, needs_word=None)
 
 
 def give_way(call: Call, delivery_ids: Sequence[int], words: str, reason: Reason = Reason.SUPERSEDED) -> None:

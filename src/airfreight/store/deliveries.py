@@ -334,20 +334,24 @@ def enqueue(
     device_ids: Sequence[int] | None,
 ) -> int:
     """Queue a rollout for the devices (of its product, or of any) that it does not have yet; how many."""
-    source = select(
-        literal(organization_id),
-        literal(rollout_id),
-        devices.c.id,
-        literal("queued"),
-        literal(attempts_limit),
-        literal(now),
-    ).where(
-        devices.c.organization_id == organization_id,
-        *([] if product_id is None else [devices.c.product_id == product_id]),
-        devices.c.deleted_at.is_(None),
-        ~select(deliveries.c.id)
-        .where(deliveries.c.rollout_id == rollout_id, deliveries.c.device_id == devices.c.id)
-        .exists(),
+    source = (
+        select(
+            literal(organization_id),
+            literal(rollout_id),
+            devices.c.id,
+            literal("queued"),
+            literal(attempts_limit),
+            literal(now),
+        )
+        .where(
+            devices.c.organization_id == organization_id,
+            *([] if product_id is None else [devices.c.product_id == product_id]),
+            devices.c.deleted_at.is_(None),
+            ~select(deliveries.c.id)
+            .where(deliveries.c.rollout_id == rollout_id, deliveries.c.device_id == devices.c.id)
+            .exists(),
+        )
+        .order_by(devices.c.id)
     )
     names = ["organization_id", "rollout_id", "device_id", "state", "attempts_limit", "updated_at"]
     queued = 0
@@ -360,6 +364,13 @@ def enqueue(
         statement = statement.execution_options(preserve_rowcount=True)
         queued += connection.execute(statement).rowcount
     return queued
+
+
+def set_own(connection: Connection, ids: Sequence[int], *, has_own: bool, needs_word: bool | None) -> None:
+    """Whether these get artifacts of their own, and whether those need a word (None: as the rollout's)."""
+    values = {"own_artifacts": has_own, "needs_word": needs_word}
+    for some in _chunks(ids, 10_000):
+        connection.execute(update(deliveries).where(deliveries.c.id.in_(some)).values(values))
 
 
 def new_attempts(connection: Connection, delivery_ids: Sequence[int], now: int) -> dict[int, int]:

@@ -7,7 +7,6 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from airfreight.store.tables import (
     artifacts,
-    deliveries,
     delivery_artifacts,
     devices,
     products,
@@ -84,13 +83,8 @@ def own_artifacts_of(connection: Connection, delivery_ids: Sequence[int]) -> dic
     return found
 
 
-def replace_own_artifacts(
-    connection: Connection, delivery_id: int, artifact_ids: Sequence[int], *, needs_word: bool | None
-) -> None:
-    """What one device gets instead of its rollout's artifacts; none: those of the rollout again.
-
-    For services.deliveries alone, which has locked the delivery by writing it.
-    """
+def replace_own_artifacts(connection: Connection, delivery_id: int, artifact_ids: Sequence[int]) -> None:
+    """What one device gets instead of its rollout's artifacts, in order. For services.deliveries alone."""
     table = delivery_artifacts
     connection.execute(delete(table).where(table.c.delivery_id == delivery_id))
     rows = [
@@ -99,17 +93,13 @@ def replace_own_artifacts(
     ]
     if rows:
         connection.execute(insert(table), rows)
-    values = {"own_artifacts": bool(rows), "needs_word": needs_word}
-    connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(values))
 
 
 def forget_own_artifacts(connection: Connection, delivery_ids: Sequence[int]) -> None:
-    """Those of the rollout again, for many. For services.deliveries alone."""
+    """The same for many that get none. For services.deliveries alone."""
     for start in range(0, len(delivery_ids), 10_000):
         some = delivery_ids[start : start + 10_000]
         connection.execute(delete(delivery_artifacts).where(delivery_artifacts.c.delivery_id.in_(some)))
-        values = {"own_artifacts": False, "needs_word": None}
-        connection.execute(update(deliveries).where(deliveries.c.id.in_(some)).values(values))
 
 
 def replace_artifacts(connection: Connection, rollout_id: int, chosen: Sequence[dict[str, Any]]) -> None:

@@ -113,6 +113,7 @@ def test_a_gateway_may_get_packages_of_its_own_until_its_download_begins(door: C
     ]
     body = door.site.as_device(board).get(told["artifacts"][0]["url"])
     assert (body.status_code, len(body.content)) == (200, told["artifacts"][0]["size"])
+    door.tell(board, told["attempt"], "downloading")
     answer = door.ask("PUT", path, json={"packages": [common]})
     assert "has begun" in refused(answer, 400, "begun", 9)
     refused(door.ask("DELETE", f"/api/programs/{own}"), 400, "in_use", 9)

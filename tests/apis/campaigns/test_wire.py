@@ -193,6 +193,8 @@ def test_every_kind_of_error_has_this_doors_shape(door: Campaigns) -> None:
     refused(door.ask("POST", campaigns), 400, "invalid", 3)
     refused(door.ask("POST", campaigns, content=b"{"), 400, "not_json", 3)
     refused(door.ask("POST", campaigns, json={}), 400, "invalid", 3)
+    refused(door.ask("POST", campaigns, content=b" null "), 400, "invalid", 3)
+    refused(door.ask("PUT", f"{campaigns}/{door.create()}/start", content=b"null"), 400, "invalid", 3)
     refused(door.ask("POST", campaigns, json={"name": "x", "packages": "y"}), 400, "invalid", 3)
     refused(door.ask("POST", campaigns, json={"name": ""}), 400, "invalid", 3)
     refused(door.ask("POST", campaigns, data={"name": "x"}), 415, "unsupported_media_type", 3)
@@ -216,6 +218,6 @@ def test_settings_of_an_organization_are_for_its_admins(door: Campaigns) -> None
     ):
         refused(door.ask("PUT", path, json=wrong), 400, "invalid", 3)
     refused(door.ask("GET", path, params={"category": "iam"}), 400, "invalid", 3)
-    for missing in (999_999_999,):
+    for missing in (999_999_999, 0, "x", "1.0", "%00", "9" * 30):
         refused(door.ask("GET", f"/api/organizations/{missing}/settings"), 404, "not_found", 5)
         refused(door.ask("PUT", f"/api/organizations/{missing}/settings", json=body), 404, "not_found", 5)

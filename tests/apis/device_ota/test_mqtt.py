@@ -598,12 +598,35 @@ def test_one_that_speaks_while_its_name_is_looked_up_is_not_met_twice(bench: Ben
     aside = Aside(bench)
     assert aside.hears(board, "status", b'{"fw_version":"1.0.0"}') is None
     aside.turn()
-    aside.tongue._strangers.add(board.id)
-    assert aside.hears(board, "status", b'{"fw_version":"1.0.0"}') == Returned(
-        board.id, {"version": "1.0.0"}, listens=False
-    )
+    aside.tongue._strangers[board.id] = [Word(board.id, board.uid, "1.0.0")]
+    assert aside.hears(board, "status", b'{"fw_version":"1.0.0"}') is None, "it is known, and has said that"
     aside.turn()
     assert aside.hears(board, "update-response", b'{"code":203}') is not None
+
+
+def test_the_first_words_of_a_device_are_taken_once_its_name_is_known(bench: Bench, board: Board) -> None:
+    aside = Aside(bench)
+    for version in ("0.7", "0.8", "0.9", "1.0.0", "1.0.1"):
+        assert aside.hears(board, "status", b'{"fw_version":"%s"}' % version.encode()) is None
+    aside.turn()
+    [row] = bench.rows(select(tables.devices.c.version).where(tables.devices.c.id == board.id))
+    assert row.version == "1.0.1"
+    assert aside.hears(board, "status", b'{"fw_version":"1.0.1"}') is None
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # only there is a table that is missing an outage
+def test_a_first_word_that_cannot_be_written_is_taken_the_next_time(bench: Bench, board: Board) -> None:
+    aside = Aside(bench)
+    with bench.database.write() as connection:
+        connection.execute(text("ALTER TABLE device_seen RENAME TO away"))
+    aside.hears(board, "status", b'{"fw_version":"1.0.0"}')
+    aside.turn()
+    with bench.database.write() as connection:
+        connection.execute(text("ALTER TABLE away RENAME TO device_seen"))
+    assert version_of(bench, board) == ""
+    aside.hears(board, "status", b'{"fw_version":"1.0.0"}')
+    aside.turn()
+    assert version_of(bench, board) == "1.0.0"
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # only there is a table that is missing an outage

@@ -51,7 +51,7 @@ _CONTENT = {
             "additionalProperties": False,
         }
     },
-    "application/zip": {"schema": _FILE},
+    "application/octet-stream": {"schema": _FILE},
 }
 
 

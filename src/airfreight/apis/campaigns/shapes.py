@@ -332,6 +332,7 @@ class DistributionList(Out):
 
 Tls = Literal["NO_CERT", "TLS1_2"]
 Authentication = Literal["NO_AUTH", "BASIC"]
+ShortName = Annotated[str, Meta(min_length=1, max_length=100, pattern=LINE)]
 Host = Annotated[str, Meta(min_length=1, max_length=253, pattern=LINE)]
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 Certificate = Annotated[str, Meta(max_length=20_000, description="PEM")]
@@ -341,7 +342,7 @@ Login = Annotated[str, Meta(max_length=255, pattern=LINE)]
 class DestinationDraft(In):
     """`sslTlsVersion` NO_CERT is plain http. `username` and `password` are for BASIC."""
 
-    name: Name
+    name: ShortName
     host: Host
     port: Port
     description: Annotated[str, Meta(max_length=500, pattern=LINE)] = ""
@@ -356,7 +357,7 @@ class DestinationDraft(In):
 class DestinationChange(In):
     """What is left out stays."""
 
-    name: Name | UnsetType = UNSET
+    name: ShortName | UnsetType = UNSET
     host: Host | UnsetType = UNSET
     port: Port | UnsetType = UNSET
     description: Annotated[str, Meta(max_length=500, pattern=LINE)] | UnsetType = UNSET

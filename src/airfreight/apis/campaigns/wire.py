@@ -31,6 +31,8 @@ class EitherCase(Body):
 
     @override
     def decode_bytes(self, value: bytes) -> Any:
+        if value.strip() == b"null":
+            raise invalid("The body must be an object; where it may say nothing, leave it out.")
         return super().decode_bytes(in_camel_case(value) if b"_" in value else value)
 
 
@@ -89,14 +91,19 @@ def _acting(call: Call, request: Asked) -> Call:
     named = request.headers.get("x-current-org-id", "")
     if not named:
         return call
-    if not (named.isascii() and named.isdigit() and len(named) < 10):
+    if not number_of(named):
         raise invalid("x-current-org-id must be the number of an organization.")
     try:
-        return call.within(int(named))
+        return call.within(number_of(named))
     except Refusal as error:
         if error.kind is not Kind.NOT_FOUND:
             raise
         raise forbidden("You are not a member of the organization that x-current-org-id names.") from None
+
+
+def number_of(text: str) -> int:
+    """The number of an organization; 0, which none has, for a text that is no number in plain digits."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 class Sort(StrEnum):

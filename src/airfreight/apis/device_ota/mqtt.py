@@ -17,7 +17,7 @@ from airfreight.apis.common.broker_line import Say, device_of
 from airfreight.apis.common.desk import Desk
 from airfreight.domain.ids import Millis
 from airfreight.ports import Arrived, Message, Receipt
-from airfreight.services import device_work, triggers
+from airfreight.services import device_work, overview, triggers
 from airfreight.services.device_work import Returned
 from airfreight.services.single_updates import ORIGIN, is_uid
 from airfreight.services.triggers import Errand, Waiting
@@ -185,7 +185,8 @@ class TriggerTongue:
 
     def _meet(self) -> None:
         """Learn the names of who has spoken for the first time, and take what they said."""
-        database, jobs = self._desk.database, []
+        database = self._desk.database
+        jobs: list[Returned] = []
         with self._lock:
             strangers = dict(self._strangers.popitem() for _ in range(min(len(self._strangers), _BATCH)))
         found = triggers.names(database, list(strangers)) if strangers else []
@@ -197,8 +198,11 @@ class TriggerTongue:
                 jobs += [job for job in taken if job is not None]
             while len(self._known) > _MOST_KNOWN:
                 self._known.popitem(last=False)
-        if jobs:
-            device_work.work(database, self._desk.settings, self._clock(), jobs)
+        results = device_work.work(database, self._desk.settings, self._clock(), jobs) if jobs else []
+        for job, result in zip(jobs, results, strict=True):
+            if isinstance(result, Exception) and overview.is_passing(result):
+                with self._lock:
+                    self._known.pop(job.device_id, None)  # it was not written: its next word is again the first
 
     def _note(self) -> None:
         """Write who is there, and what follows for those that never say their version and have found it the same."""

@@ -1,0 +1,170 @@
+"""`airfreight-agent enroll` and `run`: what the agent of one device is told on the command line.
+
+A folder holds all that a device is: its token, its server's address, its state, its files. A process has it alone.
+"""
+
+import argparse
+import logging
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+import httpx
+
+from airfreight_agent.client import DEFAULT_TIMEOUT, Client
+from airfreight_agent.device import Device, Habits
+from airfreight_agent.identity import Enrollment, claim, remember_server, server_of, token_of
+from airfreight_agent.installers import CommandActivator, CommandInstaller, activate_in_place
+from airfreight_agent.lifecycle import Rules
+from airfreight_agent.protocol import Attribute, Event, UnavailableError
+
+FOLDER = Path("/var/lib/airfreight-agent")
+EXIT_FAILED = 1
+
+
+def add_enroll(parser: argparse.ArgumentParser) -> None:
+    """The options of `enroll`."""
+    add = parser.add_argument
+    key = os.environ.get("AIRFREIGHT_ENROLL_KEY")
+    add("--server", required=True, metavar="URL")
+    add("--key", default=key, required=key is None, help="an enrollment key (AIRFREIGHT_ENROLL_KEY)")
+    add("--uid", required=True, help="this device's own identity")
+    add("--product", required=True, help="name or id of its product")
+    add("--folder", type=Path, default=FOLDER, metavar="DIR", help=f"where the device keeps all it knows ({FOLDER})")
+    add("--attribute", action="append", default=[], metavar="KEY=VALUE", help="told to the server")
+    parser.set_defaults(run=_enroll)
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """The options of `run`."""
+    add = parser.add_argument
+    add("--server", metavar="URL", help="default: where it was enrolled")
+    add(
+        *("--folder", "--state"),
+        dest="folder",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="where the device keeps all it knows",
+    )
+    add("--install", metavar="COMMAND", help="installs a file that is no package; its path is added as last argument")
+    add("--activate", metavar="COMMAND", help="starts what is installed, e.g. reboot; without it: nothing to do")
+    # Taken out of the environment: the commands that this process starts are not to see them.
+    token, key = os.environ.pop("AIRFREIGHT_TOKEN", None), os.environ.pop("AIRFREIGHT_ENROLL_KEY", None)
+    add("--token", default=token, help="the device's token (AIRFREIGHT_TOKEN)")
+    add("--enroll-key", default=key, help="to get a token (AIRFREIGHT_ENROLL_KEY)")
+    add("--uid", help="this device's own identity, for enrolling")
+    add("--product", help="name or id of its product, for enrolling")
+    add("--version", help="the version that runs before the first update")
+    add("--version-file", type=Path, metavar="FILE", help="holds the running version; without it the agent believes")
+    add("--attribute", action="append", default=[], metavar="KEY=VALUE", help="told to the server at every start")
+    add("--install-timeout", type=float, default=3600.0, metavar="SECONDS")
+    add(
+        "--settle", type=float, metavar="SECONDS", help="how long an activation may take to end us (30 with --activate)"
+    )
+    add("--wait", type=int, default=30, metavar="SECONDS", help="how long the server may hold a poll (0 to 60)")
+    add("--once", action="store_true", help="leave when there is nothing (more) to do")
+    _add_package_options(parser.add_argument_group("packages"))
+    parser.set_defaults(run=_run)
+
+
+def _add_package_options(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
+    add("--script-timeout", type=float, default=1800.0, metavar="SECONDS", help="of each script (1800)")
+    add("--reset-on-failure", action="store_true", help="run the reset scripts when an update fails")
+    add("--install-root", type=Path, default=Path("/"), metavar="DIR", help="where install paths begin (/)")
+
+
+def _enroll(options: argparse.Namespace) -> int:
+    lock = claim(options.folder)
+    known = server_of(options.folder)
+    if known is not None and known != options.server:
+        raise ValueError(f"{options.folder} belongs to a device of {known}")
+    enrollment = Enrollment(options.key, options.uid, options.product)
+    with httpx.Client(base_url=options.server, timeout=DEFAULT_TIMEOUT) as http:
+        token_of(options.folder, http, enrollment, _attributes(options.attribute))
+    remember_server(options.folder, options.server)
+    sys.stdout.write(f"enrolled; now: airfreight-agent run --folder {options.folder}\n")
+    os.close(lock)
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    signal.signal(signal.SIGTERM, _leave)
+    lock = claim(options.folder)
+    server = options.server or server_of(options.folder)
+    if server is None:
+        raise ValueError(f"nobody enrolled {options.folder}: give --server")
+    attributes = _attributes(options.attribute)
+    version: dict[str, Attribute] = {"version": options.version} if options.version else {}
+    with httpx.Client(base_url=server, timeout=DEFAULT_TIMEOUT) as http:
+        token = options.token or _enrolled(options, http, {**attributes, **version})
+        outcome = _device(options, Client(http, token), attributes).run(once=options.once)
+    os.close(lock)
+    return EXIT_FAILED if outcome is Event.FAILED else 0
+
+
+def _device(options: argparse.Namespace, client: Client, attributes: dict[str, Attribute]) -> Device:
+    # The installer's notes lie beside the files, so that they go when the attempt is over.
+    notes = options.folder / "files"
+    command = shlex.split(options.install) if options.install else []
+    installer = CommandInstaller(command, notes, timeout_seconds=options.install_timeout) if command else None
+    activator = CommandActivator(shlex.split(options.activate)) if options.activate else activate_in_place
+    settle_seconds = options.settle
+    if settle_seconds is None:
+        settle_seconds = 30.0 if options.activate else 0.0
+    habits = Habits(
+        version=options.version,
+        read_version=_reader(options.version_file) if options.version_file else None,
+        attributes=attributes,
+        poll_wait_seconds=0 if options.once else options.wait,
+        settle_seconds=settle_seconds,
+        rules=Rules(options.script_timeout, options.reset_on_failure, options.install_root),
+    )
+    return Device(client, options.folder.absolute(), installer, activator, habits)
+
+
+def _enrolled(options: argparse.Namespace, http: httpx.Client, attributes: dict[str, Attribute]) -> str:
+    """Keep trying: a device that is installed before its server can be reached must find it later."""
+    enrollment = None
+    if options.enroll_key and options.uid and options.product:
+        enrollment = Enrollment(options.enroll_key, options.uid, options.product)
+    while True:
+        try:
+            return token_of(options.folder, http, enrollment, attributes)
+        except UnavailableError as error:
+            if options.once:
+                raise
+            logging.getLogger(__name__).warning("enroll: %s", error)
+            time.sleep(max(error.retry_after or 0.0, 10.0))
+
+
+def _attributes(pairs: Sequence[str]) -> dict[str, Attribute]:
+    attributes: dict[str, Attribute] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not key or not equals:
+            raise ValueError(f"an attribute is KEY=VALUE, not {pair!r}")
+        attributes[key] = value
+    return attributes
+
+
+def _reader(path: Path) -> Callable[[], str | None]:
+    def read() -> str | None:
+        try:
+            return path.read_text().strip() or None
+        except OSError:
+            return None
+
+    return read
+
+
+def _leave(signum: int, frame: FrameType | None) -> None:
+    """SIGTERM may come anywhere, as a power loss may; what is durable stays."""
+    del signum, frame
+    sys.exit(0)
