@@ -164,8 +164,10 @@ class Broker:
         return False
 
     def save(self) -> None:
-        """Write down now what survives a crash, instead of every ten seconds."""
+        """Write down now what survives a crash, instead of every ten seconds. Returns when it is written."""
+        kept, began = self.folder / "mosquitto.db", time.time_ns()
         self._signal(signal.SIGUSR1)
+        _wait_until(lambda: kept.exists() and kept.stat().st_mtime_ns >= began, "mosquitto does not save")
 
     def stop(self) -> None:
         """As an operator does it: what is kept is written down."""

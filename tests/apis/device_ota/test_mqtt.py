@@ -22,7 +22,7 @@ from airfreight.apis.shipments.mqtt import PushTongue
 from airfreight.domain.delivery import State
 from airfreight.ports import Arrived, Message
 from airfreight.services import group_updates, groups, single_updates
-from airfreight.services.device_work import Returned, SetAttributes
+from airfreight.services.device_work import SetAttributes
 from airfreight.services.single_updates import Wish
 from airfreight.services.triggers import Waiting
 from airfreight.store import tables
