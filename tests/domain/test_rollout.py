@@ -3,17 +3,17 @@
 import pytest
 
 from airfreight.domain.delivery import Verdict
-from airfreight.domain.rollout import DELETABLE, OVER, RolloutEvent, RolloutState, step
+from airfreight.domain.rollout import DELETABLE, MOVES, OVER, RolloutEvent, RolloutState, Stage, stage, step
 
 # A dot is a refusal; a star marks "already there", which is only noted.
 GRID = """
-                   approve  start     pause    stop     all_ended  gate_tripped
-pending_approval   ready    .         .        stopped  .          .
-ready              .        running   .        stopped  .          .
-running            .        running*  paused   stopped  finished   paused
-paused             .        running   paused*  stopped  finished   .
-finished           .        .         .        .        .          .
-stopped            .        .         .        .        .          .
+                   approve  change_cargo       start     pause    stop     all_ended  gate_tripped
+pending_approval   ready    pending_approval*  .         .        stopped  .          .
+ready              .        pending_approval   running   .        stopped  .          .
+running            .        .                  running*  paused   stopped  finished   paused
+paused             .        pending_approval   running   paused*  stopped  finished   .
+finished           .        .                  .         .        .        .          .
+stopped            .        .                  .         .        .        .          .
 """
 
 
@@ -48,6 +48,23 @@ def test_what_is_over_stays_over_and_everything_else_can_be_stopped() -> None:
     for state in RolloutState:
         after, _ = step(state, RolloutEvent.STOP)
         assert after is (state if state in OVER else RolloutState.STOPPED)
+
+
+STAGES = {
+    RolloutState.PENDING_APPROVAL: (Stage.APPROVAL_NEEDED, Stage.APPROVAL_NEEDED),
+    RolloutState.READY: (Stage.CREATED, Stage.APPROVED),
+    RolloutState.RUNNING: (Stage.STARTED, Stage.STARTED),
+    RolloutState.PAUSED: (Stage.STOPPED, Stage.STOPPED),
+    RolloutState.FINISHED: (Stage.STARTED, Stage.STARTED),
+    RolloutState.STOPPED: (Stage.STOPPED, Stage.STOPPED),
+}
+"""Of one that needs no approval, and of one that does."""
+
+
+@pytest.mark.parametrize("state", RolloutState)
+def test_every_state_has_its_stage(state: RolloutState) -> None:
+    assert (stage(state, approval_needed=False), stage(state, approval_needed=True)) == STAGES[state]
+    assert MOVES.keys() == set(Stage)
 
 
 def test_a_rollout_that_devices_may_be_acting_on_cannot_be_deleted() -> None:
