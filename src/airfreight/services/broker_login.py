@@ -58,18 +58,22 @@ def _replace(path: Path, text: str) -> None:
 
 def tell_broker(pid_file: Path) -> bool:
     """Ask the broker to read its password file again (SIGHUP); False when it is not there to be asked."""
+    return _signal(pid_file, signal.SIGHUP)
+
+
+def _signal(pid_file: Path, what: signal.Signals) -> bool:
     try:
         process = int(pid_file.read_text().strip())
         if not 1 < process < 2**22 or not _is_broker(process):  # 0 and below are whole groups of processes
             return False
-        os.kill(process, signal.SIGHUP)
+        os.kill(process, what)
     except (OSError, ValueError):
         return False
     return True
 
 
 def _is_broker(process: int) -> bool:
-    """A pid file outlives its process, and the number may be somebody else's by now; SIGHUP would end them."""
+    """A pid file outlives its process, and the number may be somebody else's by now; a signal would end them."""
     name = Path(f"/proc/{process}/comm")
     return not name.parent.parent.joinpath("self").exists() or name.read_text().strip() == "mosquitto"
 
@@ -80,6 +84,12 @@ class Keeper:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database, self._settings = database, settings
         self._written = -1
+
+    def save(self) -> bool:
+        """Have the broker write down at once who listens (SIGUSR1), and not only with its next saving; False if it
+        cannot be asked. For a line that it has just come to know: after a crash it would know nothing of it.
+        """
+        return bool(self._settings.mqtt_pid_file) and _signal(Path(self._settings.mqtt_pid_file), signal.SIGUSR1)
 
     def keep(self) -> bool:
         """Write it if there is need; False when it cannot be written, which is logged, and tried at the next call."""

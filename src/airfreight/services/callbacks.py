@@ -25,6 +25,7 @@ from airfreight.services.rollout_steps import Kind
 from airfreight.services.webhooks import Saying
 from airfreight.store import callbacks as store
 from airfreight.store import counters, outbox
+from airfreight.store import progress as progress_rows
 from airfreight.store import rollout_steps as steps
 from airfreight.store.database import Database
 
@@ -168,10 +169,10 @@ def _all_news(connection: Connection, rollout: Any, changes: Sequence[Change], a
         if len(change.points) > 1:
             found.append((News.STATE_CHANGE, told))
         if change.bytes:
-            known = steps.bytes_of(connection, change.delivery_id)
+            known = progress_rows.bytes_of(connection, change.delivery_id)
             found.append((News.DOWNLOAD_PROGRESS, Told(rollout, member, change, at, known, (), (), artifacts)))
         if change.lines:
-            lines = steps.lines_of(connection, change.delivery_id, 100)
+            lines = progress_rows.lines_of(connection, change.delivery_id, 100)
             found.append((News.EXECUTION_PROGRESS, Told(rollout, member, change, at, {}, lines, (), artifacts)))
         if change.wake or (len(change.points) > 1 and change.points[-1].standing is Standing.OPEN):
             found.append((News.WAKE_UP, told))

@@ -33,6 +33,7 @@ from airfreight.domain.delivery import (
 )
 from airfreight.domain.errors import conflict
 from airfreight.domain.ids import Millis
+from airfreight.domain.phases import Phase, Slot
 from airfreight.domain.rollout import RolloutState
 from airfreight.domain.windows import DayPart
 from airfreight.services.call import Call
@@ -402,10 +403,9 @@ def consent(call: Call, device_id: int) -> int:
 
 
 def carry_other(
-    ledger: Ledger,
+    call: Call,
     delivery_id: int,
     artifact_ids: Sequence[int],
-    note: Note,
     *,
     own_word: bool | None,
     needs_word: bool,
@@ -414,8 +414,9 @@ def carry_other(
 
     `own_word`: whether phases of these need somebody's word (None: as the rollout's); `needs_word`: what holds then.
     """
+    ledger = Ledger(call.connection, call.settings, call.now)
     [entry] = ledger.entries([delivery_id])
-    verdict = ledger.carry_other(entry, note, needs_word=needs_word)
+    verdict = ledger.carry_other(entry, Note(call.actor), needs_word=needs_word)
     ledger.flush()
     if verdict is Verdict.MOVED:
         rollouts.replace_own_artifacts(ledger.connection, delivery_id, artifact_ids)
@@ -449,12 +450,27 @@ def release(call: Call, device_id: int) -> None:
 
 def close_all(call: Call, rollout_id: int) -> None:
     """Close every delivery of a rollout that is still open; its devices are not asked."""
-    ledger = Ledger(call.connection, call.settings, call.now)
     while ids := store.open_ids(call.connection, rollout_id, 0, _CHUNK):
-        for entry in ledger.entries(ids):
-            ledger.apply(entry, Close(Reason.STOPPED), Note(call.actor))
-        ledger.flush()
+        apply(call, ids, Close(Reason.STOPPED))
+
+
+def apply(call: Call, delivery_ids: Sequence[int], event: Event) -> None:
+    """Step each of these deliveries, a thousand at a time. Raises LostRace."""
+    for start in range(0, len(delivery_ids), _CHUNK):
         ledger = Ledger(call.connection, call.settings, call.now)
+        for entry in ledger.entries(delivery_ids[start : start + _CHUNK]):
+            ledger.apply(entry, event, Note(call.actor))
+        ledger.flush()
+
+
+def schedule(call: Call, delivery_id: int, phase: Phase, slot: Slot) -> tuple[Verdict, State]:
+    """Give a phase of a delivery its slot; the verdict, and where the delivery stands. Raises LostRace."""
+    ledger = Ledger(call.connection, call.settings, call.now)
+    [entry] = ledger.entries([delivery_id])
+    verdict = ledger.schedule(entry, phase, slot, Note(call.actor, message=f"from {slot.begin_at} to {slot.end_at}"))
+    ledger.flush()
+    outbox.ring(call.connection)
+    return verdict, entry.delivery.state
 
 
 def rows_of(call: Call, device_id: int) -> list[Row]:

@@ -31,7 +31,7 @@ from airfreight.domain.phases import Phase, Point, Slot, Standing, may_schedule,
 from airfreight.domain.rollout import OVER
 from airfreight.services.rollout_state import finish_if_done, tell_changes
 from airfreight.settings import Settings
-from airfreight.store import connections, counters
+from airfreight.store import connections, counters, progress
 from airfreight.store import deliveries as store
 from airfreight.store.deliveries import Row
 
@@ -218,8 +218,8 @@ class Ledger:
         if store.move(self.connection, [self._moved_row(entry) for entry in dirty]) != len(dirty):
             raise LostRace
         store.add_history(self.connection, self._history)
-        store.put_bytes(self.connection, self._bytes)
-        store.add_lines(self.connection, self._lines)
+        progress.put_bytes(self.connection, self._bytes)
+        progress.add_lines(self.connection, self._lines)
         counters.fold(self.connection, self._deltas, self.now)
         connections.due_by(self.connection, self._again)
         self._announce()

@@ -10,12 +10,13 @@ from typing import Any
 from airfreight.domain.access import Permission
 from airfreight.domain.delivery import RANK, Close, Readmit, Reason, State, TakeOut, Verdict
 from airfreight.domain.errors import conflict, invalid, not_found
+from airfreight.domain.ids import Millis
 from airfreight.domain.phases import Phase, Slot
 from airfreight.services import deliveries, rollout_steps
 from airfreight.services.call import Call
-from airfreight.services.ledger import Ledger, Note
 from airfreight.services.rollout_steps import Kind
 from airfreight.store import counters, outbox, rollouts
+from airfreight.store import progress as progress_rows
 from airfreight.store import rollout_steps as store
 
 MOST = 100_000
@@ -67,7 +68,7 @@ def add(call: Call, kind: Kind, uid: str, uids: Sequence[str], words: Words) -> 
     if new:
         deliveries.enqueue(call.connection, rollout, new, call.now)
     out = [known[device_id].id for device_id in device_ids if device_id in known and _is_out(known[device_id])]
-    _apply(call, out, Readmit())
+    deliveries.apply(call, out, Readmit())
     _touch(call, rollout, **({"finished_at": None} if new or out else {}))
     return len(new) + len(out)
 
@@ -81,7 +82,7 @@ def take_out(call: Call, kind: Kind, uid: str, uids: Sequence[str], words: Words
     places = [i for i, device_id in enumerate(device_ids, 1) if device_id not in known or _is_out(known[device_id])]
     if places:
         raise invalid(f"{words.field} has {len(places)} that do not take part, at: {_places(places)}.", "no_member")
-    _apply(call, [known[device_id].id for device_id in device_ids], TakeOut())
+    deliveries.apply(call, [known[device_id].id for device_id in device_ids], TakeOut())
     own = [known[device_id].id for device_id in device_ids if known[device_id].own_artifacts]
     deliveries.forget_own_artifacts(call.connection, own)
     _touch(call, rollout)
@@ -92,7 +93,7 @@ def close(call: Call, kind: Kind, uid: str, device_uid: str, words: Words) -> No
     """End it for one device, which is not asked; again changes nothing. Raises NOT_FOUND."""
     call.need(Permission.OTA_START)
     row = _member(call, rollout_steps.locked(call, kind, uid), device_uid, words)
-    _apply(call, [row.id], Close(Reason.CLOSED))
+    deliveries.apply(call, [row.id], Close(Reason.CLOSED))
 
 
 def schedule(
@@ -110,17 +111,10 @@ def schedule(
     if end_at and end_at <= call.now:
         raise invalid("end is in the past.", "bad_time")
     row = _member(call, rollout_steps.locked(call, kind, uid), device_uid, words)
-    ledger = Ledger(call.connection, call.settings, call.now)
-    [entry] = ledger.entries([row.id])
-    slot = Slot(type(call.now)(begin_at), type(call.now)(end_at))
-    verdict = ledger.schedule(entry, phase, slot, Note(call.actor, message=f"from {begin_at} to {end_at}"))
+    slot = Slot(Millis(begin_at), Millis(end_at))
+    verdict, state = deliveries.schedule(call, row.id, phase, slot)
     if verdict is not Verdict.MOVED:
-        raise conflict(
-            f"The {phase} of this {words.device} has begun, or all is over: it stands at {entry.delivery.state}.",
-            "begun",
-        )
-    ledger.flush()
-    outbox.ring(call.connection)
+        raise conflict(f"The {phase} of this {words.device} has begun, or all is over: it stands at {state}.", "begun")
 
 
 def own_artifacts(call: Call, kind: Kind, uid: str, device_uid: str, words: Words, uids: Sequence[str]) -> None:
@@ -134,10 +128,9 @@ def own_artifacts(call: Call, kind: Kind, uid: str, device_uid: str, words: Word
     chosen = rollout_steps.chosen(call, kind, uids)
     own_word = rollout_steps.needs_word(chosen) if chosen else None
     verdict = deliveries.carry_other(
-        Ledger(call.connection, call.settings, call.now),
+        call,
         row.id,
         [one.id for one in chosen],
-        Note(call.actor),
         own_word=own_word,
         needs_word=bool(rollout.needs_word) if own_word is None else own_word,
     )
@@ -178,8 +171,8 @@ def progress(call: Call, kind: Kind, uid: str, device_uid: str, words: Words) ->
     return Progress(
         row,
         _artifacts(call, rollout, row),
-        store.bytes_of(call.connection, row.id),
-        store.lines_of(call.connection, row.id, _LINES),
+        progress_rows.bytes_of(call.connection, row.id),
+        progress_rows.lines_of(call.connection, row.id, _LINES),
         store.last_words(call.connection, row.id) if row.state == State.FAILED else "",
     )
 
@@ -194,13 +187,6 @@ def active(call: Call, kind: Kind, device_uid: str, words: Words) -> list[str]:
     """The uids of the rollouts of this kind that are open for a device, the oldest first. Raises NOT_FOUND."""
     call.need(Permission.OTA_VIEW)
     return store.active_of(call.connection, _device(call, device_uid, words).id, kind.origin)
-
-
-def _apply(call: Call, delivery_ids: Sequence[int], event: Readmit | TakeOut | Close) -> None:
-    ledger = Ledger(call.connection, call.settings, call.now)
-    for entry in ledger.entries(delivery_ids):
-        ledger.apply(entry, event, Note(call.actor))
-    ledger.flush()
 
 
 def _touch(call: Call, rollout: Any, **values: object) -> None:  # noqa: ANN401 - a row

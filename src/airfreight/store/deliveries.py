@@ -4,19 +4,18 @@ One wide row (`Row`) serves polls, reports, sweeps and explanations: the deliver
 artifact and its device.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, bindparam, func, insert, literal, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from airfreight.store import alike
 from airfreight.store.hot import HotSelect, HotWrite, keys
 from airfreight.store.tables import (
     attempts,
     connections,
     deliveries,
-    delivery_bytes,
-    delivery_lines,
     devices,
     history,
     open_delivery,
@@ -356,7 +355,7 @@ def enqueue(
     names = ["organization_id", "rollout_id", "device_id", "state", "attempts_limit", "updated_at"]
     queued = 0
     for some in [None] if device_ids is None else _chunks(device_ids, 10_000):
-        query = source if some is None else source.where(devices.c.id.in_(some))
+        query = source if some is None else source.where(alike.among(connection, devices.c.id, some))
         # without the option, SQLAlchemy does not look at the count of an INSERT on every driver
         upsert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
         # another process may be queueing the same device for the same rollout right now: one of the two does it
@@ -370,7 +369,7 @@ def set_own(connection: Connection, ids: Sequence[int], *, has_own: bool, needs_
     """Whether these get artifacts of their own, and whether those need a word (None: as the rollout's)."""
     values = {"own_artifacts": has_own, "needs_word": needs_word}
     for some in _chunks(ids, 10_000):
-        connection.execute(update(deliveries).where(deliveries.c.id.in_(some)).values(values))
+        connection.execute(update(deliveries).where(alike.among(connection, deliveries.c.id, some)).values(values))
 
 
 def new_attempts(connection: Connection, delivery_ids: Sequence[int], now: int) -> dict[int, int]:
@@ -429,35 +428,30 @@ _move = HotWrite(
     ),
     ("the_id", "the_version", *Moved._fields[2:]),
 )
-_add_lines = HotWrite(insert(delivery_lines), ("delivery_id", "at", "line"))
 _add_history = HotWrite(insert(history), Event._fields)
 
 
 def move(connection: Connection, rows: Sequence[Moved]) -> int:
     """Compare-and-set: write each row where id and version still match; how many did."""
-    return _move(connection, rows)
+    many, single = alike.split(rows)
+    done = _move(connection, single)
+    for row, ids in many:
+        values = {name: getattr(row, name) for name in Moved._fields[2:]} | {"version": row.version + 1}
+        where = (alike.among(connection, deliveries.c.id, ids), deliveries.c.version == row.version)
+        done += connection.execute(update(deliveries).where(*where).values(values)).rowcount
+    return done
 
 
 def add_history(connection: Connection, rows: Sequence[Event]) -> None:
-    _add_history(connection, rows)
-
-
-def put_bytes(connection: Connection, known: Mapping[tuple[int, int], tuple[int, int]]) -> None:
-    """How far downloads have come: `(delivery id, artifact id) -> (done, total)`."""
-    rows = [
-        {"delivery_id": delivery_id, "artifact_id": artifact_id, "done": done, "total": total}
-        for (delivery_id, artifact_id), (done, total) in sorted(known.items())
-    ]
-    if rows:
-        added = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(delivery_bytes)
-        latest = {"done": added.excluded.done, "total": added.excluded.total}
-        statement = added.on_conflict_do_update(index_elements=["delivery_id", "artifact_id"], set_=latest)
-        connection.execute(statement, rows)
-
-
-def add_lines(connection: Connection, rows: Sequence[tuple[int, int, str]]) -> None:
-    """What devices print: `(delivery id, when, line)` each."""
-    _add_lines(connection, rows)
+    """In this order for each delivery; across deliveries there is none."""
+    many, single = alike.split(rows) if len({row.delivery_id for row in rows}) == len(rows) else ([], rows)
+    _add_history(connection, single)
+    for row, ids in many:
+        others = [
+            literal(value, history.c[name].type) for name, value in row._asdict().items() if name != "delivery_id"
+        ]
+        source = select(deliveries.c.id, *others).where(alike.among(connection, deliveries.c.id, ids))
+        connection.execute(insert(history).from_select(list(Event._fields), source))
 
 
 def of_device(connection: Connection, organization_id: int, device_id: int, limit: int) -> list[Any]:

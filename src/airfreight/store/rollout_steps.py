@@ -6,12 +6,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, or_, select, true, update
 
+from airfreight.store import alike
 from airfreight.store.columns import OPEN_STATES, any_of
 from airfreight.store.tables import (
     artifacts,
     deliveries,
-    delivery_bytes,
-    delivery_lines,
     device_seen,
     devices,
     history,
@@ -134,7 +133,7 @@ def devices_by_uid(connection: Connection, organization_id: int, uids: Sequence[
         query = select(*columns).where(
             devices.c.organization_id == organization_id,
             devices.c.deleted_at.is_(None),
-            devices.c.uid.in_(uids[start : start + _AT_ONCE]),
+            alike.among(connection, devices.c.uid, uids[start : start + _AT_ONCE]),
         )
         found.update({row.uid: row for row in connection.execute(query)})
     return found
@@ -147,7 +146,8 @@ def deliveries_of(connection: Connection, rollout_id: int, device_ids: Sequence[
     columns = [deliveries.c[name] for name in names]
     for start in range(0, len(device_ids), _AT_ONCE):
         query = select(*columns).where(
-            deliveries.c.rollout_id == rollout_id, deliveries.c.device_id.in_(device_ids[start : start + _AT_ONCE])
+            deliveries.c.rollout_id == rollout_id,
+            alike.among(connection, deliveries.c.device_id, device_ids[start : start + _AT_ONCE]),
         )
         found.update({row.device_id: row for row in connection.execute(query)})
     return found
@@ -233,18 +233,6 @@ def last_words(connection: Connection, delivery_id: int) -> str:
     """What the device said, or the server, when the delivery ended."""
     query = select(history.c.message).where(history.c.delivery_id == delivery_id, history.c.verdict == "moved")
     return connection.scalars(query.order_by(history.c.id.desc()).limit(1)).one_or_none() or ""
-
-
-def bytes_of(connection: Connection, delivery_id: int) -> dict[int, Any]:
-    """Artifact id -> `done`, `total`."""
-    query = select(delivery_bytes).where(delivery_bytes.c.delivery_id == delivery_id)
-    return {row.artifact_id: row for row in connection.execute(query)}
-
-
-def lines_of(connection: Connection, delivery_id: int, limit: int) -> list[str]:
-    """The latest lines, oldest first."""
-    query = select(delivery_lines.c.line).where(delivery_lines.c.delivery_id == delivery_id)
-    return list(connection.scalars(query.order_by(delivery_lines.c.id.desc()).limit(limit)))[::-1]
 
 
 # groups that are followed

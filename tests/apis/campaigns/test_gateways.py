@@ -195,19 +195,18 @@ def test_a_hundred_thousand_in_one_call(door: Campaigns) -> None:
     campaign = door.started(door.upload())
     path = f"/api/campaigns/{campaign}/devices"
     took = {}
-    some = uids[: MANY // 10]  # each that is removed has a row in the history: all of them take long on PostgreSQL
-    for name, method, field, those in (("added", "POST", "gatewayIds", uids), ("removed", "PUT", "gateway_ids", some)):
+    for name, method, field in (("added", "POST", "gatewayIds"), ("removed", "PUT", "gateway_ids")):
         began = time.monotonic()
-        assert door.ok(method, path, json={field: those}) == {}
+        assert door.ok(method, path, json={field: uids}) == {}
         took[name] = time.monotonic() - began
-        total = MANY if name == "added" else MANY - len(some)
+        total = MANY if name == "added" else 0
         began = time.monotonic()
         assert door.ok("GET", f"/api/campaigns/{campaign}/status")["totalNumberOfGateways"] == str(total)
         took[f"status, {total}"] = time.monotonic() - began
         began = time.monotonic()
-        page = door.ok("GET", path, params={"page.number": total // 100, "page.size": 100})
+        page = door.ok("GET", path, params={"page.number": 1000, "page.size": 100})
         took[f"last page, {total}"] = time.monotonic() - began
-        assert [one["gatewayId"] for one in page["gateways"]] == uids[-100:]
+        assert [one["gatewayId"] for one in page["gateways"]] == (uids[-100:] if total else [])
     print({name: f"{seconds:.3f} s" for name, seconds in took.items()})  # noqa: T201 - to be looked at
     too_many = door.ask("POST", path, json={"gatewayIds": [*uids, "one-more"]})
     refused(too_many, 400, "too_many", 3)

@@ -124,6 +124,8 @@ class BrokerLine:
         passing = [topic for tongue in self.tongues for topic in tongue.passing]
         line = self.broker.open(topics, self._take_into(arrived), passing)
         log.info("connected to the broker")
+        if line.is_new:
+            self._login.save()
         over = threading.Event()
         intake = threading.Thread(target=self._take_in, args=(arrived, over), name="mqtt-intake", daemon=True)
         try:
