@@ -414,6 +414,7 @@ def carry_other(
 
     `own_word`: whether phases of these need somebody's word (None: as the rollout's); `needs_word`: what holds then.
     """
+    call.need(Permission.OTA_START)
     ledger = Ledger(call.connection, call.settings, call.now)
     [entry] = ledger.entries([delivery_id])
     verdict = ledger.carry_other(entry, Note(call.actor), needs_word=needs_word)
@@ -451,11 +452,16 @@ def release(call: Call, device_id: int) -> None:
 def close_all(call: Call, rollout_id: int) -> None:
     """Close every delivery of a rollout that is still open; its devices are not asked."""
     while ids := store.open_ids(call.connection, rollout_id, 0, _CHUNK):
-        apply(call, ids, Close(Reason.STOPPED))
+        _apply(call, ids, Close(Reason.STOPPED))
 
 
 def apply(call: Call, delivery_ids: Sequence[int], event: Event) -> None:
     """Step each of these deliveries, a thousand at a time. Raises LostRace."""
+    call.need(Permission.OTA_START)
+    _apply(call, delivery_ids, event)
+
+
+def _apply(call: Call, delivery_ids: Sequence[int], event: Event) -> None:
     for start in range(0, len(delivery_ids), _CHUNK):
         ledger = Ledger(call.connection, call.settings, call.now)
         for entry in ledger.entries(delivery_ids[start : start + _CHUNK]):
@@ -465,6 +471,7 @@ def apply(call: Call, delivery_ids: Sequence[int], event: Event) -> None:
 
 def schedule(call: Call, delivery_id: int, phase: Phase, slot: Slot) -> tuple[Verdict, State]:
     """Give a phase of a delivery its slot; the verdict, and where the delivery stands. Raises LostRace."""
+    call.need(Permission.OTA_START)
     ledger = Ledger(call.connection, call.settings, call.now)
     [entry] = ledger.entries([delivery_id])
     verdict = ledger.schedule(entry, phase, slot, Note(call.actor, message=f"from {slot.begin_at} to {slot.end_at}"))
