@@ -14,7 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from airfreight_agent.iotcp_check import (
+from airfreight_agent.iotcp_place import folder_below, install
+from airfreight_agent.state import sync_directory
+from airfreight_iotcp.listing import Source, ZipError, find_end, listed
+from airfreight_iotcp.package import (
     CHECK_SUMS,
     DATA,
     MANIFEST,
@@ -26,10 +29,7 @@ from airfreight_agent.iotcp_check import (
     parse_manifest,
     script_of,
 )
-from airfreight_agent.iotcp_list import Source, ZipError, find_end, listed
-from airfreight_agent.iotcp_place import folder_below, install
-from airfreight_agent.iotcp_zip import Entry, content, name_fault
-from airfreight_agent.state import sync_directory
+from airfreight_iotcp.unzip import Entry, content, name_fault
 
 SCRIPT_MODE = 0o700
 FILE_MODE = 0o600

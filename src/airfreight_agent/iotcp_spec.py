@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from airfreight_agent.iotcp import PackageError, build
-from airfreight_agent.iotcp_check import DATA, script_of
+from airfreight_iotcp.package import DATA, script_of
 
 _MAX_SIZE = 1 << 20
 _PACKAGE = {"name", "version", "description", "os", "architecture", "manifest", "attachments"}

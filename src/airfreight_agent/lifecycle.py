@@ -13,11 +13,11 @@ from typing import Protocol
 
 from airfreight_agent import iotcp, supervisor
 from airfreight_agent.installers import CutOffError
-from airfreight_agent.iotcp_check import CHECK_SUMS, DATA, MANIFEST, Manifest, ManifestError, parse_manifest
 from airfreight_agent.iotcp_place import install
 from airfreight_agent.machine import Memory, Step
 from airfreight_agent.protocol import Reason, UnavailableError, one_report
 from airfreight_agent.scripts import Pace, Script
+from airfreight_iotcp.package import CHECK_SUMS, DATA, MANIFEST, Manifest, ManifestError, parse_manifest
 
 MAX_SCRIPT_RUNS = 5
 UNPACK, PLACE = "unpack", "place"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from airfreight_agent import supervisor
 from airfreight_agent.installers import CutOffError, printable
-from airfreight_agent.iotcp_check import Manifest
 from airfreight_agent.line_log import lines_of
+from airfreight_iotcp.package import Manifest
 
 LOOK_SECONDS = 0.1
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

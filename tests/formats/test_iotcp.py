@@ -26,8 +26,8 @@ from tests.formats.packages import (
 )
 
 from airfreight.formats import BytesSource, FileSource, Format, identify
-from airfreight.formats.iotcp_list import ZipError
-from airfreight.formats.iotcp_zip import content, entries
+from airfreight_iotcp.listing import ZipError
+from airfreight_iotcp.unzip import content, entries
 
 PHASES = ["verify", "execute", "validate", "activate", "reset"]
 

@@ -3,10 +3,10 @@
 import struct
 
 from airfreight.formats.facts import Detail, Facts, Format
-from airfreight.formats.iotcp_check import DATA, MANIFEST, Checked, Manifest, check, script_of
-from airfreight.formats.iotcp_list import ZipError, find_end, listed
 from airfreight.formats.reading import Reading
 from airfreight.formats.source import Part, Source
+from airfreight_iotcp.listing import ZipError, find_end, listed
+from airfreight_iotcp.package import DATA, MANIFEST, Checked, Manifest, check, script_of
 
 _HEAD = struct.Struct("<4s22xH2x")
 _END_SIZE = 22

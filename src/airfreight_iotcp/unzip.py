@@ -1,7 +1,6 @@
 """The ZIP of a package, read strictly: each byte of the file belongs to one entry or to the one list of entries.
 
 What two ZIP readers could understand in two ways is refused. Entries are called by their number in the list.
-The server and the agent import nothing of each other: both have this text, and a test compares them.
 """
 
 import re
@@ -12,7 +11,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from airfreight_agent.iotcp_list import FULL, Listed, Source, ZipError, find_end, listed, read_exactly
+from airfreight_iotcp.listing import FULL, Listed, Source, ZipError, find_end, listed, read_exactly
 
 MAX_ENTRIES = 1024
 MAX_NAME = 255

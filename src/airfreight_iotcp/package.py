@@ -1,7 +1,6 @@
 """What a package must be: a strict ZIP, a Manifest, and a SHA-256 for each entry that its content agrees with.
 
 Faults name entries and lines by number, and repeat nothing that stands in the file.
-The server and the agent import nothing of each other: both have this text, and a test compares them.
 """
 
 import hashlib
@@ -12,8 +11,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
-from airfreight.formats.iotcp_list import Source, ZipError
-from airfreight.formats.iotcp_zip import Entry, content, entries
+from airfreight_iotcp.listing import Source, ZipError
+from airfreight_iotcp.unzip import Entry, content, entries
 
 MANIFEST = "dist-info/Manifest"
 CHECK_SUMS = "dist-info/CHECK_SUMS"

@@ -1,7 +1,4 @@
-"""The list of entries at the end of a ZIP, in its plain and its ZIP64 form, exactly where it has to be.
-
-The server and the agent import nothing of each other: both have this text, and a test compares them.
-"""
+"""The list of entries at the end of a ZIP, in its plain and its ZIP64 form, exactly where it has to be."""
 
 import struct
 from collections.abc import Iterator
