@@ -19,7 +19,7 @@ from airfreight.apis.device.plane import DevicePlane
 from airfreight.domain.delivery import Succeed
 from airfreight.services import deliveries
 from airfreight.services.deliveries import Report
-from airfreight.services.ledger import Ledger
+from airfreight.services.ledger import Ledger, transact
 from airfreight.store import tables
 from airfreight.store.database import Database
 
@@ -88,7 +88,7 @@ def test_an_operator_who_meets_a_last_report_is_told_of_a_conflict_at_most(site:
         return verdicts
 
     with another_process(site) as database:
-        deliveries.transact(database, site.settings, site.now, report)
+        transact(database, site.settings, site.now, report)
     answer = operator[0].outcome()
     if answer.status_code != 204:
         assert (answer.status_code, answer.headers["x-error-code"]) == (400, "race")

@@ -19,7 +19,7 @@ from airfreight.domain.errors import Kind, Refusal
 from airfreight.services import deliveries, delivery_sweeps, device_work
 from airfreight.services.deliveries import Answer, Report
 from airfreight.services.device_work import Advance, Reports, SetAttributes
-from airfreight.services.ledger import Ledger, LostRace, Note
+from airfreight.services.ledger import Ledger, LostRace, Note, transact
 from airfreight.store import deliveries as rows
 from airfreight.store import tables
 from airfreight.store.database import Database
@@ -94,7 +94,7 @@ def test_the_loser_of_a_race_reads_again_and_wins(bench: Bench) -> None:
         entry = ledger.entry(stale) if len(tries) == 1 else ledger.entries([stale.id or 0])[0]
         return ledger.apply(entry, Reach(State.INSTALLED), Note("server"))
 
-    assert deliveries.transact(bench.database, bench.settings, bench.now, work) is Verdict.MOVED
+    assert transact(bench.database, bench.settings, bench.now, work) is Verdict.MOVED
     assert len(tries) == 2
     assert bench.stand(rollout, board) == ("installed", "")
     assert bench.drift() == {}
@@ -110,7 +110,7 @@ def test_a_race_that_is_lost_again_and_again_is_given_up(bench: Bench) -> None:
         return ledger.apply(ledger.entry(stale), Expire(), Note("server"))
 
     with pytest.raises(LostRace):
-        deliveries.transact(bench.database, bench.settings, bench.now, work)
+        transact(bench.database, bench.settings, bench.now, work)
 
 
 def test_processes_that_take_the_same_reports_at_once_count_each_of_them_once(bench: Bench) -> None:

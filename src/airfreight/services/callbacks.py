@@ -30,6 +30,8 @@ from airfreight.store import rollout_steps as steps
 from airfreight.store.database import Database
 
 _AT_ONCE = 1000
+_ROWS_AT_ONCE, _CHANGES_AT_ONCE = 50, 300
+"""Of the outbox, in one transaction: more would keep others from writing for too long."""
 
 
 class News(StrEnum):
@@ -101,8 +103,9 @@ def notify(call: Call, kind: Kind, uid: str, device_uid: str, words: Words) -> N
 
 
 def tell_started(database: Database, rollout_id: int, body: Mapping[str, Any], teller: Teller) -> None:
-    """Wake up every device that may begin at once, some in each transaction."""
+    """Wake up every device that may begin at once, some in each transaction; a gateway once for all behind it."""
     at, skip = Millis(body["at"]), 0
+    woken: set[str] = set()
     while True:
         with database.write() as connection:
             rollout = store.rollout(connection, rollout_id)
@@ -111,7 +114,7 @@ def tell_started(database: Database, rollout_id: int, body: Mapping[str, Any], t
             sayings = [
                 Saying(f"rollout.{News.WAKE_UP}", said, rollout_id, row.device_id)
                 for row in rows
-                if _may_begin(row, at)
+                if _may_begin(row, at) and _is_first(row.parent_uid or row.uid, woken)
                 for said in teller(News.WAKE_UP, Told(rollout, row, None, at, {}, (), (), ()), ())
             ]
             if listener and sayings:
@@ -121,31 +124,55 @@ def tell_started(database: Database, rollout_id: int, body: Mapping[str, Any], t
         skip += _AT_ONCE
 
 
+def _is_first(uid: str, seen: set[str]) -> bool:
+    before = len(seen)
+    seen.add(uid)
+    return len(seen) > before
+
+
 def _may_begin(row: Any, at: Millis) -> bool:  # noqa: ANN401 - a row
     here = phases.point(State(row.state), row.reached, phases.decode(row.slots), at, needs_word=bool(row.needs_word))
     return here.standing is Standing.OPEN
 
 
-def tell(database: Database, rollout_id: int, body: Mapping[str, Any], teller: Teller) -> None:
-    """Say everything that an outbox row tells, in one transaction."""
-    at = Millis(body["at"])
+def tell(database: Database, row: Any, teller: Teller) -> None:  # noqa: ANN401 - a row of the outbox
+    """Say everything that an outbox row tells, and those right behind it, in one transaction, which also ends them.
+
+    A row that has failed before is told alone: it may have failed for one of those.
+    """
     with database.write() as connection:
+        rows = outbox.run(connection, row, _ROWS_AT_ONCE if row.attempts == 1 else 1)
+        changes: list[tuple[Millis, list[Change]]] = []
+        for one in rows:
+            body = msgspec.json.decode(one.body)
+            if changes and sum(len(some) for _, some in changes) + len(body["changes"]) > _CHANGES_AT_ONCE:
+                break
+            changes.append((Millis(body["at"]), [_change(given) for given in body["changes"]]))
+        if not changes:
+            return
+        outbox.all_done(connection, [one.id for one in rows[: len(changes)]])
+        rollout_id = msgspec.json.decode(row.body)["rolloutId"]
         rollout = store.rollout(connection, rollout_id)
         registered = store.of_rollout(connection, rollout_id)
-        if rollout is None or not registered:
-            return
-        sayings: dict[int, list[Saying]] = {}
-        for news, told in _all_news(connection, rollout, [_change(one) for one in body["changes"]], at):
-            listener = registered.get(news)
-            if listener is None:
-                continue
-            states = msgspec.json.decode(listener.states, type=list[str])
-            device_id = told.member.device_id if told.member else None
-            sayings.setdefault(listener.destination_id, []).extend(
-                Saying(f"rollout.{news}", said, rollout_id, device_id) for said in teller(news, told, states)
-            )
-        for destination_id, some in sorted(sayings.items()):
-            webhooks.say_all(connection, destination_id, some, at)
+        if rollout is not None and registered:
+            _say(connection, _all_news(connection, rollout, changes), registered, teller)
+
+
+def _say(
+    connection: Connection, news: Sequence[tuple[News, Told]], registered: Mapping[str, Any], teller: Teller
+) -> None:
+    sayings: dict[int, list[Saying]] = {}
+    for one, told in news:
+        listener = registered.get(one)
+        if listener is None:
+            continue
+        states = msgspec.json.decode(listener.states, type=list[str])
+        device_id = told.member.device_id if told.member else None
+        sayings.setdefault(listener.destination_id, []).extend(
+            Saying(f"rollout.{one}", said, told.rollout.id, device_id) for said in teller(one, told, states)
+        )
+    for destination_id, some in sorted(sayings.items()):
+        webhooks.say_all(connection, destination_id, some, news[-1][1].at)
 
 
 def _change(given: Mapping[str, Any]) -> Change:
@@ -156,12 +183,16 @@ def _change(given: Mapping[str, Any]) -> Change:
     return Change(given["deliveryId"], points, given["bytes"], given["lines"], given.get("wake", False))
 
 
-def _all_news(connection: Connection, rollout: Any, changes: Sequence[Change], at: Millis) -> list[tuple[News, Told]]:  # noqa: ANN401
-    """Each piece of news in the order in which it is told."""
-    rows = steps.members_by_id(connection, [one.delivery_id for one in changes])
+def _all_news(
+    connection: Connection,
+    rollout: Any,  # noqa: ANN401 - a row
+    changes: Sequence[tuple[Millis, Sequence[Change]]],
+) -> list[tuple[News, Told]]:
+    """Each piece of news in the order in which it is told, from what has changed when."""
+    rows = steps.members_by_id(connection, sorted({one.delivery_id for _, some in changes for one in some}))
     artifacts = store.artifacts_of(connection, rollout.id)
     found: list[tuple[News, Told]] = []
-    for change in changes:
+    for at, change in ((at, one) for at, some in changes for one in some):
         member = rows.get(change.delivery_id)
         if member is None:
             continue
@@ -176,6 +207,7 @@ def _all_news(connection: Connection, rollout: Any, changes: Sequence[Change], a
             found.append((News.EXECUTION_PROGRESS, Told(rollout, member, change, at, {}, lines, (), artifacts)))
         if change.wake or (len(change.points) > 1 and change.points[-1].standing is Standing.OPEN):
             found.append((News.WAKE_UP, told))
+    at = changes[-1][0]
     if _is_completed(connection, rollout, at):
         counts = counters.totals(connection, [rollout.id]).get(rollout.id, [])
         found.append((News.COMPLETED, Told(rollout, None, None, at, {}, (), counts, artifacts)))
@@ -184,8 +216,8 @@ def _all_news(connection: Connection, rollout: Any, changes: Sequence[Change], a
 
 def _is_completed(connection: Connection, rollout: Any, at: Millis) -> bool:  # noqa: ANN401 - a row
     """Whether all that take part have just come to an end; told once, after all else, and again if more are added."""
-    if outbox.waiting_in(connection, stream_of(rollout.id), CHANGES) > 1:
-        return False  # this row is one of them: the last one tells
+    if outbox.waiting_in(connection, stream_of(rollout.id), CHANGES):
+        return False  # the last row tells
     counts = counters.totals(connection, [rollout.id]).get(rollout.id, [])
     those = [one for one in counts if one.reason != Reason.TAKEN_OUT]
     is_over = bool(those) and all(one.state in ENDS for one in those)

@@ -3,8 +3,6 @@
 The verbs of the device plane take many requests at once: one statement reads for all, one transaction writes for all.
 """
 
-import random
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,10 +11,9 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from airfreight.domain import decide as deciding
-from airfreight.domain import phases
 from airfreight.domain.access import Permission
-from airfreight.domain.conditions import Condition, Facts
-from airfreight.domain.decide import Decision, Do, Plan, Snapshot
+from airfreight.domain.conditions import Facts
+from airfreight.domain.decide import Decision, Do
 from airfreight.domain.delivery import (
     RANK,
     Close,
@@ -35,20 +32,17 @@ from airfreight.domain.errors import conflict
 from airfreight.domain.ids import Millis
 from airfreight.domain.phases import Phase, Slot
 from airfreight.domain.rollout import RolloutState
-from airfreight.domain.windows import DayPart
 from airfreight.services.call import Call
-from airfreight.services.ledger import Ledger, LostRace, Note, delivery_of
-from airfreight.settings import Settings
+from airfreight.services.ledger import Ledger, Note, snapshot
 from airfreight.store import counters, outbox, rollouts
 from airfreight.store import deliveries as store
-from airfreight.store.database import Database, is_contention, is_duplicate
 from airfreight.store.deliveries import Row
 
-_TRIES = 10
 _CHUNK = 1000
 
-T = TypeVar("T")
 K = TypeVar("K")
+Asker = bytes | int
+"""Who asks: the digest of a device's token, or the id of a device that another one speaks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +59,14 @@ class Answer:
     deadline_at: int | None = None
     artifacts: list[Any] = field(default_factory=list)
     is_new: bool = False
+
+    @property
+    def has_work(self) -> bool:
+        return self.decision.do is not Do.NOTHING
+
+    @property
+    def recheck_at(self) -> Millis | None:
+        return self.decision.recheck_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,42 +85,6 @@ class Report:
     lines: tuple[str, ...] = ()
 
 
-def snapshot(row: Row) -> Snapshot:
-    """What `decide` looks at, from a row as read."""
-    device = deciding.Device(
-        id=row.device_id,
-        enabled=bool(row.enabled),
-        reported=row.attributes_at is not None,
-        facts=Facts(row.device_version, row.device_build, row.device_library_version),
-        fw_type=row.device_fw_type,
-        board=row.device_board,
-        component=row.device_component,
-        auto_update=bool(row.product_auto_update if row.device_auto_update is None else row.device_auto_update),
-        time_zones=(row.device_time_zone, row.product_time_zone, row.organization_time_zone),
-    )
-    if row.id is None:
-        return Snapshot(device)
-    plan = Plan(
-        state=RolloutState(row.rollout_state),
-        artifact=Facts(row.artifact_version, row.artifact_build, row.artifact_library_version),
-        fw_type=row.artifact_fw_type,
-        board=row.artifact_board,
-        component=row.artifact_component,
-        condition=Condition(row.condition),
-        check_type=bool(row.check_type),
-        critical=bool(row.critical),
-        window=DayPart(row.day_part),
-        started_at=None if row.started_at is None else Millis(row.started_at),
-        reset_period_ms=row.reset_period_ms,
-        superseded=row.on_conflict == "supersede" and (row.newest_rollout_id or 0) > row.rollout_id,
-        needs_word=bool(row.needs_word),
-    )
-    not_before = None if row.not_before is None else Millis(row.not_before)
-    tries_since = None if row.tries_since is None else Millis(row.tries_since)
-    before = Facts(row.from_version, row.from_build)
-    return Snapshot(device, delivery_of(row), plan, before, not_before, tries_since, phases.decode(row.slots))
-
-
 def choose(rows: Sequence[Row]) -> Row:
     """Which open delivery is its device's turn: the active one; else the newest if it supersedes; else the oldest.
 
@@ -135,22 +101,33 @@ def choose(rows: Sequence[Row]) -> Row:
     return min(rows, key=lambda row: (row.rollout_state != RolloutState.RUNNING, row.rollout_id))
 
 
-def poll(connection: Connection, digests: Sequence[bytes], now: Millis) -> list[Answer | None]:
-    """What to tell each device, by the digest of its token; None for a token nobody has. Reads only.
+def poll(connection: Connection, askers: Sequence[Asker], now: Millis) -> list[Answer | None]:
+    """What to tell each device; None for a token nobody has. Reads only.
 
     A decision with an `event` is not final: `advance` must apply it first.
     """
-    answers: dict[bytes, Answer] = {}
-    busy = []
+    answers: dict[Asker, Answer] = {}
+    busy: list[Asker] = [asker for asker in askers if isinstance(asker, int)]
+    digests = [asker for asker in askers if isinstance(asker, bytes)]
     for digest, device_id, enabled, has_open in store.asking(connection, list(dict.fromkeys(digests))):
         answers[digest] = Answer(device_id, deciding.IDLE if enabled else deciding.DISABLED)
         if has_open:
             busy.append(digest)
     if busy:
-        turns = _turns(store.by_token(connection, busy), _token_of)
-        answers |= {digest: answer_for(row, now) for digest, row in turns.items()}
+        answers |= {asker: answer_for(row, now) for asker, row in _turns_of(connection, busy).items()}
         _add_artifacts(connection, answers)
-    return [answers.get(digest) for digest in digests]
+    return [answers.get(asker) for asker in askers]
+
+
+def behind(connection: Connection, digest: bytes, now: Millis) -> tuple[int, list[Answer]] | None:
+    """The device with this token, and what each device behind it would be told if that asked for it; of those
+    for which anything is open, the oldest device first. None for a token nobody has. Reads only.
+    """
+    parent_id = device_of(connection, digest)
+    if parent_id is None:
+        return None
+    turns = _turns(store.by_parent(connection, [parent_id]), lambda row: row.device_id)
+    return parent_id, [answer_for(turns[device_id], now) for device_id in sorted(turns)]
 
 
 def look(connection: Connection, device_ids: Sequence[int], now: Millis) -> dict[int, Answer]:
@@ -167,6 +144,15 @@ def _turns(rows: Iterable[Row], key: Callable[[Row], K]) -> dict[K, Row]:
     return {which: choose(several) for which, several in grouped.items()}
 
 
+def _turns_of(connection: Connection, askers: Iterable[Asker]) -> dict[Asker, Row]:
+    tokens = [asker for asker in dict.fromkeys(askers) if isinstance(asker, bytes)]
+    ids = [asker for asker in dict.fromkeys(askers) if isinstance(asker, int)]
+    turns: dict[Asker, Row] = {}
+    turns.update(_turns(store.by_token(connection, tokens), _token_of))
+    turns.update(_turns(store.by_device(connection, ids), lambda row: row.device_id))
+    return turns
+
+
 def _token_of(row: Row) -> bytes:
     return bytes(row.token_hash or b"")
 
@@ -179,7 +165,7 @@ def answer_for(row: Row, now: Millis) -> Answer:
     return Answer(row.device_id, decision, row, row.attempt_id, row.deadline_at)
 
 
-def _add_artifacts(connection: Connection, answers: Mapping[bytes, Answer]) -> None:
+def _add_artifacts(connection: Connection, answers: Mapping[Asker, Answer]) -> None:
     told = [a for a in answers.values() if a.row and a.attempt_id and a.decision.do is not Do.NOTHING]
     own = {a.row.id for a in told if a.row and a.row.id and a.row.own_artifacts}
     others = {a.row.rollout_id for a in told if a.row and not a.row.own_artifacts}
@@ -192,15 +178,14 @@ def _add_artifacts(connection: Connection, answers: Mapping[bytes, Answer]) -> N
             answer.artifacts.extend(of_rollouts.get(answer.row.rollout_id, []))
 
 
-def advance(ledger: Ledger, digests: Sequence[bytes]) -> list[Answer | None]:
+def advance(ledger: Ledger, askers: Sequence[Asker]) -> list[Answer | None]:
     """Decide again inside the transaction and apply what the decision asks for: offers and skips.
 
     The answers tell of the deliveries as they are once the ledger is flushed.
     """
-    turns = _turns(store.by_token(ledger.connection, list(dict.fromkeys(digests))), _token_of)
-    answers = _advance(ledger, turns)
+    answers = _advance(ledger, _turns_of(ledger.connection, askers))
     _add_artifacts(ledger.connection, answers)
-    return [answers.get(digest) for digest in digests]
+    return [answers.get(asker) for asker in askers]
 
 
 def advance_devices(ledger: Ledger, sent_at: Mapping[int, int | None]) -> dict[int, Answer]:
@@ -338,29 +323,19 @@ def open_of(connection: Connection, device_ids: Sequence[int]) -> dict[int, list
     return grouped
 
 
+def device_of(connection: Connection, asker: Asker) -> int | None:
+    """The id of the device that asks, or is asked for; None for a token nobody has."""
+    if isinstance(asker, int):
+        return asker
+    return next((device_id for _, device_id, *_ in store.asking(connection, [asker])), None)
+
+
 def devices_by_token(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, list[Row]]:
     """Digest -> the device's rows (one without a delivery if it has none open)."""
     grouped: dict[bytes, list[Row]] = {}
     for row in store.by_token(connection, list(dict.fromkeys(digests))):
         grouped.setdefault(bytes(row.token_hash or b""), []).append(row)
     return grouped
-
-
-def transact(database: Database, settings: Settings, now: Millis, work: Callable[[Ledger], T]) -> T:
-    """Run `work` in one transaction with one ledger; start over when another transaction was in the way."""
-    for attempt in range(1, _TRIES + 1):
-        try:
-            with database.write() as connection:
-                ledger = Ledger(connection, settings, now)
-                result = work(ledger)
-                ledger.flush()
-                return result
-        except Exception as error:
-            lost = isinstance(error, LostRace) or is_contention(error) or is_duplicate(error)
-            if not lost or attempt == _TRIES:
-                raise
-            time.sleep(random.uniform(0, 0.01) * attempt)  # noqa: S311 - out of step with whoever was in the way
-    raise AssertionError
 
 
 def enlist(call: Call, product_id: int, device_ids: Sequence[int]) -> None:

@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 
 from airfreight.domain.delivery import Cancel, Close, Event, Expire, Reason, Skip, State
 from airfreight.domain.ids import Millis
-from airfreight.services.deliveries import enqueue, transact
-from airfreight.services.ledger import Entry, Ledger, Note
+from airfreight.services.deliveries import enqueue
+from airfreight.services.ledger import Entry, Ledger, Note, transact
 from airfreight.services.rollout_state import finish_if_done
 from airfreight.settings import Settings
 from airfreight.store import deliveries as store

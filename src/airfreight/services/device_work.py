@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 import structlog
@@ -13,8 +14,8 @@ from airfreight.domain.errors import Refusal
 from airfreight.domain.finish import same
 from airfreight.domain.ids import Millis
 from airfreight.services import attributes, deliveries
-from airfreight.services.deliveries import Report
-from airfreight.services.ledger import Ledger
+from airfreight.services.deliveries import Asker, Report
+from airfreight.services.ledger import Ledger, transact
 from airfreight.settings import Settings
 from airfreight.store import connections, devices, outbox, seen
 from airfreight.store.database import Database
@@ -26,22 +27,26 @@ log = structlog.get_logger()
 class Advance:
     """Apply what the device's next poll needs (an offer, a skip). Result: deliveries.Answer."""
 
-    digest: bytes
+    asker: Asker
 
 
 @dataclass(frozen=True, slots=True)
 class Reports:
-    """Result: a verdict for each report."""
+    """Result: a verdict for each report. `things`: for each the uid of the device behind this one that it is of, or "".
+
+    None of them: all reports are of the device itself.
+    """
 
     digest: bytes
     reports: Sequence[Report]
+    things: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class SetAttributes:
     """Result: the attributes as they are now."""
 
-    digest: bytes
+    asker: Asker
     given: Mapping[str, object]
 
 
@@ -94,7 +99,7 @@ def work(database: Database, settings: Settings, now: Millis, jobs: Sequence[Job
     fails.
     """
     try:
-        return deliveries.transact(database, settings, now, lambda ledger: _work(ledger, jobs))
+        return transact(database, settings, now, lambda ledger: _work(ledger, jobs))
     except Exception as error:  # noqa: BLE001 - sorted out below, one job at a time
         if len(jobs) == 1:
             return [error]
@@ -115,7 +120,7 @@ def _work(ledger: Ledger, jobs: Sequence[Job]) -> list[Result | Exception]:
     if away := [job.device_id for job in jobs if isinstance(job, TurnedAway)]:
         connections.unsent(ledger.connection, away, ledger.now)
     asking = [(i, job) for i, job in enumerate(jobs) if isinstance(job, Advance)]
-    answers = deliveries.advance(ledger, [job.digest for _, job in asking])
+    answers = deliveries.advance(ledger, [job.asker for _, job in asking])
     results.update({i: answer for (i, _), answer in zip(asking, answers, strict=True)})
     return [results.get(i) for i in range(len(jobs))]
 
@@ -124,9 +129,18 @@ def _reports(ledger: Ledger, asked: list[tuple[int, Reports]], results: dict[int
     if not asked:
         return
     ids = devices.ids_by_digest(ledger.connection, [job.digest for _, job in asked])
-    known = [(i, ids[job.digest], job.reports) for i, job in asked if job.digest in ids]
-    verdicts = deliveries.report(ledger, [(device_id, reports) for _, device_id, reports in known])
-    results.update({i: mine for (i, _, _), mine in zip(known, verdicts, strict=True)})
+    known = [(i, ids[job.digest], job) for i, job in asked if job.digest in ids]
+    parents = {device_id for _, device_id, job in known if any(job.things)}
+    behind = devices.ids_behind(ledger.connection, sorted(parents))
+    calls: list[tuple[int, Sequence[Report]]] = []
+    for _, device_id, job in known:
+        if any(job.things):  # 0 is no device: what is said of a stranger is refused
+            those = [behind.get((device_id, uid), 0) if uid else device_id for uid in job.things]
+            calls += [(whose, [one]) for whose, one in zip(those, job.reports, strict=True)]
+        else:
+            calls.append((device_id, job.reports))
+    verdicts = chain.from_iterable(deliveries.report(ledger, calls))
+    results.update({i: list(islice(verdicts, len(job.reports))) for i, _, job in known})
 
 
 Said = tuple[int, SetAttributes | Returned, int]
@@ -139,7 +153,10 @@ def _attributes(
     """Take what devices say of themselves, one word of each device at a time: new and then old again is a rollback."""
     if not asked:
         return
-    ids = devices.ids_by_digest(ledger.connection, [job.digest for _, job in asked if isinstance(job, SetAttributes)])
+    ids = devices.ids_by_digest(
+        ledger.connection,
+        [job.asker for _, job in asked if isinstance(job, SetAttributes) and isinstance(job.asker, bytes)],
+    )
     said = [(i, job, device_id) for i, job in asked if (device_id := _whose(job, ids)) is not None]
     rows = {row.id: row._asdict() for row in devices.lock(ledger.connection, {device_id for _, _, device_id in said})}
     switched = {device_id: row["auto_update"] for device_id, row in rows.items()}
@@ -155,7 +172,9 @@ def _attributes(
 
 
 def _whose(job: SetAttributes | Returned, ids: Mapping[bytes, int]) -> int | None:
-    return job.device_id if isinstance(job, Returned) else ids.get(job.digest)
+    if isinstance(job, Returned):
+        return job.device_id
+    return job.asker if isinstance(job.asker, int) else ids.get(job.asker)
 
 
 def _note_presence(ledger: Ledger, returned: Sequence[tuple[Returned, int]]) -> None:

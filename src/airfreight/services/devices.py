@@ -34,9 +34,13 @@ class Wanted:
     name: str = ""
 
 
+MOST_BEHIND = 1000
+"""Devices behind one gateway."""
+
+
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A new device with its token, which cannot be had again."""
+    """A new device with its token, which cannot be had again; "" for one behind a gateway, which speaks for it."""
 
     id: int
     uid: str
@@ -45,26 +49,33 @@ class Made:
 
 
 def create(
-    call: Call, *, product_id: int, wanted: Wanted, owner_user_id: int | None = None, what: str = "Product"
+    call: Call,
+    *,
+    product_id: int,
+    wanted: Wanted,
+    owner_user_id: int | None = None,
+    parent_id: int | None = None,
+    what: str = "Product",
 ) -> tuple[Any, Made]:
     """A new device, in the organization of its product. `what` is a product's name at the caller's.
 
-    Raises NOT_FOUND for the product or the owner, INVALID for the uid, CONFLICT for one that is in use.
+    Raises NOT_FOUND for the product, the owner or the parent, INVALID for the uid, CONFLICT for one that is in use.
     """
     call.need(Permission.DEVICE_EDIT)
     call = call.at(products.home(call.connection, product_id), what)
     if owner_user_id is not None:
         _check_owner(call, owner_user_id)
-    made = add(call, product_id, [wanted], columns={"owner_user_id": owner_user_id})[0]
+    made = add(call, product_id, [wanted], columns={"owner_user_id": owner_user_id, "parent_id": parent_id})[0]
     return _find(call, made.id)[1], made
 
 
-def create_many(call: Call, *, product_id: int, wanted: Sequence[Wanted]) -> list[Made]:
+def create_many(call: Call, *, product_id: int, wanted: Sequence[Wanted], parent_id: int | None = None) -> list[Made]:
     """All of them or, when one cannot be made, none. Raises as `create`, INVALID also for a uid given twice."""
     call.need(Permission.DEVICE_EDIT)
     if not 1 <= len(wanted) <= MOST_AT_ONCE:
         raise invalid(f"Make 1 to {MOST_AT_ONCE} devices at once.")
-    return add(call.at(products.home(call.connection, product_id), "Product"), product_id, wanted)
+    home = call.at(products.home(call.connection, product_id), "Product")
+    return add(home, product_id, wanted, columns={"parent_id": parent_id})
 
 
 def add(
@@ -72,12 +83,19 @@ def add(
 ) -> list[Made]:
     """Make devices for a caller who may, and queue the running rollouts of the whole product for them.
 
-    `columns` are further values, the same for each. Raises NOT_FOUND, INVALID, CONFLICT.
+    `columns` are further values, the same for each; a `parent_id` among them is checked. Raises NOT_FOUND, INVALID,
+    CONFLICT.
     """
     if products.get(call.connection, call.organization_id, product_id) is None:
         raise not_found("Product")
     _check_uids(call, wanted)
-    made = [Made(0, one.uid or secrets.token_hex(12), one.name, credentials.new_device_token()) for one in wanted]
+    parent_id = (columns or {}).get("parent_id")
+    if isinstance(parent_id, int):
+        _check_parent(call, parent_id, len(wanted))
+    made = [
+        Made(0, one.uid or secrets.token_hex(12), one.name, "" if parent_id else credentials.new_device_token())
+        for one in wanted
+    ]
     common = {
         "organization_id": call.organization_id,
         "product_id": product_id,
@@ -89,8 +107,8 @@ def add(
         | {
             "uid": one.uid,
             "name": one.name,
-            "token_hash": call.keyring.digest(one.token),
-            "broker_hash": credentials.broker_hash(one.token),
+            "token_hash": call.keyring.digest(one.token) if one.token else None,
+            "broker_hash": credentials.broker_hash(one.token) if one.token else "",
         }
         for one in made
     ]
@@ -111,11 +129,19 @@ def get(call: Call, device_id: int) -> Any:  # noqa: ANN401 - a row
     return _find(call, device_id)[1]
 
 
-def search(call: Call, *, product_id: int | None, query: str, after: int, limit: int) -> list[Any]:
-    """Devices of a product (or all) that have `query` in their uid or name."""
+def search(
+    call: Call, *, product_id: int | None, query: str, parent_id: int | None = None, after: int, limit: int
+) -> list[Any]:
+    """Devices of a product (or all) that have `query` in their uid or name; of those behind `parent_id`, if given."""
     call.need(Permission.DEVICE_VIEW)
     return devices.listed(
-        call.connection, call.organization_id, product_id=product_id, query=query, after=after, limit=limit
+        call.connection,
+        call.organization_id,
+        product_id=product_id,
+        query=query,
+        parent_id=parent_id,
+        after=after,
+        limit=limit,
     )
 
 
@@ -182,9 +208,11 @@ def describe(call: Call, device_id: int, given: Mapping[str, object]) -> Any:  #
 
 
 def rotate_token(call: Call, device_id: int) -> Made:
-    """A new token; the old one ends now. Raises NOT_FOUND."""
+    """A new token; the old one ends now. Raises NOT_FOUND, CONFLICT for one behind a gateway: it has none."""
     call.need(Permission.DEVICE_EDIT)
     home, device = _find(call, device_id)
+    if device.parent_id is not None:
+        raise conflict("This device is behind another one, which speaks for it: it has no token.", "no_token")
     token = credentials.new_device_token()
     hashes = {"token_hash": call.keyring.digest(token), "broker_hash": credentials.broker_hash(token)}
     devices.change(call.connection, home.organization_id, device_id, hashes)
@@ -195,10 +223,13 @@ def rotate_token(call: Call, device_id: int) -> Made:
 def delete(call: Call, device_id: int) -> None:
     """Remove a device: its token ends, its open deliveries close, its uid is free; its history stays.
 
-    Raises NOT_FOUND, CONFLICT when the device reports at the same moment.
+    Raises NOT_FOUND, CONFLICT when the device reports at the same moment, or has others behind it.
     """
     call.need(Permission.DEVICE_EDIT)
     home, _ = _find(call, device_id)
+    devices.lock(call.connection, [device_id])
+    if behind := devices.count_behind(call.connection, device_id):
+        raise conflict(f"{behind} devices are behind this one. Delete them first.", "has_things")
     try:
         deliveries.release(home, device_id)
     except LostRace:
@@ -239,6 +270,17 @@ def _check_owner(call: Call, user_id: int) -> None:
     user = access.lock_user(call.connection, user_id)
     if user is None or user.organization_id != call.organization_id:
         raise not_found("User")
+
+
+def _check_parent(call: Call, parent_id: int, more: int) -> None:
+    """Who is a gateway there now stays one until this transaction ends. Raises NOT_FOUND, INVALID."""
+    parent = next(iter(devices.lock(call.connection, [parent_id])), None)
+    if parent is None or parent.organization_id != call.organization_id:
+        raise not_found("Parent")
+    if parent.parent_id is not None:
+        raise invalid("The parent is itself behind another device: only one level is possible.", "behind_another")
+    if devices.count_behind(call.connection, parent_id) + more > MOST_BEHIND:
+        raise invalid(f"At most {MOST_BEHIND} devices can be behind one.", "too_many")
 
 
 def _check_uids(call: Call, wanted: Sequence[Wanted]) -> None:

@@ -14,6 +14,7 @@ from airfreight.services.call import Call
 from airfreight.services.credentials import Keyring
 from airfreight.services.devices import Made, Wanted
 from airfreight.settings import Settings
+from airfreight.store import devices as store_devices
 from airfreight.store import enrollment, products
 
 
@@ -48,11 +49,13 @@ def enroll(
     uid: str,
     product: int | str,
     given: Mapping[str, object],
+    parent: str | None = None,
     now: Millis,
 ) -> Made:
     """A new device of the key's organization, for whoever shows the key. `product` is an id or an exact name.
 
-    Raises UNAUTHENTICATED, NOT_FOUND for the product, INVALID for uid or attributes, CONFLICT for a known uid.
+    `parent`: the uid of the device that it is behind. Raises UNAUTHENTICATED, NOT_FOUND for product or parent, INVALID
+    for uid or attributes, CONFLICT for a known uid.
     """
     digest = keyring.digest(key)
     row = enrollment.by_digest(connection, digest)
@@ -61,8 +64,17 @@ def enroll(
     who = Principal(row.organization_id, frozenset({Permission.DEVICE_EDIT}), name=f"enrollment key {row.id}")
     call = Call(who, row.organization_id, now, connection, settings, keyring, blobs)
     merged = attributes.merge("{}", given)
-    columns = {**merged.columns, "attributes": merged.json, "attributes_at": now if given else None}
+    columns: dict[str, object] = {**merged.columns, "attributes": merged.json, "attributes_at": now if given else None}
+    if parent is not None:
+        columns["parent_id"] = _parent_id(call, parent)
     return devices.add(call, _product_id(call, product), [Wanted(uid)], columns=columns)[0]
+
+
+def _parent_id(call: Call, uid: str) -> int:
+    found = store_devices.id_of(call.connection, call.organization_id, uid) if uid.isprintable() else None
+    if found is None:
+        raise not_found("Parent")
+    return found
 
 
 def _product_id(call: Call, product: int | str) -> int:

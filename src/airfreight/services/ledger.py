@@ -4,14 +4,18 @@ Every change of a delivery goes through `Ledger`: `step`, compare-and-set, histo
 The first half of services.deliveries; nothing else writes deliveries.
 """
 
+import random
+import time
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
 from airfreight.domain import phases
-from airfreight.domain.conditions import Facts
+from airfreight.domain.conditions import Condition, Facts
+from airfreight.domain.decide import Device, Plan, Snapshot
 from airfreight.domain.delivery import (
     ENDS,
     Delivery,
@@ -28,15 +32,22 @@ from airfreight.domain.delivery import (
 from airfreight.domain.finish import FinishOn, has_reverted, judge, judge_returned, settle
 from airfreight.domain.ids import Millis
 from airfreight.domain.phases import Phase, Point, Slot, Standing, may_schedule, next_phase, stands
-from airfreight.domain.rollout import OVER
+from airfreight.domain.rollout import OVER, RolloutState
+from airfreight.domain.windows import DayPart
 from airfreight.services.rollout_state import finish_if_done, tell_changes
 from airfreight.settings import Settings
 from airfreight.store import connections, counters, progress
 from airfreight.store import deliveries as store
+from airfreight.store.database import Database, is_contention, is_duplicate
 from airfreight.store.deliveries import Row
 
 _NOTE_EVERY = 0.1
 """A note moves the deadline only when this share of it has passed: most notes then leave the index alone."""
+
+
+_TRIES = 10
+
+T = TypeVar("T")
 
 
 class LostRace(Exception):  # noqa: N818 - not a failure: the caller reads again and retries
@@ -86,6 +97,42 @@ def delivery_of(row: Row) -> Delivery:
     )
 
 
+def snapshot(row: Row) -> Snapshot:
+    """What `decide` looks at, from a row as read."""
+    device = Device(
+        id=row.device_id,
+        enabled=bool(row.enabled),
+        reported=row.attributes_at is not None,
+        facts=Facts(row.device_version, row.device_build, row.device_library_version),
+        fw_type=row.device_fw_type,
+        board=row.device_board,
+        component=row.device_component,
+        auto_update=bool(row.product_auto_update if row.device_auto_update is None else row.device_auto_update),
+        time_zones=(row.device_time_zone, row.product_time_zone, row.organization_time_zone),
+    )
+    if row.id is None:
+        return Snapshot(device)
+    plan = Plan(
+        state=RolloutState(row.rollout_state),
+        artifact=Facts(row.artifact_version, row.artifact_build, row.artifact_library_version),
+        fw_type=row.artifact_fw_type,
+        board=row.artifact_board,
+        component=row.artifact_component,
+        condition=Condition(row.condition),
+        check_type=bool(row.check_type),
+        critical=bool(row.critical),
+        window=DayPart(row.day_part),
+        started_at=None if row.started_at is None else Millis(row.started_at),
+        reset_period_ms=row.reset_period_ms,
+        superseded=row.on_conflict == "supersede" and (row.newest_rollout_id or 0) > row.rollout_id,
+        needs_word=bool(row.needs_word),
+    )
+    not_before = None if row.not_before is None else Millis(row.not_before)
+    tries_since = None if row.tries_since is None else Millis(row.tries_since)
+    before = Facts(row.from_version, row.from_build)
+    return Snapshot(device, delivery_of(row), plan, before, not_before, tries_since, phases.decode(row.slots))
+
+
 def word(event: Event) -> str:
     """The event's name in the history: a `reach` goes by the state it names."""
     return event.state if isinstance(event, Reach) else type(event).__name__.lower()
@@ -103,6 +150,7 @@ class Ledger:
         self._again: dict[int, int] = {}
         self._bytes: dict[tuple[int, int], tuple[int, int]] = {}
         self._lines: list[tuple[int, int, str]] = []
+        self._full: set[int] = set()
 
     def entry(self, row: Row) -> Entry:
         """The entry of a row that has a delivery; the same one however often it is asked for."""
@@ -220,6 +268,7 @@ class Ledger:
         store.add_history(self.connection, self._history)
         progress.put_bytes(self.connection, self._bytes)
         progress.add_lines(self.connection, self._lines)
+        progress.drop_old_lines(self.connection, self._full)
         counters.fold(self.connection, self._deltas, self.now)
         connections.due_by(self.connection, self._again)
         self._announce()
@@ -253,10 +302,12 @@ class Ledger:
             entry.deadline_at, entry.dirty = deadline, True
 
     def told(self, entry: Entry, given: Iterable[tuple[int, int, int]], lines: Iterable[str]) -> None:
-        """How far downloads have come, and what was printed: kept while there is room in the delivery's history."""
-        if entry.events < self.settings.history_limit and entry.row.id is not None:
+        """How far downloads have come, and what was printed; when the history is full, only the latest lines stay."""
+        if entry.row.id is not None:
             self._bytes |= {(entry.row.id, artifact_id): (done, total) for artifact_id, done, total in given}
             self._lines += [(entry.row.id, self.now, line) for line in lines]
+            if entry.events >= self.settings.history_limit:
+                self._full.add(entry.row.id)
 
     def hurry(self, entry: Entry, note: Note) -> None:
         """The deadline comes soon, and the history says why."""
@@ -271,6 +322,8 @@ class Ledger:
         self._deltas[_counter(rollout_id, before)] -= 1
         self._deltas[_counter(rollout_id, after)] += 1
         entry.dirty = True
+        if after.reason is Reason.TAKEN_OUT:
+            entry.slots, entry.tries_since = {}, None
         self._watch(entry)
         if after.state is before.state and entry.deadline_at is None:
             return  # a wish about one that waits: for its offer, or for its device to take it up
@@ -281,8 +334,6 @@ class Ledger:
             self._again[entry.row.device_id] = entry.not_before or self.now
         elif after.state in ENDS:
             entry.not_before = entry.deadline_at = entry.opens_at = None
-            if after.reason is Reason.TAKEN_OUT:
-                entry.slots, entry.tries_since = {}, None
             self._ended.add(rollout_id)
         else:
             entry.deadline_at = self._deadline(entry)
@@ -396,3 +447,20 @@ def _runs(actor: str, running: Facts) -> Note:
 
 def _counter(rollout_id: int, delivery: Delivery) -> counters.Key:
     return rollout_id, delivery.state, delivery.reached, delivery.reason or ""
+
+
+def transact(database: Database, settings: Settings, now: Millis, work: Callable[[Ledger], T]) -> T:
+    """Run `work` in one transaction with one ledger; start over when another transaction was in the way."""
+    for attempt in range(1, _TRIES + 1):
+        try:
+            with database.write() as connection:
+                ledger = Ledger(connection, settings, now)
+                result = work(ledger)
+                ledger.flush()
+                return result
+        except Exception as error:
+            lost = isinstance(error, LostRace) or is_contention(error) or is_duplicate(error)
+            if not lost or attempt == _TRIES:
+                raise
+            time.sleep(random.uniform(0, 0.01) * attempt)  # noqa: S311 - out of step with whoever was in the way
+    raise AssertionError

@@ -1,14 +1,18 @@
 """Who takes part in a rollout made in steps: added, taken out, closed; and the time that a device's phases are given.
 
-Rule: a call that names several devices does all of it or nothing, and says which of them is wrong.
+Rule: a call that names several devices does all of it or nothing, and says which of them is wrong. What is done to a
+device is done to those behind it that take part, too (services.members_behind lets them in).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
+from sqlalchemy import Connection
+
 from airfreight.domain.access import Permission
-from airfreight.domain.delivery import RANK, Close, Readmit, Reason, State, TakeOut, Verdict
+from airfreight.domain.delivery import ENDS, RANK, Close, Readmit, Reason, State, TakeOut, Verdict
 from airfreight.domain.errors import conflict, invalid, not_found
 from airfreight.domain.ids import Millis
 from airfreight.domain.phases import Phase, Slot
@@ -67,9 +71,9 @@ def add(call: Call, kind: Kind, uid: str, uids: Sequence[str], words: Words) -> 
     new = [device_id for device_id in device_ids if device_id not in known]
     if new:
         deliveries.enqueue(call.connection, rollout, new, call.now)
-    out = [known[device_id].id for device_id in device_ids if device_id in known and _is_out(known[device_id])]
+    out = [known[device_id].id for device_id in device_ids if device_id in known and is_out(known[device_id])]
     deliveries.apply(call, out, Readmit())
-    _touch(call, rollout, **({"finished_at": None} if new or out else {}))
+    touch(call.connection, rollout, call.now, **({"finished_at": None} if new or out else {}))
     return len(new) + len(out)
 
 
@@ -79,21 +83,26 @@ def take_out(call: Call, kind: Kind, uid: str, uids: Sequence[str], words: Words
     rollout = rollout_steps.locked(call, kind, uid)
     device_ids = _devices(call, uids, words)
     known = store.deliveries_of(call.connection, rollout.id, device_ids)
-    places = [i for i, device_id in enumerate(device_ids, 1) if device_id not in known or _is_out(known[device_id])]
-    if places:
-        raise invalid(f"{words.field} has {len(places)} that do not take part, at: {_places(places)}.", "no_member")
-    deliveries.apply(call, [known[device_id].id for device_id in device_ids], TakeOut())
-    own = [known[device_id].id for device_id in device_ids if known[device_id].own_artifacts]
-    deliveries.forget_own_artifacts(call.connection, own)
-    _touch(call, rollout)
+    behind = store.behind(call.connection, rollout.id, device_ids)
+    parts = [
+        [row for row in (known.get(device_id), *behind.get(device_id, ())) if row is not None and not is_out(row)]
+        for device_id in device_ids
+    ]
+    missing = [place for place, those in enumerate(parts, 1) if not those]
+    if missing:
+        raise invalid(f"{words.field} has {len(missing)} that do not take part, at: {places(missing)}.", "no_member")
+    rows = list(chain.from_iterable(parts))
+    deliveries.apply(call, [row.id for row in rows], TakeOut())
+    deliveries.forget_own_artifacts(call.connection, [row.id for row in rows if row.own_artifacts])
+    touch(call.connection, rollout, call.now)
     return len(device_ids)
 
 
 def close(call: Call, kind: Kind, uid: str, device_uid: str, words: Words) -> None:
     """End it for one device, which is not asked; again changes nothing. Raises NOT_FOUND."""
     call.need(Permission.OTA_START)
-    row = _member(call, rollout_steps.locked(call, kind, uid), device_uid, words)
-    deliveries.apply(call, [row.id], Close(Reason.CLOSED))
+    rows = _parts(call, rollout_steps.locked(call, kind, uid), device_uid, words)
+    deliveries.apply(call, [row.id for row in rows], Close(Reason.CLOSED))
 
 
 def schedule(
@@ -101,7 +110,7 @@ def schedule(
 ) -> None:
     """Give a phase of a device its time, which approves it; 0 and 0: at once and without end.
 
-    Raises NOT_FOUND, INVALID for a time that is none or is over, CONFLICT when the phase has begun.
+    Raises NOT_FOUND, INVALID for a time that is none or is over, CONFLICT when the phase has begun everywhere.
     """
     call.need(Permission.OTA_START)
     if not 0 <= begin_at < _SOON_MS or not 0 <= end_at < _SOON_MS:
@@ -110,33 +119,30 @@ def schedule(
         raise invalid("end is not after begin.", "bad_time")
     if end_at and end_at <= call.now:
         raise invalid("end is in the past.", "bad_time")
-    row = _member(call, rollout_steps.locked(call, kind, uid), device_uid, words)
+    rows = _parts(call, rollout_steps.locked(call, kind, uid), device_uid, words)
     slot = Slot(Millis(begin_at), Millis(end_at))
-    verdict, state = deliveries.schedule(call, row.id, phase, slot)
-    if verdict is not Verdict.MOVED:
+    done = [deliveries.schedule(call, row.id, phase, slot) for row in rows]
+    if all(verdict is not Verdict.MOVED for verdict, _ in done):
+        state = done[0][1]
         raise conflict(f"The {phase} of this {words.device} has begun, or all is over: it stands at {state}.", "begun")
 
 
 def own_artifacts(call: Call, kind: Kind, uid: str, device_uid: str, words: Words, uids: Sequence[str]) -> None:
     """Give one device these artifacts instead of the rollout's; none: those of the rollout again.
 
-    Raises NOT_FOUND, INVALID for artifacts that do not exist, CONFLICT when the download has begun.
+    Raises NOT_FOUND, INVALID for artifacts that do not exist, CONFLICT when the download has begun everywhere.
     """
     call.need(Permission.OTA_START)
     rollout = rollout_steps.locked(call, kind, uid)
-    row = _member(call, rollout, device_uid, words)
+    rows = _parts(call, rollout, device_uid, words)
     chosen = rollout_steps.chosen(call, kind, uids)
     own_word = rollout_steps.needs_word(chosen) if chosen else None
-    verdict = deliveries.carry_other(
-        call,
-        row.id,
-        [one.id for one in chosen],
-        own_word=own_word,
-        needs_word=bool(rollout.needs_word) if own_word is None else own_word,
-    )
-    if verdict is not Verdict.MOVED:
+    needs_word = bool(rollout.needs_word) if own_word is None else own_word
+    ids = [one.id for one in chosen]
+    done = [deliveries.carry_other(call, row.id, ids, own_word=own_word, needs_word=needs_word) for row in rows]
+    if Verdict.MOVED not in done:
         raise conflict(
-            f"The download of this {words.device} has begun, or all is over: it stands at {row.state}.", "begun"
+            f"The download of this {words.device} has begun, or all is over: it stands at {rows[0].state}.", "begun"
         )
     outbox.ring(call.connection)
 
@@ -189,12 +195,14 @@ def active(call: Call, kind: Kind, device_uid: str, words: Words) -> list[str]:
     return store.active_of(call.connection, _device(call, device_uid, words).id, kind.origin)
 
 
-def _touch(call: Call, rollout: Any, **values: object) -> None:  # noqa: ANN401 - a row
-    store.change(call.connection, rollout.id, {"changed_at": call.now, **values})
-    outbox.ring(call.connection)
+def touch(connection: Connection, rollout: Any, now: Millis, **values: object) -> None:  # noqa: ANN401 - a row
+    """Who takes part has changed: note when, and have everybody look again."""
+    store.change(connection, rollout.id, {"changed_at": now, **values})
+    outbox.ring(connection)
 
 
-def _is_out(row: Any) -> bool:  # noqa: ANN401 - a row
+def is_out(row: Any) -> bool:  # noqa: ANN401 - a row
+    """Whether a device was taken out of the rollout that this delivery is of."""
     return bool(row.reason == Reason.TAKEN_OUT)
 
 
@@ -207,23 +215,23 @@ def _devices(call: Call, uids: Sequence[str], words: Words) -> list[int]:
     if len(set(uids)) != len(uids):
         seen: set[str] = set()
         again = [place for place, one in enumerate(uids, 1) if one in seen or seen.add(one)]  # type: ignore[func-returns-value]
-        raise invalid(f"{words.field} repeats some, at: {_places(again)}.", "repeated")
+        raise invalid(f"{words.field} repeats some, at: {places(again)}.", "repeated")
     found = store.devices_by_uid(call.connection, call.organization_id, uids)
     missing = [place for place, one in enumerate(uids, 1) if one not in found]
     if missing:
-        raise invalid(f"{words.field} has {len(missing)} that do not exist, at: {_places(missing)}.", "unknown_devices")
+        raise invalid(f"{words.field} has {len(missing)} that do not exist, at: {places(missing)}.", "unknown_devices")
     behind = [place for place, one in enumerate(uids, 1) if found[one].parent_id is not None]
     if behind:
         raise invalid(
-            f"{words.field} has {len(behind)} that are not a {words.device} but behind one, at: {_places(behind)}.",
+            f"{words.field} has {len(behind)} that are not a {words.device} but behind one, at: {places(behind)}.",
             "behind_another",
         )
     return [found[one].id for one in uids]
 
 
-def _places(places: Sequence[int]) -> str:
+def places(numbers: Sequence[int]) -> str:
     """Where in the list, counted from 1: the ids are the caller's own, and are not repeated."""
-    return ", ".join(map(str, places[:_NAMED])) + (", ..." if len(places) > _NAMED else "")
+    return ", ".join(map(str, numbers[:_NAMED])) + (", ..." if len(numbers) > _NAMED else "")
 
 
 def _device(call: Call, device_uid: str, words: Words) -> Any:  # noqa: ANN401 - a row
@@ -234,8 +242,21 @@ def _device(call: Call, device_uid: str, words: Words) -> Any:  # noqa: ANN401 -
     return found[device_uid]
 
 
-def _member(call: Call, rollout: Any, device_uid: str, words: Words) -> Any:  # noqa: ANN401 - rows
-    row = store.member(call.connection, rollout.id, _device(call, device_uid, words).id)
-    if row is None:
+def _parts(call: Call, rollout: Any, device_uid: str, words: Words) -> list[Any]:  # noqa: ANN401 - rows
+    """The device, if it takes part itself, and those behind it that do; one at least."""
+    rows = store.parts(call.connection, rollout.id, _device(call, device_uid, words).id)
+    if not rows:
         raise not_found(words.device.capitalize())
-    return row
+    return rows
+
+
+def _member(call: Call, rollout: Any, device_uid: str, words: Words) -> Any:  # noqa: ANN401 - rows
+    """The device; if only those behind it take part, the one of them that is the furthest behind."""
+    return foremost(_parts(call, rollout, device_uid, words), device_uid)
+
+
+def foremost(rows: Sequence[Any], device_uid: str) -> Any:  # noqa: ANN401 - rows
+    """The row that says how far a device is: its own; else that of the one behind it that has the longest way to go."""
+    if rows[0].uid == device_uid:
+        return rows[0]
+    return min(rows, key=lambda row: (row.state in ENDS, row.state == State.SUCCEEDED, row.reached))

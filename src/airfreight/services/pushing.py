@@ -17,7 +17,7 @@ from airfreight.domain.ids import Millis
 from airfreight.services import deliveries, delivery_sweeps, file_urls
 from airfreight.services.credentials import Keyring
 from airfreight.services.deliveries import Answer
-from airfreight.services.ledger import Ledger
+from airfreight.services.ledger import Ledger, transact
 from airfreight.settings import Settings
 from airfreight.store import artifacts, connections, leases, outbox
 from airfreight.store.connections import Due
@@ -141,7 +141,7 @@ def offer(database: Database, settings: Settings, now: Millis, present: Sequence
         )
         return len(told)
 
-    return deliveries.transact(database, settings, now, decided) if by_id else 0
+    return transact(database, settings, now, decided) if by_id else 0
 
 
 def _is_to_be_told(answer: Answer, one: Due) -> bool:

@@ -14,6 +14,7 @@ from airfreight.domain.delivery import Skip
 from airfreight.domain.ids import Millis
 from airfreight.services import deliveries, pushing
 from airfreight.services.deliveries import Answer
+from airfreight.services.ledger import transact
 from airfreight.settings import Settings
 from airfreight.store import outbox
 from airfreight.store import triggers as store
@@ -100,7 +101,7 @@ def look(
         told = deliveries.look(connection, sorted({one.device_id for one in waiting}), now)
     over = {which: None for which, answer in told.items() if isinstance(answer.decision.event, Skip)}
     if over:
-        deliveries.transact(database, settings, now, lambda ledger: deliveries.advance_devices(ledger, over))
+        transact(database, settings, now, lambda ledger: deliveries.advance_devices(ledger, over))
     return [one for one in waiting if _may_have_it(told.get(one.device_id), one)]
 
 

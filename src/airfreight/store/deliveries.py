@@ -201,6 +201,7 @@ _asking = HotSelect(
 )
 _by_token = HotSelect(_per_device().where(devices.c.token_hash.in_(keys("keys"))))
 _by_device = HotSelect(_per_device().where(devices.c.id.in_(keys("keys"))))
+_by_parent = HotSelect(_per_device().where(devices.c.parent_id.in_(keys("keys")), deliveries.c.id.is_not(None)))
 _by_id = HotSelect(_per_delivery().where(deliveries.c.id.in_(keys("keys"))))
 _attempts = HotSelect(select(attempts.c.id, attempts.c.delivery_id).where(attempts.c.id.in_(keys("keys"))))
 _reports = HotSelect(
@@ -226,6 +227,11 @@ def by_token(connection: Connection, hashes: Sequence[bytes]) -> list[Row]:
 def by_device(connection: Connection, device_ids: Sequence[int]) -> list[Row]:
     """The same by device id."""
     return [Row(*row) for row in _by_device(connection, device_ids)]
+
+
+def by_parent(connection: Connection, device_ids: Sequence[int]) -> list[Row]:
+    """The devices behind these that have open deliveries, each with those."""
+    return [Row(*row) for row in _by_parent(connection, device_ids)]
 
 
 def by_id(connection: Connection, delivery_ids: Sequence[int]) -> list[Row]:

@@ -51,15 +51,20 @@ def listed(
     product_id: int | None = None,
     query: str = "",
     where: ColumnElement[bool] | None = None,
+    parent_id: int | None = None,
     after: int,
     limit: int,
 ) -> list[Any]:
-    """Those of a product, those with `query` in their uid or name, whatever the case, and those that `where` says."""
+    """Those of a product, those with `query` in their uid or name, whatever the case, those behind `parent_id`, and
+    those that `where` says.
+    """
     found = _shown.where(devices.c.organization_id == organization_id, devices.c.id > after, *_matching(query))
     if where is not None:
         found = found.where(where)
     if product_id is not None:
         found = found.where(devices.c.product_id == product_id)
+    if parent_id is not None:
+        found = found.where(devices.c.parent_id == parent_id)
     return list(connection.execute(found.order_by(devices.c.id).limit(limit)))
 
 
@@ -151,6 +156,44 @@ def ids_by_digest(connection: Connection, digests: Sequence[bytes]) -> dict[byte
     if not digests:
         return {}
     return {bytes(digest): device_id for digest, device_id in _by_digest(connection, list(dict.fromkeys(digests)))}
+
+
+_behind = HotSelect(
+    select(devices.c.parent_id, devices.c.uid, devices.c.id).where(
+        devices.c.parent_id.in_(keys("keys")), devices.c.deleted_at.is_(None)
+    )
+)
+
+
+def ids_behind(connection: Connection, parent_ids: Sequence[int]) -> dict[tuple[int, str], int]:
+    """`(parent's id, uid)` -> device id, of every device behind these."""
+    if not parent_ids:
+        return {}
+    return {(parent_id, uid): device_id for parent_id, uid, device_id in _behind(connection, parent_ids)}
+
+
+def id_of(connection: Connection, organization_id: int, uid: str) -> int | None:
+    """The device of the organization with this uid."""
+    query = select(devices.c.id).where(
+        devices.c.organization_id == organization_id, devices.c.uid == uid, devices.c.deleted_at.is_(None)
+    )
+    found: int | None = connection.scalar(query)
+    return found
+
+
+def id_behind(connection: Connection, parent_id: int, uid: str) -> int | None:
+    """The device with this uid behind that one."""
+    query = select(devices.c.id).where(
+        devices.c.parent_id == parent_id, devices.c.uid == uid, devices.c.deleted_at.is_(None)
+    )
+    found: int | None = connection.scalar(query)
+    return found
+
+
+def count_behind(connection: Connection, parent_id: int) -> int:
+    """How many devices are behind this one."""
+    query = select(func.count()).where(devices.c.parent_id == parent_id, devices.c.deleted_at.is_(None))
+    return int(connection.execute(query).scalar_one())
 
 
 def broker_logins(connection: Connection) -> list[tuple[int, str]]:

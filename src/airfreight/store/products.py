@@ -1,6 +1,6 @@
 """Rows of products."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -26,6 +26,12 @@ def named(connection: Connection, organization_id: int, name: str) -> Any:  # no
 def home(connection: Connection, product_id: int) -> int | None:
     """The organization it belongs to."""
     return connection.scalar(select(products.c.organization_id).where(products.c.id == product_id))
+
+
+def names(connection: Connection, product_ids: Iterable[int]) -> dict[int, str]:
+    """Product id -> name."""
+    query = select(products.c.id, products.c.name).where(products.c.id.in_(list(product_ids)))
+    return {row.id: row.name for row in connection.execute(query)}
 
 
 def with_key(connection: Connection, key: str) -> int | None:

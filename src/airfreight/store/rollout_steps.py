@@ -153,13 +153,30 @@ def deliveries_of(connection: Connection, rollout_id: int, device_ids: Sequence[
     return found
 
 
+def behind(connection: Connection, rollout_id: int, device_ids: Sequence[int]) -> dict[int, list[Any]]:
+    """Device id -> the rows, as `deliveries_of` has them, of those behind it that were ever in the rollout."""
+    parents: dict[int, int] = {}
+    for start in range(0, len(device_ids), _AT_ONCE):
+        query = select(devices.c.id, devices.c.parent_id).where(
+            devices.c.parent_id.is_not(None),
+            alike.among(connection, devices.c.parent_id, device_ids[start : start + _AT_ONCE]),
+        )
+        parents.update({row.id: row.parent_id for row in connection.execute(query)})
+    found: dict[int, list[Any]] = {}
+    for device_id, row in deliveries_of(connection, rollout_id, list(parents)).items():
+        found.setdefault(parents[device_id], []).append(row)
+    return found
+
+
 _ahead = deliveries.alias("ahead")
+_parent = devices.alias("parent")
 _its_rollout = rollouts.alias("its_rollout")
 _shown = (
     deliveries.c.id,
     deliveries.c.device_id,
     devices.c.uid,
     devices.c.name,
+    _parent.c.uid.label("parent_uid"),
     deliveries.c.state,
     deliveries.c.reason,
     deliveries.c.reached,
@@ -190,6 +207,7 @@ def _members() -> Select[Any]:
         .select_from(deliveries)
         .join(devices, devices.c.id == deliveries.c.device_id)
         .join(rollouts, rollouts.c.id == deliveries.c.rollout_id)
+        .outerjoin(_parent, _parent.c.id == devices.c.parent_id)
         .outerjoin(device_seen, device_seen.c.device_id == deliveries.c.device_id)
     )
 
@@ -207,10 +225,11 @@ def members_page(connection: Connection, rollout_id: int, *, skip: int, limit: i
     return list(connection.execute(_members().where(deliveries.c.id.in_(chosen)).order_by(deliveries.c.id)))
 
 
-def member(connection: Connection, rollout_id: int, device_id: int) -> Any:  # noqa: ANN401 - a row
-    """One of those that take part, or None."""
-    query = _members().where(deliveries.c.rollout_id == rollout_id, deliveries.c.device_id == device_id, is_member)
-    return connection.execute(query).one_or_none()
+def parts(connection: Connection, rollout_id: int, device_id: int) -> list[Any]:
+    """The device, if it takes part, and then those behind it that do."""
+    those = [device_id, *connection.scalars(select(devices.c.id).where(devices.c.parent_id == device_id))]
+    query = _members().where(deliveries.c.rollout_id == rollout_id, deliveries.c.device_id.in_(those), is_member)
+    return list(connection.execute(query.order_by(deliveries.c.device_id != device_id, deliveries.c.id)))
 
 
 def members_by_id(connection: Connection, delivery_ids: Sequence[int]) -> dict[int, Any]:
@@ -220,11 +239,14 @@ def members_by_id(connection: Connection, delivery_ids: Sequence[int]) -> dict[i
 
 
 def active_of(connection: Connection, device_id: int, origin: str) -> list[str]:
-    """The uids of the rollouts of this origin that are open for the device, the oldest first."""
+    """The uids of the rollouts of this origin that are open for the device or those behind it, the oldest first."""
+    those = [device_id, *connection.scalars(select(devices.c.id).where(devices.c.parent_id == device_id))]
     query = (
         select(rollouts.c.uid)
+        .distinct()
         .join(deliveries, deliveries.c.rollout_id == rollouts.c.id)
-        .where(deliveries.c.device_id == device_id, open_delivery, _alive, rollouts.c.origin == origin)
+        .where(deliveries.c.device_id.in_(those), open_delivery, _alive, rollouts.c.origin == origin)
+        .add_columns(rollouts.c.id)
     )
     return list(connection.scalars(query.order_by(rollouts.c.id)))
 

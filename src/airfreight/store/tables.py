@@ -159,6 +159,7 @@ devices = Table(
     Index("ix_devices_product", "product_id", "id"),
     Index("ix_devices_organization", "organization_id", "id"),
     Index("ix_devices_uid", "uid", "id"),
+    partial("ix_devices_parent", "parent_id", "id", where="parent_id IS NOT NULL"),
 )
 
 groups = Table(

@@ -184,6 +184,17 @@ def test_ids_that_are_none_are_answered_like_those_that_do_not_exist(door: Campa
     refused(answer, 404, "not_found", 5)
 
 
+@pytest.mark.parametrize("uid", ["007", "0", "0_1", "1_0", "000012345", "-1.2:x", "A.b-c_d:9"])
+def test_a_gateway_whose_id_looks_like_a_number_is_reached(door: Campaigns, uid: str) -> None:
+    product = {"productId": door.site.product_id, "uid": uid}
+    assert door.ask("POST", "/api/v1/devices", json=product).status_code == 201
+    campaign = door.create(door.upload())
+    door.ok("POST", f"/api/campaigns/{campaign}/devices", json={"gatewayIds": [uid]})
+    assert door.ok("GET", f"/api/campaigns/{campaign}/devices/{uid}/state") == {"state": "INSTANTIATED"}
+    assert door.ok("GET", f"/api/devices/{uid}/active-campaigns") == {"campaignId": [campaign]}
+    assert door.ok("PUT", f"/api/campaigns/{campaign}/devices/{uid}/close") == {}
+
+
 def test_a_hundred_thousand_in_one_call(door: Campaigns) -> None:
     uids = [f"gateway-{number:06}-with-a-name-of-usual-length" for number in range(MANY)]
     rows = [

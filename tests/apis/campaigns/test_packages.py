@@ -12,7 +12,8 @@ from tests.apis.site import Site
 from tests.formats.packages import Member, package
 
 from airfreight.apis.campaigns import routes_packages
-from airfreight.services import artifacts
+from airfreight.services import access, artifacts, users
+from airfreight.store import access as people
 
 PROGRAMS = "/api/programs"
 
@@ -33,7 +34,7 @@ def test_a_form_brings_a_file_and_a_description(door: Campaigns) -> None:
     uuid = door.upload("a-1.0.iotcp", description=description)
     told = door.ok("GET", f"{PROGRAMS}/{uuid}/file-info")
     assert int(told.pop("createdOn")) > 0
-    assert told.pop("createdBy").startswith("user:")
+    assert told.pop("createdBy").startswith("admin@"), "the API client of the site acts for its admin"
     assert told == {"description": description, "id": uuid, "name": "a-1.0.iotcp"}
 
 
@@ -171,6 +172,40 @@ def test_a_package_goes_when_no_campaign_has_used_it(door: Campaigns) -> None:
     door.steer(ran, "stop")
     door.ok("DELETE", f"/api/campaigns/{ran}")
     refused(door.ask("DELETE", f"{PROGRAMS}/{kept}"), 400, "in_use", 9)
+
+
+def test_who_made_a_package_is_shown_by_name_and_after_that_by_number(door: Campaigns) -> None:
+    site = door.site
+    with site.database.write() as connection:
+        client_id, secret = f"ci-{site.product_id}", site.keyring.digest("s")
+        people.add_client(
+            connection, site.organization_id, name="CI", client_id=client_id, secret_hash=secret, owner_user_id=None, now=1
+        )  # fmt: skip
+        grant = access.client_credentials(connection, site.keyring, client_id, "s", site.now, 3600)
+    site.tokens["CI"] = grant.access_token
+    made = {who: str(door.ok("POST", PROGRAMS, who, content=who.encode())["uuid"]) for who in ("staff", "CI")}
+
+    def names(who: str = "client", **headers: str) -> dict[str, str]:
+        one = {who_made: door.ok("GET", f"{PROGRAMS}/{uid}/file-info", who) for who_made, uid in made.items()}
+        listed = {item["id"]: item["createdBy"] for item in door.ok("GET", PROGRAMS, who)["programs"]}
+        assert listed == {item["id"]: item["createdBy"] for item in one.values()}
+        return {who_made: item["createdBy"] for who_made, item in one.items()}
+
+    staff = door.ok("GET", "/api/me", "staff")
+    assert names("user") == {"staff": staff["userName"], "CI": "client:CI"}
+    with site.call() as call:
+        users.delete(call, int(staff["id"].partition(":")[2]))
+    assert names() == {"staff": staff["id"], "CI": "client:CI"}
+
+
+def test_of_an_organization_above_nobody_is_named(door: Campaigns) -> None:
+    below = door.site.organization()
+    there = {"x-current-org-id": str(below)}
+    uid = door.ok("POST", PROGRAMS, "admin", content=b"x", headers=there)["uuid"]
+    mine = door.ok("GET", f"{PROGRAMS}/{uid}/file-info", "admin", headers=there)["createdBy"]
+    assert mine == door.ok("GET", "/api/me", "admin")["userName"]
+    door.site.tokens.update({"below": door.site.people(below)["admin"]})
+    assert door.ok("GET", f"{PROGRAMS}/{uid}/file-info", "below")["createdBy"].startswith("user:")
 
 
 def test_other_files_are_packages_that_need_nobodys_word(door: Campaigns) -> None:

@@ -123,7 +123,7 @@ def test_an_organization_that_is_not_theirs_and_one_that_is_not_there_are_the_sa
     ]
     assert answers[0].content == answers[1].content
     refused(answers[0], 403, "forbidden", 7)
-    for wrong in ("x", "-1", "1.0", "9" * 30, "\u0663".encode()):
+    for wrong in ("x", "-1", "1.0", f"0{door.site.organization_id}", "9" * 30, "\u0663".encode()):
         answer = door.ask("GET", "/api/campaigns", headers={"x-current-org-id": wrong})
         assert "x-current-org-id" in refused(answer, 400, "invalid", 3)
 
@@ -218,6 +218,144 @@ def test_settings_of_an_organization_are_for_its_admins(door: Campaigns) -> None
     ):
         refused(door.ask("PUT", path, json=wrong), 400, "invalid", 3)
     refused(door.ask("GET", path, params={"category": "iam"}), 400, "invalid", 3)
-    for missing in (999_999_999, 0, "x", "1.0", "%00", "9" * 30):
+    for missing in (999_999_999, 0, "x", "1.0", f"0{door.site.organization_id}", "%00", "9" * 30):
         refused(door.ask("GET", f"/api/organizations/{missing}/settings"), 404, "not_found", 5)
         refused(door.ask("PUT", f"/api/organizations/{missing}/settings", json=body), 404, "not_found", 5)
+
+
+STRAYS = [
+    "/api/campaigns/x/nothing",
+    "/api/campaigns/x/devices/y/scheduled-nothing",
+    "/api/campaign-status",
+    "/api/campaign-status/packages",
+    "/api/programs/x",
+    "/api/programs/x/file",
+    "/api/devices/x",
+    "/api/notification-destinations/x/y",
+    "/api/organizations/1/settings/x",
+    "/api/me/x",
+    "/api/users",
+]
+
+
+@pytest.mark.parametrize("path", STRAYS)
+def test_an_address_that_is_none_is_answered_in_this_doors_shape(door: Campaigns, path: str) -> None:
+    status = 405 if path == "/api/programs/x" else 404
+    code, grpc = {404: ("not_found", 5), 405: ("method_not_allowed", 12)}[status]
+    for who in ("client", None):
+        for tail in ("", "/"):
+            refused(door.ask("GET", path + tail, who), status, code, grpc)
+
+
+METHODS = {
+    "/api/campaigns": {"GET", "POST"},
+    "/api/campaigns/x": {"DELETE", "GET", "PUT"},
+    "/api/campaigns/x/start": {"PUT"},
+    "/api/campaigns/x/devices": {"GET", "POST", "PUT"},
+    "/api/campaigns/x/devices/y/state": {"GET"},
+    "/api/campaign-status/campaigns": {"GET"},
+    "/api/programs/": {"GET", "POST"},
+    "/api/programs/x/file-info": {"GET"},
+    "/api/devices/y/active-campaigns": {"GET"},
+    "/api/notification-destinations/x": {"DELETE", "GET", "PUT"},
+    "/api/tokens": {"GET"},
+    "/api/users/logout": {"PUT"},
+}
+
+
+@pytest.mark.parametrize("path", METHODS)
+def test_a_method_that_an_address_does_not_take_is_405_with_those_that_it_does(door: Campaigns, path: str) -> None:
+    for method in {"GET", "PUT", "POST", "DELETE", "PATCH", "HEAD"} - METHODS[path]:
+        answer = door.ask(method, path)
+        assert set(answer.headers["allow"].split(", ")) - {"OPTIONS"} == METHODS[path]
+        if method == "HEAD":
+            assert answer.status_code == 405
+        else:
+            refused(answer, 405, "method_not_allowed", 12)
+
+
+def test_other_doors_keep_their_shape(door: Campaigns) -> None:
+    for path in ("/api", "/api/nothing", "/api/v1/nothing", "/nothing", "/api/v1/devices/+1"):
+        answer = door.ask("GET", path)
+        assert (answer.status_code, list(answer.json())) == (404, ["error"])
+        assert "grpc-message" not in answer.headers
+
+
+def test_versions_are_told_to_everybody_the_current_one_first(door: Campaigns) -> None:
+    answer = door.ask("GET", "/api/versions", None, headers={"Accept": "application/json;api-version=1.0"})
+    assert answer.status_code == 200
+    told = answer.json()
+    assert next(iter(told.values())) == told["currentVersion"] == told["supportedVersions"][0] == "1.0"
+    for version in told["supportedVersions"]:
+        door.ok("GET", "/api/campaigns", headers={"Accept": f"application/json;api-version={version}"})
+
+
+def test_signing_out_ends_the_token_and_what_came_with_it_and_no_other(door: Campaigns, email: str) -> None:
+    mine, other = tokens(door, email).json(), tokens(door, email).json()
+    http = door.site.http(None)
+    path = "/api/users/logout"
+    refused(http.put(path), 401, "unauthenticated", 16)
+    refused(http.put(path, headers=bearer(mine["refreshToken"])), 401, "unauthenticated", 16)
+    answer = http.put(path, headers=bearer(mine["accessToken"]))
+    assert (answer.status_code, answer.json()) == (200, {})
+    for way, token in (
+        ("/api/campaigns", "accessToken"),
+        ("/api/tokens/refresh", "refreshToken"),
+    ):
+        refused(http.get(way, headers=bearer(mine[token])), 401, "unauthenticated", 16)
+        assert http.get(way, headers=bearer(other[token])).status_code == 200
+    refused(http.put(path, headers=bearer(mine["accessToken"])), 401, "unauthenticated", 16)
+    assert door.ask("GET", "/api/campaigns").status_code == 200
+
+
+def test_everybody_may_know_who_they_are_and_what_they_may_do(door: Campaigns) -> None:
+    staff = door.ok("GET", "/api/me", "staff")
+    assert set(staff) == {"id", "userName", "displayName", "orgId", "orgName", "permissions"}
+    assert staff["id"].startswith("user:")
+    assert staff["userName"].startswith("staff@")
+    assert staff["orgId"] == str(door.site.organization_id)
+    assert {"View Campaign", "Start Campaign", "Create Package"} <= set(staff["permissions"])
+    assert not {"Approve Campaign", "View Notification Destination"} & set(staff["permissions"])
+    assert set(door.ok("GET", "/api/me", "user")["permissions"]) == {"View Campaign", "View Package"}
+    client = door.ok("GET", "/api/me", "client")
+    assert client["id"].startswith("client:")
+    assert client["userName"] == f"client:{client['displayName']}"
+    assert "Delete Notification Destination" in client["permissions"]
+    refused(door.ask("GET", "/api/me", None), 401, "unauthenticated", 16)
+
+
+OLDER = [("page", "pageSize"), ("pageInfo.page", "pageInfo.pageSize"), ("page.number", "pageInfo.pageSize")]
+
+
+@pytest.mark.parametrize(("number", "size"), OLDER)
+def test_pages_are_also_asked_for_by_their_older_names(door: Campaigns, number: str, size: str) -> None:
+    campaign = door.create(*[door.upload(f"{i}.iotcp") for i in range(3)])
+    for _ in range(2):
+        door.create()
+        door.destination()
+    door.destination()
+    door.add(campaign, door.gateways(3))
+    members = f"/api/campaigns/{campaign}/devices"
+    for path in ("/api/campaigns", "/api/programs", members, "/api/notification-destinations"):
+        told = door.ok("GET", path, params={number: 2, size: 2})
+        info = told.get("pageResponse") or told["pageInfo"]
+        assert info == {"totalPages": "2", "totalElements": "3", "page": 2, "pageSize": 2}, path
+        [items] = [
+            value
+            for name, value in told.items()
+            if name in {"campaigns", "programs", "gateways", "notificationDestinations"}
+        ]
+        assert len(items) == 1
+        for wrong in ("0", "-1", "x", "", "1e2", "01", "1.0", "9" * 12, "\u0663"):
+            for name in (number, size):
+                assert name in refused(door.ask("GET", path, params={name: wrong}), 400, "invalid", 3)
+        refused(door.ask("GET", path, params={size: 501}), 400, "invalid", 3)
+        twice = door.ask("GET", path, params={"page.number": 1, "page": 1, "page.size": 1})
+        assert "page.number" in refused(twice, 400, "invalid", 3)
+        refused(door.ask("GET", path, params={"pageSize": [1, 1]}), 400, "invalid", 3)
+
+
+def test_the_list_of_campaigns_repeats_the_page_that_was_asked_for(door: Campaigns) -> None:
+    assert door.ok("GET", "/api/campaigns")["page"] == {"number": 1, "size": 20, "sort": "DESC"}
+    told = door.ok("GET", "/api/campaigns", params={"page.number": 3, "page.size": 7, "page.sort": "ASC"})
+    assert told["page"] == {"number": 3, "size": 7, "sort": "ASC"}

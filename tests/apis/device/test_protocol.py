@@ -89,7 +89,8 @@ WRONG_REPORTS: list[tuple[str, Any]] = [
     *(("reason", {**GOOD, "event": "failed", "reason": value}) for value in [1, [], True, "x" * 65]),
     *(("message", {**GOOD, "message": value}) for value in [1, [], True, "x" * 501]),
     *((name, {key: value for key, value in GOOD.items() if key != name}) for name in GOOD),
-    ("thing", {**GOOD, "thing": "x"}),
+    *(("thing", {**GOOD, "thing": value}) for value in [1, [], True, "", "x" * 65]),
+    ("things", {**GOOD, "things": "x"}),
     ("reports", None), ("reports", 1), ("reports", []), ("reports", [GOOD]),
 ]  # fmt: skip
 
@@ -275,6 +276,9 @@ def test_bytes_and_lines_of_a_report_are_kept_once(site: Site) -> None:
         assert answer.json()["results"][0]["verdict"] == "moved"
     more = {**report, "seq": 2, "artifacts": [{"id": artifact.id, "done": 20, "total": 2**40}], "lines": ["done"]}
     site.as_device(board).post("/device/v1/reports", json={"reports": [more]}).raise_for_status()
-    assert [tuple(row)[1:] for row in site.rows(select(tables.delivery_bytes))] == [(artifact.id, 20, 2**40)]
-    lines = site.rows(select(tables.delivery_lines.c.line).order_by(tables.delivery_lines.c.id))
+    [delivery] = site.rows(select(tables.deliveries.c.id).where(tables.deliveries.c.device_id == board.id))
+    known, said = tables.delivery_bytes, tables.delivery_lines
+    found = site.rows(select(known).where(known.c.delivery_id == delivery.id))
+    assert [tuple(row)[1:] for row in found] == [(artifact.id, 20, 2**40)]
+    lines = site.rows(select(said.c.line).where(said.c.delivery_id == delivery.id).order_by(said.c.id))
     assert [row.line for row in lines] == ["verify: ok", "a [31mb", "done"]

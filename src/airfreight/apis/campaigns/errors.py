@@ -37,6 +37,14 @@ _GRPC = {
 }
 _CLASH, _BAD, _NOT_ACCEPTABLE = 409, 400, 406
 
+ADDRESSES = (
+    *("/api/campaigns", "/api/campaign-status", "/api/programs", "/api/devices", "/api/notification-destinations"),
+    *("/api/organizations", "/api/me", "/api/tokens", "/api/users", "/api/versions"),
+)
+"""What begins so is this door's, and its ids are text: 007 is the name of a gateway."""
+
+_ALSO = "/devices/things"
+
 
 class CampaignError(msgspec.Struct):
     """What happened, and its gRPC code."""
@@ -86,6 +94,12 @@ def on_version(_request: Asked, _error: UnknownVersion) -> Response[Any]:
 
 def on_http(request: Asked, error: HTTPException) -> Response[Any]:
     return _reshaped(errors.on_http(request, error))
+
+
+def on_stray(request: Asked, error: HTTPException) -> Response[Any]:
+    """An address or a method that there is not at all, for the whole plane: below our addresses in our shape."""
+    path = str(request.scope["path"]).rstrip("/")
+    return (on_http if path.startswith(ADDRESSES) or path.endswith(_ALSO) else errors.on_http)(request, error)
 
 
 def on_gone(request: Asked, error: Exception) -> Response[Any]:

@@ -1,5 +1,7 @@
 """The routes of this door, for app.py."""
 
+from typing import Any
+
 from litestar import Router
 from litestar.exceptions import HTTPException
 
@@ -10,6 +12,7 @@ from airfreight.apis.campaigns import (
     routes_gateways,
     routes_packages,
     routes_settings,
+    routes_things,
     routes_tokens,
 )
 from airfreight.apis.campaigns.errors import (
@@ -24,6 +27,18 @@ from airfreight.apis.campaigns.wire import EitherCase, check_version
 from airfreight.apis.common.asgi import Disconnected
 from airfreight.domain.errors import Refusal
 
+_EACH: dict[str, Any] = {
+    "dto": EitherCase,
+    "guards": [check_version],
+    "exception_handlers": {
+        Refusal: on_refusal,
+        Disconnected: on_gone,
+        UnknownVersion: on_version,
+        HTTPException: on_http,
+        Exception: on_crash,
+    },
+}
+
 ROUTERS = [
     Router(
         "/api",
@@ -35,15 +50,9 @@ ROUTERS = [
             *routes_packages.HANDLERS,
             *routes_settings.HANDLERS,
             *routes_tokens.HANDLERS,
+            *routes_things.HANDLERS,
         ],
-        dto=EitherCase,
-        guards=[check_version],
-        exception_handlers={
-            Refusal: on_refusal,
-            Disconnected: on_gone,
-            UnknownVersion: on_version,
-            HTTPException: on_http,
-            Exception: on_crash,
-        },
-    )
+        **_EACH,
+    ),
+    Router("/", route_handlers=routes_things.AT_THE_ROOT, **_EACH),
 ]

@@ -21,6 +21,7 @@ from airfreight.apis.campaigns.shapes import (
     CampaignStatus,
     Done,
     Made,
+    PageAsked,
 )
 from airfreight.apis.campaigns.translate import KIND
 from airfreight.apis.campaigns.wire import (
@@ -30,6 +31,7 @@ from airfreight.apis.campaigns.wire import (
     Size,
     Sort,
     page_info,
+    paged,
     reading,
     writing,
 )
@@ -82,6 +84,7 @@ def list_campaigns(
 
     `id`, `status` and `packages` may be repeated: one of the values has to fit.
     """
+    number, size = paged(request, number, size)
     wanted = translate.filters(
         ids=ids or (),
         name=name,
@@ -97,7 +100,8 @@ def list_campaigns(
             call, KIND, wanted, newest_first=sort is Sort.DESC, skip=(number - 1) * size, limit=size
         )
         campaigns = [translate.campaign(one) for one in shown]
-        return CampaignPage(campaigns=campaigns, page_response=page_info(number, size, total))
+        asked = PageAsked(number=number, size=size, sort=sort)
+        return CampaignPage(campaigns=campaigns, page=asked, page_response=page_info(number, size, total))
 
 
 @get("/campaigns/{campaign_id:str}", operation_id="getCampaign", **EACH)

@@ -21,7 +21,7 @@ from airfreight.apis.campaigns.shapes import (
     Done,
     MadeDestination,
 )
-from airfreight.apis.campaigns.wire import DEFAULT_SIZE, Number, Size, page_info, reading, writing
+from airfreight.apis.campaigns.wire import DEFAULT_SIZE, Number, Size, page_info, paged, reading, writing
 from airfreight.apis.common.desk import Desk
 from airfreight.domain.access import Permission
 from airfreight.domain.webhooks import Place
@@ -91,6 +91,7 @@ def list_destinations(
     request: Asked, desk: NamedDependency[Desk], number: Number = 1, size: Size = DEFAULT_SIZE
 ) -> DestinationPage:
     """All of them. Needs `WEBHOOK_VIEW` (View Notification Destination)."""
+    number, size = paged(request, number, size)
     with reading(desk, request) as call:
         rows, total = webhooks.paged(call, skip=(number - 1) * size, limit=size)
     return DestinationPage(

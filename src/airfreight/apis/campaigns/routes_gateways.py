@@ -25,7 +25,7 @@ from airfreight.apis.campaigns.shapes import (
     State,
 )
 from airfreight.apis.campaigns.translate import KIND, WORDS
-from airfreight.apis.campaigns.wire import DEFAULT_SIZE, Number, Size, page_info, reading, writing
+from airfreight.apis.campaigns.wire import DEFAULT_SIZE, Number, Size, page_info, paged, reading, writing
 from airfreight.apis.common.desk import Desk, clock
 from airfreight.apis.common.fields import UID
 from airfreight.domain.phases import Phase
@@ -71,6 +71,7 @@ def list_gateways(
     size: Size = DEFAULT_SIZE,
 ) -> GatewayPage:
     """Who takes part, in the order in which they were added. Needs `OTA_VIEW` (View Campaign)."""
+    number, size = paged(request, number, size)
     with reading(desk, request) as call:
         rows, total = members.page(call, KIND, campaign_id, skip=(number - 1) * size, limit=size)
         gateways = [translate.gateway(row, call.now) for row in rows]
@@ -186,7 +187,7 @@ def get_gateway_status(
     """State and progress of one gateway. Needs `OTA_VIEW` (View Campaign)."""
     with reading(desk, request) as call:
         found = members.progress(call, KIND, campaign_id, gateway_id, WORDS)
-    return translate.gateway_status(campaign_id, found, clock())
+    return translate.gateway_status(campaign_id, gateway_id, found, clock())
 
 
 @get(_ONE + "/progress/download", operation_id="getDownloadProgress", **EACH)

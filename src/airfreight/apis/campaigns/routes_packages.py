@@ -20,6 +20,7 @@ from airfreight.apis.campaigns.wire import (
     Size,
     Sort,
     page_info,
+    paged,
     reading,
     writing,
 )
@@ -29,7 +30,7 @@ from airfreight.apis.common.fields import LINE
 from airfreight.apis.common.uploads import Form
 from airfreight.domain.errors import invalid
 from airfreight.ports import Blob
-from airfreight.services import artifacts
+from airfreight.services import actors, artifacts
 
 PACKAGES: dict[str, Any] = EACH | {"tags": ["Packages"]}
 LONGEST_FORM = 1024**3
@@ -124,18 +125,22 @@ def list_packages(
     sort: Direction = Sort.DESC,
 ) -> ProgramPage:
     """Packages, whatever door they came through. Needs `OTA_VIEW` (View Package)."""
+    number, size = paged(request, number, size)
     with reading(desk, request) as call:
         rows, total = artifacts.paged(
             call, part=name, newest_first=sort is Sort.DESC, skip=(number - 1) * size, limit=size
         )
-        return ProgramPage(programs=[translate.program(row) for row in rows], page_info=page_info(number, size, total))
+        names = actors.names(call, {row.made_by for row in rows})
+        programs = [translate.program(row, names) for row in rows]
+        return ProgramPage(programs=programs, page_info=page_info(number, size, total))
 
 
 @get("/programs/{program_id:str}/file-info", operation_id="getPackageInfo", **PACKAGES)
 def get_package_info(request: Asked, desk: NamedDependency[Desk], program_id: ProgramId) -> Program:
     """One package. Needs `OTA_VIEW` (View Package)."""
     with reading(desk, request) as call:
-        return translate.program(artifacts.by_uid(call, program_id, "Package"))
+        row = artifacts.by_uid(call, program_id, "Package")
+        return translate.program(row, actors.names(call, {row.made_by}))
 
 
 @delete("/programs/{program_id:str}", operation_id="deletePackage", **PACKAGES)

@@ -1,19 +1,21 @@
-"""`GET /api/tokens`: a user's email and password, sent as HTTP Basic, become tokens; and one token becomes the next."""
+"""Signing in (email and password, sent as HTTP Basic, become tokens), going on and out, and who that is."""
 
 import base64
 from typing import Any
 
-from litestar import Response, get
+from litestar import Response, get, put
 from litestar.di import NamedDependency
 
+from airfreight.apis.campaigns import translate
 from airfreight.apis.campaigns.errors import Asked, problem
 from airfreight.apis.campaigns.routes_campaigns import EACH
-from airfreight.apis.campaigns.shapes import Tokens
+from airfreight.apis.campaigns.shapes import Done, Me, Tokens, Versions
+from airfreight.apis.campaigns.wire import VERSIONS, reading, writing
 from airfreight.apis.common.desk import Desk, bearer, clock
 from airfreight.apis.common.guard import PASSWORD_GUARD
 from airfreight.domain.errors import unauthenticated
 from airfreight.domain.ids import Millis
-from airfreight.services import access
+from airfreight.services import access, me
 from airfreight.services.access import Grant, GrantError
 from airfreight.services.passwords import Guard
 
@@ -55,6 +57,36 @@ def refresh_tokens(request: Asked, desk: NamedDependency[Desk]) -> Tokens:
     return _tokens(grant, now)
 
 
+@put("/users/logout", operation_id="signOut", **EACH)
+def sign_out(request: Asked, desk: NamedDependency[Desk]) -> Done:
+    """End this token, and the refresh token that came with it."""
+    with writing(desk, request) as call:
+        access.sign_out(call.connection, call.keyring, bearer(request.headers.get("authorization")))
+    return Done()
+
+
+@get("/me", operation_id="getCaller", **EACH)
+def get_caller(request: Asked, desk: NamedDependency[Desk]) -> Me:
+    """Whose token this is, and what it may do."""
+    with reading(desk, request) as call:
+        found = me.describe(call)
+        user, client = found.user, found.client
+        return Me(
+            id=f"user:{user.id}" if user else f"client:{client.id}",
+            user_name=user.email if user else f"client:{client.name}",
+            display_name=user.name if user else client.name,
+            org_id=str(found.organization.id),
+            org_name=found.organization.name,
+            permissions=translate.permissions(call.principal.permissions),
+        )
+
+
+@get("/versions", operation_id="getVersions", **_OPEN)
+def get_versions() -> Versions:
+    """The versions of this API that `Accept` may name."""
+    return Versions(current_version=VERSIONS[0], supported_versions=list(VERSIONS))
+
+
 def _tokens(grant: Grant, now: Millis) -> Tokens:
     return Tokens(
         access_token=grant.access_token,
@@ -75,4 +107,4 @@ def _basic(header: str | None) -> tuple[str, str]:
     return name, password
 
 
-HANDLERS = [get_tokens, refresh_tokens]
+HANDLERS = [get_tokens, refresh_tokens, sign_out, get_caller, get_versions]

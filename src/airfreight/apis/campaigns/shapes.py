@@ -82,6 +82,24 @@ class PageInfo(Out):
 # signing in
 
 
+class Versions(Out):
+    """The current one comes first: scripts take the first value."""
+
+    current_version: str
+    supported_versions: list[str]
+
+
+class Me(Out):
+    """Whose token it is: `user:` or `client:` and a number, as in the history; and this door's names of what it may."""
+
+    id: str
+    user_name: str
+    display_name: str
+    org_id: str
+    org_name: str
+    permissions: list[str]
+
+
 class Tokens(Out):
     access_token: str
     refresh_token: str
@@ -146,8 +164,17 @@ class CampaignInfo(Out):
     campaign_settings: SettingsMap
 
 
+class PageAsked(Out):
+    """What was asked for."""
+
+    number: int
+    size: int
+    sort: str
+
+
 class CampaignPage(Out):
     campaigns: list[CampaignInfo]
+    page: PageAsked
     page_response: PageInfo
 
 
@@ -181,6 +208,36 @@ class CampaignCounts(Out):
 class GatewayIds(In):
     gateway_ids: list[GatewayId]
     campaign_id: Id | UnsetType = UNSET
+
+
+class ThingsWanted(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A gateway and the things behind it that are to take part. snake_case, as the page has it."""
+
+    gateway_id: GatewayId
+    thing_ids: list[GatewayId]
+
+
+class GatewayThingsIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    gateway_things: list[ThingsWanted]
+
+
+class GatewayThings(msgspec.Struct, kw_only=True):
+    """What became of the things of one gateway. `caused_by`: why those that were not processed were not."""
+
+    gateway_id: str
+    thing_ids: list[str]
+    not_processed_thing_ids: list[str]
+    state: Annotated[str, Meta(description="A `GatewayState`; empty for a gateway that has no part in the campaign")]
+    closed: bool
+    caused_by: str = msgspec.field(name="causedBy")
+    download_progress: list[str]
+    execution_progress: list[str]
+    timestamp: Int64
+
+
+class GatewayThingsOut(msgspec.Struct, kw_only=True):
+    gateway_things: list[GatewayThings]
+    not_processed_thing_ids: list[str]
 
 
 class GatewayRef(In):
@@ -318,7 +375,9 @@ class DistributionListSet(In):
     """The group that is followed, "" for none, and how often it is looked at; 0 or "" for once, at the start."""
 
     distribution_list_id: Annotated[str, Meta(max_length=36, pattern=LINE)]
-    reevaluation_interval_seconds: Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]{0,8})?(?![\s\S])")] = ""
+    reevaluation_interval_seconds: (
+        Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]{0,8})?(?![\s\S])")] | Annotated[int, Meta(ge=0, le=10**9 - 1)]
+    ) = ""
     campaign_id: Id | UnsetType = UNSET
 
 

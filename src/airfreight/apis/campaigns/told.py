@@ -69,12 +69,12 @@ def _body(news: News, told: Told, state: GatewayState, **details: str) -> Body:
     more = {**details, **({"causedBy": member.reason} if state is GatewayState.FAILED and member.reason else {})}
     return {
         "event": _EVENTS[news],
-        "entityType": "CAMPAIGN_GATEWAY",
+        "entityType": "CAMPAIGN_THING" if member.parent_uid else "CAMPAIGN_GATEWAY",
         "entityId": member.uid,
         "entityName": member.name,
         "entityState": state,
         "campaignId": told.rollout.uid,
-        "gatewayId": member.uid,
+        "gatewayId": member.parent_uid or member.uid,
         "timestamp": str(told.at),
         "additionalDetails": [{"key": key, "valueString": value} for key, value in more.items()],
     }

@@ -1,7 +1,7 @@
 """Between this door's words and the core's. Pure and total."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, assert_never
 
 from msgspec import UNSET, UnsetType
@@ -17,6 +17,7 @@ from airfreight.apis.campaigns.shapes import (
     Gateway,
     GatewayState,
     GatewayStatus,
+    GatewayThings,
     PackageProgress,
     Packages,
     Program,
@@ -33,11 +34,13 @@ from airfreight.domain.phases import Phase, Point, Standing
 from airfreight.domain.rollout import Stage, standing_at
 from airfreight.domain.turns import Turn, turn
 from airfreight.services.callbacks import News
-from airfreight.services.members import Progress, Words
+from airfreight.services.members import Progress, Words, foremost
+from airfreight.services.members_behind import Taken
 from airfreight.services.rollout_steps import Draft, Filters, Kind, Shown
 
 KIND = Kind("campaigns", "Campaign", "package")
 WORDS = Words("gatewayIds", "gateway")
+OF_THINGS = Words("gateway_things", "gateway")
 
 PERMISSIONS = {
     "View Campaign": Permission.OTA_VIEW,
@@ -53,6 +56,20 @@ PERMISSIONS = {
     "Delete Package": Permission.OTA_CANCEL,
 }
 """The contract's permissions, and what the verbs ask for."""
+
+OF_DESTINATIONS = {
+    "View Notification Destination": Permission.WEBHOOK_VIEW,
+    "Create Notification Destination": Permission.WEBHOOK_EDIT,
+    "Edit Notification Destination": Permission.WEBHOOK_EDIT,
+    "Delete Notification Destination": Permission.WEBHOOK_EDIT,
+}
+"""The same around callbacks."""
+
+
+def permissions(held: Collection[Permission]) -> list[str]:
+    """What somebody may do, in this door's words."""
+    return sorted(name for name, needed in {**PERMISSIONS, **OF_DESTINATIONS}.items() if needed in held)
+
 
 _STATUS = {
     Stage.CREATED: CampaignStatus.CREATED,
@@ -145,7 +162,7 @@ def download_progress(progress: Progress) -> DownloadProgress:
     )
 
 
-def gateway_status(campaign_id: str, progress: Progress, now: Millis) -> GatewayStatus:
+def gateway_status(campaign_id: str, gateway_id: str, progress: Progress, now: Millis) -> GatewayStatus:
     row = progress.member
     return GatewayStatus(
         campaign_id=campaign_id,
@@ -153,7 +170,27 @@ def gateway_status(campaign_id: str, progress: Progress, now: Millis) -> Gateway
         timestamp=str(row.updated_at),
         download_progress=download_progress(progress),
         execution_progress=progress.lines,
-        gateway_id=row.uid,
+        gateway_id=gateway_id,
+    )
+
+
+_EXECUTING = {delivery.State.INSTALLING, delivery.State.ACTIVATING}
+
+
+def taken(campaign_id: str, one: Taken, now: Millis) -> GatewayThings:
+    """A gateway with no part in the campaign, itself or through its things, has no state."""
+    row = foremost(one.rows, one.parent) if one.rows else None
+    moving = {delivery.State(part.state) for part in one.rows}
+    return GatewayThings(
+        gateway_id=one.parent,
+        thing_ids=one.things,
+        not_processed_thing_ids=one.refused,
+        state=state_of(row, now) if row else "",
+        closed=bool(one.rows) and all(is_closed(part) for part in one.rows),
+        caused_by=one.why,
+        download_progress=[campaign_id] if delivery.State.DOWNLOADING in moving else [],
+        execution_progress=[campaign_id] if moving & _EXECUTING else [],
+        timestamp=str(now),
     )
 
 
@@ -252,11 +289,11 @@ def filters(
 # packages
 
 
-def program(row: Any) -> Program:  # noqa: ANN401 - a row
+def program(row: Any, names: Mapping[str, str]) -> Program:  # noqa: ANN401 - a row
     return Program(
         description=row.description,
         id=row.uid,
-        created_by=row.made_by,
+        created_by=names.get(row.made_by, row.made_by),
         created_on=str(row.created_at),
         name=row.filename,
     )

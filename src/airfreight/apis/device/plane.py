@@ -6,8 +6,7 @@ Polls are read together, everything that writes is written together and answered
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
-from urllib.parse import parse_qs
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -31,20 +30,21 @@ from airfreight.apis.common.desk import Desk, clock
 from airfreight.apis.common.files import Outcome, ServedFile, serve
 from airfreight.apis.device import shapes, translate
 from airfreight.apis.device.bell import Bell
+from airfreight.apis.device.query import query_of, thing_of
 from airfreight.apis.device.seen import Seen
-from airfreight.domain.decide import Do, spread
+from airfreight.domain.decide import spread
 from airfreight.domain.delivery import State
-from airfreight.domain.errors import Refusal, invalid, not_found, unauthenticated
-from airfreight.services import artifacts, deliveries, device_work, enrollment, overview
-from airfreight.services.deliveries import Answer
+from airfreight.domain.errors import Refusal, not_found, unauthenticated
+from airfreight.services import artifacts, deliveries, device_work, enrollment, overview, things
+from airfreight.services.deliveries import Answer, Asker
 from airfreight.services.device_work import Advance, Job, Reports, Result, SetAttributes
 from airfreight.services.devices import Made
+from airfreight.services.ledger import transact
+from airfreight.services.things import Waiting
 
 PREFIX = "/device/v1/"
 _ARTIFACTS = PREFIX + "artifacts/"
-_LONGEST_WAIT = 60
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
-_WAIT = re.compile(r"0|[1-9][0-9]?", re.ASCII)
 
 _reports = msgspec.json.Decoder(shapes.ReportsIn)
 _attributes = msgspec.json.Decoder(dict[str, shapes.AttributeValue])
@@ -52,6 +52,8 @@ _enroll = msgspec.json.Decoder(shapes.EnrollIn)
 
 log = structlog.get_logger()
 Route = Callable[[Scope, Receive, Send], Awaitable[None]]
+T = TypeVar("T", Answer, Waiting)
+X = TypeVar("X")
 
 
 class DevicePlane:
@@ -65,6 +67,7 @@ class DevicePlane:
         self._tasks: list[asyncio.Task[None]] = []
         self._routes: dict[str, dict[str, Route]] = {
             PREFIX + "next": {"GET": self._next},
+            PREFIX + "things": {"GET": self._things},
             PREFIX + "reports": {"POST": self._take_reports},
             PREFIX + "attributes": {"PUT": self._set_attributes},
             PREFIX + "enroll": {"POST": self._enroll},
@@ -72,7 +75,7 @@ class DevicePlane:
         self._file_routes: dict[str, Route] = {"GET": self._download, "HEAD": self._download}
 
     async def start(self) -> None:
-        self._polls: Batcher[bytes, Answer | None] = Batcher("polls", self._poll_batch)
+        self._polls: Batcher[Asker, Answer | None] = Batcher("polls", self._poll_batch)
         self._writes: Batcher[Job, Result] = Batcher("writes", self._write_batch)
         self._tasks = [asyncio.create_task(self._bell.watch()), asyncio.create_task(self._remember_seen())]
 
@@ -118,59 +121,76 @@ class DevicePlane:
     # polls
 
     async def _next(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """`GET /device/v1/next?wait=`: an instruction, or 204 when there is none (after waiting for one)."""
-        digest = self._digest(scope)
-        wait = _wait_of(scope["query_string"]) if scope["query_string"] else 0
-        rung = self._bell.rung
-        told = await self._told(digest)
-        if wait and told.decision.do is Do.NOTHING:
-            told = await self._long_poll(digest, told, wait, rung, receive)
+        """`GET /device/v1/next?wait=&thing=`: an instruction, or 204 when there is none (after waiting for one)."""
+        query = query_of(scope["query_string"], ("wait", "thing"))
+        asker = await self._asker(scope, query.thing)
+        told = await self._held(lambda: self._told(asker), query.wait, receive)
         self._seen.heard(told.device_id)
-        if told.decision.do is Do.NOTHING:
-            await answer(send, 204, headers=[(b"retry-after", str(self._poll_after(told, waited=bool(wait))).encode())])
+        if not told.has_work:
+            await answer(send, 204, headers=[self._retry_after(told, waited=bool(query.wait))])
             return
         poll_after = min(30, self._poll_after(told, waited=False))
-        await answer_json(send, 200, translate.instruction_of(told, self._base(scope), poll_after))
+        await answer_json(send, 200, translate.instruction_of(told, self._base(scope), poll_after, query.thing))
 
-    async def _told(self, digest: bytes) -> Answer:
+    async def _things(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """`GET /device/v1/things?wait=`: the devices behind this one that have something to do."""
+        query = query_of(scope["query_string"], ("wait",))
+        digest = self._digest(scope)
+        waiting = await self._held(lambda: asyncio.to_thread(self._waiting, digest), query.wait, receive)
+        self._seen.heard(waiting.device_id)
+        found = [shapes.ThingOut(one.uid, one.product) for one in waiting.things]
+        headers = [] if found else [self._retry_after(waiting, waited=bool(query.wait))]
+        await answer_json(send, 200, shapes.ThingsOut(found), headers)
+
+    async def _told(self, asker: Asker) -> Answer:
         """What the device is told now, offers and skips already applied. Raises Refusal(UNAUTHENTICATED)."""
-        told = await self._polls.submit(digest)
+        told = await self._polls.submit(asker)
         while told is not None and told.decision.event is not None:
-            moved = await self._writes.submit(Advance(digest))
+            moved = await self._writes.submit(Advance(asker))
             told = moved if isinstance(moved, Answer) or moved is None else told
-            if told is not None and told.decision.do is Do.NOTHING:
-                told = await self._polls.submit(digest)
-        if told is None:
-            raise unauthenticated(
-                "The device token is missing or unknown. Enrol again, or ask the operator for a new one."
-            )
-        return told
+            if told is not None and not told.has_work:
+                told = await self._polls.submit(asker)
+        return _known(told)
 
-    async def _long_poll(self, digest: bytes, told: Answer, wait: int, rung: int, receive: Receive) -> Answer:
-        """Wait for an instruction up to `wait` seconds. Raises Disconnected when the device leaves."""
+    def _waiting(self, digest: bytes) -> Waiting:
+        with self._desk.database.read() as connection:
+            return _known(things.waiting(connection, digest, clock()))
+
+    async def _held(self, ask: Callable[[], Awaitable[T]], wait: int, receive: Receive) -> T:
+        """Ask; if there is nothing to do, ask again whenever the bell rings, for up to `wait` seconds.
+
+        Raises Disconnected when the device leaves.
+        """
+        rung = self._bell.rung
+        told = await ask()
+        if not wait or told.has_work:
+            return told
         loop = asyncio.get_running_loop()
         end = loop.time() + wait
         gone = asyncio.ensure_future(_until_gone(receive))
         try:
-            while told.decision.do is Do.NOTHING and (left := end - loop.time()) > 0:
-                if told.decision.recheck_at is not None:
-                    left = min(left, max(0.1, (told.decision.recheck_at - clock()) / 1000))
+            while not told.has_work and (left := end - loop.time()) > 0:
+                if told.recheck_at is not None:
+                    left = min(left, max(0.1, (told.recheck_at - clock()) / 1000))
                 ringing = asyncio.ensure_future(self._bell.wait(left, rung))
                 await asyncio.wait({ringing, gone}, return_when=asyncio.FIRST_COMPLETED)
                 ringing.cancel()
                 if gone.done():
                     raise Disconnected
                 rung = self._bell.rung
-                told = await self._told(digest)
+                told = await ask()
         finally:
             gone.cancel()
         return told
 
-    def _poll_after(self, told: Answer, *, waited: bool) -> int:
+    def _retry_after(self, told: Answer | Waiting, *, waited: bool) -> tuple[bytes, bytes]:
+        return b"retry-after", str(self._poll_after(told, waited=waited)).encode()
+
+    def _poll_after(self, told: Answer | Waiting, *, waited: bool) -> int:
         """Seconds until the next poll: soon after a long poll, else the interval, or the moment to look again."""
         seconds = 1 if waited else spread(told.device_id, self._settings.poll_seconds)
-        if told.decision.recheck_at is not None and not waited:
-            until = max(1, (told.decision.recheck_at - clock()) // 1000 + 1)
+        if told.recheck_at is not None and not waited:
+            until = max(1, (told.recheck_at - clock()) // 1000 + 1)
             seconds = min(seconds, until)
         return seconds
 
@@ -188,20 +208,20 @@ class DevicePlane:
         digest = self._digest(scope)
         wire: shapes.ReportsIn = decode(_reports, await self._body(receive))
         reports = [translate.report_of(one) for one in wire.reports]
-        done = await self._writes.submit(Reports(digest, reports))
-        verdicts = self._known(done)
+        whose = [one.thing or "" for one in wire.reports]
+        verdicts: Any = await self._writes.submit(Reports(digest, reports, whose if any(whose) else ()))
         results = [
             shapes.ReportResult(one.attempt, one.seq, verdict)
-            for one, verdict in zip(wire.reports, verdicts, strict=True)
+            for one, verdict in zip(wire.reports, _known(verdicts), strict=True)
         ]
         await answer_json(send, 200, shapes.ReportResults(results))
 
     async def _set_attributes(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """`PUT /device/v1/attributes`: merged; the version judges what is open."""
-        digest = self._digest(scope)
+        """`PUT /device/v1/attributes?thing=`: merged; the version judges what is open."""
+        asker = await self._asker(scope, thing_of(scope["query_string"]))
         given = decode(_attributes, await self._body(receive))
-        attributes = self._known(await self._writes.submit(SetAttributes(digest, given)))
-        await answer_json(send, 200, shapes.Attributes(attributes))
+        attributes: Any = await self._writes.submit(SetAttributes(asker, given))
+        await answer_json(send, 200, shapes.Attributes(_known(attributes)))
 
     async def _enroll(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /device/v1/enroll`: an enrolment key and a uid become a device and its token."""
@@ -214,7 +234,7 @@ class DevicePlane:
 
     def _enroll_one(self, key: str, wire: shapes.EnrollIn) -> Made:
         desk, now = self._desk, clock()
-        return deliveries.transact(
+        return transact(
             desk.database,
             desk.settings,
             now,
@@ -226,6 +246,7 @@ class DevicePlane:
                 key=key,
                 uid=wire.uid,
                 product=wire.product,
+                parent=wire.parent,
                 given=wire.attributes or {},
                 now=now,
             ),
@@ -235,11 +256,11 @@ class DevicePlane:
 
     async def _download(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`GET /device/v1/artifacts/{id}`: the bytes, while the device has an attempt that carries them."""
-        digest = self._digest(scope)
+        asker = await self._asker(scope, thing_of(scope["query_string"]))
         text = scope["path"][len(_ARTIFACTS) :]
         if not _NUMBER.fullmatch(text):
             raise not_found("Artifact")
-        device_id, artifact = await asyncio.to_thread(self._carried, digest, int(text))
+        device_id, artifact = await asyncio.to_thread(self._carried, asker, int(text))
         self._seen.heard(device_id)
         accel = self._settings.accel_prefix
         file = ServedFile(
@@ -267,22 +288,20 @@ class DevicePlane:
         if outcome is Outcome.WHOLE:
             note(State.DOWNLOADED)
 
-    def _carried(self, digest: bytes, artifact_id: int) -> tuple[int, Any]:
+    def _carried(self, asker: Asker, artifact_id: int) -> tuple[int, Any]:
         """The device's id and the artifact's row. Raises Refusal."""
         with self._desk.database.read() as connection:
-            rows = deliveries.devices_by_token(connection, [digest]).get(digest)
-            if not rows:
-                raise unauthenticated()
-            artifact = artifacts.carried_by(connection, rows[0].device_id, artifact_id)
+            device_id = _known(deliveries.device_of(connection, asker))
+            artifact = artifacts.carried_by(connection, device_id, artifact_id)
         if artifact is None:
             raise not_found("Artifact")
-        return rows[0].device_id, artifact
+        return device_id, artifact
 
     # batches and housekeeping
 
-    def _poll_batch(self, digests: Sequence[bytes]) -> Sequence[Answer | Exception | None]:
+    def _poll_batch(self, askers: Sequence[Asker]) -> Sequence[Answer | Exception | None]:
         with self._desk.database.read() as connection:
-            return deliveries.poll(connection, digests, clock())
+            return deliveries.poll(connection, askers, clock())
 
     def _write_batch(self, jobs: Sequence[Job]) -> Sequence[Result | Exception]:
         return device_work.work(self._desk.database, self._settings, clock(), jobs)
@@ -293,10 +312,14 @@ class DevicePlane:
             raise unauthenticated("The device token is missing. Send it as Authorization: Bearer TOKEN.")
         return self._desk.keyring.digest(token)
 
-    def _known(self, done: Result) -> Any:  # noqa: ANN401 - what the job's kind answers with
-        if done is None:
-            raise unauthenticated("The device token is unknown. Enrol again, or ask the operator for a new one.")
-        return done
+    async def _asker(self, scope: Scope, thing: str) -> Asker:
+        """Who asks: the device, or the one behind it that it names. Raises Refusal."""
+        digest = self._digest(scope)
+        return await asyncio.to_thread(self._thing, digest, thing) if thing else digest
+
+    def _thing(self, digest: bytes, uid: str) -> int:
+        with self._desk.database.read() as connection:
+            return _known(things.find(connection, digest, uid))
 
     async def _body(self, receive: Receive) -> bytes:
         return await body_of(receive, 256 * 1024, self._settings.chunk_seconds)
@@ -312,6 +335,13 @@ class DevicePlane:
                 self._seen.put_back(moments)
 
 
+def _known(found: X | None) -> X:
+    """Raises Refusal(UNAUTHENTICATED) for None: nobody has this token."""
+    if found is None:
+        raise unauthenticated("The device token is missing or unknown. Enrol again, or ask the operator for a new one.")
+    return found
+
+
 async def _until_gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
@@ -320,14 +350,3 @@ async def _until_gone(receive: Receive) -> None:
 def _log_failure(future: "asyncio.Future[Result]") -> None:
     if not future.cancelled() and (error := future.exception()) is not None:
         log.error("a served download was not recorded", exc_info=error)
-
-
-def _wait_of(query: bytes) -> int:
-    """The `wait` parameter in seconds. Raises Refusal(INVALID)."""
-    values = parse_qs(str(query, "latin-1"), keep_blank_values=True)
-    given = values.pop("wait", ["0"])
-    if values or len(given) > 1 or not _WAIT.fullmatch(given[0]) or int(given[0]) > _LONGEST_WAIT:
-        raise invalid(
-            f"wait must be a whole number of seconds from 0 to {_LONGEST_WAIT}; there are no other parameters."
-        )
-    return int(given[0])

@@ -32,6 +32,7 @@ class ReportIn(Struct, forbid_unknown_fields=True):
     """One thing that happened. `seq` counts the reports of an attempt from 1; a repeat carries the same one.
 
     `artifacts`: of those downloads that have gone on. `lines`: what an installation printed since the last report.
+    `thing`: the uid of the device behind this one that it is of.
     """
 
     attempt: Id
@@ -42,6 +43,7 @@ class ReportIn(Struct, forbid_unknown_fields=True):
     message: Annotated[str, Meta(max_length=500)] | None = None
     artifacts: Annotated[list[BytesIn], Meta(max_length=50)] | None = None
     lines: Annotated[list[Annotated[str, Meta(max_length=500)]], Meta(max_length=100)] | None = None
+    thing: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
 
 
 class ReportsIn(Struct, forbid_unknown_fields=True):
@@ -90,6 +92,17 @@ class Instruction(Struct):
     poll_after: int
 
 
+class ThingOut(Struct):
+    """A device behind this one that has something to do; `product` is the name of its product."""
+
+    uid: str
+    product: str
+
+
+class ThingsOut(Struct):
+    things: list[ThingOut]
+
+
 class Attributes(Struct):
     """What the server knows of the device now."""
 
@@ -97,15 +110,16 @@ class Attributes(Struct):
 
 
 class EnrollIn(Struct, forbid_unknown_fields=True):
-    """`product` by id or by name."""
+    """`product` by id or by name. `parent`: the uid of the device that this one is behind."""
 
     uid: Annotated[str, Meta(min_length=1, max_length=64)]
     product: int | str
     attributes: dict[str, AttributeValue] | None = None
+    parent: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
 
 
 class Enrolled(Struct):
-    """The token is shown this once."""
+    """The token is shown this once; "" for a device behind another one, which speaks for it."""
 
     id: int
     uid: str

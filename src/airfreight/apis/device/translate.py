@@ -49,8 +49,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)[:500]
 
 
-def instruction_of(answer: Answer, base: str, poll_after: int) -> Instruction:
-    """`base`: scheme and host of the URLs, such as `http://10.0.0.1:8080`; a rollout's own host goes before it."""
+def instruction_of(answer: Answer, base: str, poll_after: int, thing: str = "") -> Instruction:
+    """`base`: scheme and host of the URLs, such as `http://10.0.0.1:8080`; a rollout's own host goes before it.
+
+    `thing`: for which device behind the one that asks this is, or "".
+    """
     row, decision = answer.row, answer.decision
     if row is not None and (row.host or row.secure):
         scheme, _, host = base.partition("://")
@@ -64,7 +67,7 @@ def instruction_of(answer: Answer, base: str, poll_after: int) -> Instruction:
             size=artifact.size,
             sha256=artifact.sha256,
             md5=artifact.md5,
-            url=f"{base}/device/v1/artifacts/{artifact.id}",
+            url=f"{base}/device/v1/artifacts/{artifact.id}" + (f"?thing={thing}" if thing else ""),
         )
         for artifact in answer.artifacts
     ]

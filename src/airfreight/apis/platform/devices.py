@@ -24,9 +24,13 @@ Uid = Annotated[str, msgspec.Meta(pattern=UID, description="Its external identit
 DeviceName = Annotated[Line, msgspec.Meta(max_length=100)]
 OfProduct = Annotated[int | None, QueryParameter(name="productId", ge=1, le=2**31 - 1)]
 Part = Annotated[str, QueryParameter(name="query", max_length=100, pattern=LINE, description="Part of uid or name.")]
-Token = Annotated[str, msgspec.Meta(description="Shown this once.")]
+Token = Annotated[str, msgspec.Meta(description="Shown this once; empty for a device behind another one.")]
 
 
+ParentIn = Annotated[
+    int, msgspec.Meta(ge=1, le=2**31 - 1, description="The device that it is behind: it gets no token of its own.")
+]
+OfParent = Annotated[int | None, QueryParameter(name="parentId", ge=1, le=2**31 - 1)]
 OwnerId = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1, description="A user of the device's organization.")]
 Given = Annotated[
     dict[str, str | bool | int | float | None],
@@ -42,6 +46,7 @@ class DeviceIn(In):
     uid: Uid | None = None
     name: DeviceName = ""
     owner_user_id: OwnerId | None = None
+    parent_id: ParentIn | None = None
     org_id: OrgIn | None = None
 
 
@@ -63,6 +68,7 @@ class BulkIn(In):
     """Either `count` or `devices`."""
 
     product_id: ProductId
+    parent_id: ParentIn | None = None
     org_id: OrgIn | None = None
     count: Annotated[int, msgspec.Meta(ge=1, le=MOST_AT_ONCE)] | None = None
     devices: Annotated[list[BulkDevice], msgspec.Meta(min_length=1, max_length=MOST_AT_ONCE)] | None = None
@@ -76,6 +82,7 @@ class Device(Out):
     uid: str
     name: str
     product_id: int
+    parent_id: Annotated[int | None, msgspec.Meta(description="The device that it is behind, which speaks for it.")]
     owner_user_id: int | None
     auto_update: AutoUpdate
     enabled: bool
@@ -113,6 +120,7 @@ def shape(call: Call, row: Any) -> Device:  # noqa: ANN401 - a row
         uid=row.uid,
         name=row.name,
         product_id=row.product_id,
+        parent_id=row.parent_id,
         owner_user_id=row.owner_user_id,
         auto_update=row.auto_update,
         enabled=row.enabled,
@@ -129,7 +137,9 @@ def create_device(request: Request[Any, Any, Any], desk: NamedDependency[Desk], 
     """Create a device. Needs `DEVICE_EDIT`. Running rollouts of the whole product include it."""
     with desk.write(request, data.org_id) as call:
         wanted = Wanted(data.uid, data.name)
-        row, made = devices.create(call, product_id=data.product_id, wanted=wanted, owner_user_id=data.owner_user_id)
+        row, made = devices.create(
+            call, product_id=data.product_id, wanted=wanted, owner_user_id=data.owner_user_id, parent_id=data.parent_id
+        )
         return NewDevice(**msgspec.structs.asdict(shape(call, row)), token=made.token)
 
 
@@ -140,7 +150,7 @@ def create_devices(request: Request[Any, Any, Any], desk: NamedDependency[Desk],
         raise invalid("Give one of count and devices.", "one_of")
     wanted = [Wanted(one.uid, one.name) for one in data.devices or ()] or [Wanted()] * (data.count or 0)
     with desk.write(request, data.org_id) as call:
-        made = devices.create_many(call, product_id=data.product_id, wanted=wanted)
+        made = devices.create_many(call, product_id=data.product_id, wanted=wanted, parent_id=data.parent_id)
     return BulkAnswer(items=[BulkItem(id=one.id, uid=one.uid, name=one.name, token=one.token) for one in made])
 
 
@@ -149,6 +159,7 @@ def list_devices(
     request: Request[Any, Any, Any],
     desk: NamedDependency[Desk],
     product_id: OfProduct = None,
+    parent_id: OfParent = None,
     part: Part = "",
     org_id: OrgId = None,
     limit: Limit = 50,
@@ -156,7 +167,9 @@ def list_devices(
 ) -> Page[Device]:
     """List the devices of an organization, oldest first. Needs `DEVICE_VIEW`."""
     with desk.read(request, org_id) as call:
-        rows = devices.search(call, product_id=product_id, query=part, after=after, limit=limit + 1)
+        rows = devices.search(
+            call, product_id=product_id, query=part, parent_id=parent_id, after=after, limit=limit + 1
+        )
         return page(rows, limit, lambda row: shape(call, row))
 
 
