@@ -21,6 +21,7 @@ from airfreight.adapters.process import end_with_parent
 from airfreight.adapters.webhooks import HttpPoster
 from airfreight.apis import docs_page, health, openapi
 from airfreight.apis.campaigns import told
+from airfreight.apis.campaigns.errors import ADDRESSES, on_stray
 from airfreight.apis.campaigns.routers import ROUTERS as CAMPAIGNS
 from airfreight.apis.common.asgi import Message, Receive, Scope, Send, answer, answer_error, answer_json, patient
 from airfreight.apis.common.broker_line import BrokerLine, Tongue
@@ -65,7 +66,7 @@ class App:
         self.devices = DevicePlane(self.desk)
         poster = HttpPoster(settings.webhook_networks, f"Airfreight/{VERSION}")
         routes = [*ROUTERS, webhooks.router(poster), shipments.router, upload, *NEIGHBOURS, *DEVICE_OTA, *CAMPAIGNS]
-        self.operators = operator_app(self.desk, routes, VERSION)
+        self.operators = operator_app(self.desk, routes, VERSION, on_stray)
         self.files = StaticFiles(self.desk, self.devices.tell, self.devices.heard)
         self.updates = UpdatePlane(self.desk, Hands(self.devices.tell, self.devices.do, self.devices.heard))
         tongues: list[Tongue] = [PushTongue(self.desk, clock), TriggerTongue(self.desk, clock)]
@@ -177,7 +178,12 @@ class App:
 
 
 def _has_odd_number(path: str) -> bool:
-    """Whether a part of the path is a number to Python but not to anybody else: +1, 0_1, a digit of another script."""
+    """Whether a part of the path is a number to Python but not to anybody else: +1, 0_1, a digit of another script.
+
+    Where ids are text, no part is a number.
+    """
+    if path.startswith(ADDRESSES):
+        return False
     for part in path.split("/"):
         if part and len(part) < 20 and part.strip()[-1:].isdigit():
             with suppress(ValueError):

@@ -150,19 +150,21 @@ class BrokerAwayError(Exception):
 class Posted:
     """What became of a request to a webhook: taken (`trouble` is None), or not and why.
 
-    `status`: of the answer, 0 without one; `response`: the beginning of its body, in printable characters.
+    `status`: of the answer, 0 without one; `response`: the beginning of its body, in printable characters;
+    `retry_after`: when it asks to come again, in its own words.
     """
 
     status: int
     trouble: Trouble | None
     response: str = ""
+    retry_after: str = ""
 
 
 class PostLine(Protocol):
     """One sender to one endpoint, which keeps its connection open between messages. For one thread."""
 
     def post(self, headers: Mapping[str, str], body: bytes) -> Posted:
-        """Send a message and wait for the answer, 10 s at most (and what a slow name server takes). Never raises."""
+        """Send a message and wait for the answer, 10 s at most. Never raises."""
         ...
 
     def close(self) -> None: ...

@@ -26,7 +26,6 @@ log = structlog.get_logger()
 
 _CLAIM_MS = 60_000
 _JOBS = frozenset({"rollout.wind_down", "rollout.supersede"})
-_NEWS = {CHANGES: callbacks.tell, "rollout.started": callbacks.tell_started}
 _LONGEST_RETRY_MS = 3_600_000
 _OLD_SECONDS = 3600.0
 
@@ -87,8 +86,10 @@ class Worker:
         """Do one outbox row; on failure it comes back later, twice as late each time."""
         body = json.loads(row.body)
         try:
-            if row.kind in _NEWS:
-                _NEWS[row.kind](self.database, body["rolloutId"], body, self.teller)
+            if row.kind == CHANGES:
+                callbacks.tell(self.database, row, self.teller)
+            elif row.kind == "rollout.started":
+                callbacks.tell_started(self.database, body["rolloutId"], body, self.teller)
             elif row.kind in _JOBS:
                 rollouts.carry_out(self.database, self.settings, row.kind, body["rolloutId"], self.clock())
             else:

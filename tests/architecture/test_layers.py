@@ -181,6 +181,7 @@ def test_every_route_of_people_goes_through_the_desk() -> None:
     assert open_routes == [
         "airfreight/apis/campaigns/routes_tokens.py:get_tokens",
         "airfreight/apis/campaigns/routes_tokens.py:refresh_tokens",
+        "airfreight/apis/campaigns/routes_tokens.py:get_versions",
         "airfreight/apis/device_ota/sign_in.py:sign_in",
         "airfreight/apis/platform/oauth.py:create_token",
         "airfreight/apis/platform/users.py:accept_invite",

@@ -159,7 +159,7 @@ ODD_PATHS = [
 # a field that nobody knows is named in the answer if its name is a plain word: the odd one here is none
 ODD_VALUES: list[Any] = [
     None, True, False, -1, 0, 2**31, 2**63, 2**64, 10**400, 1.5, -0.0, 1e308, "", MARKER, "1", "null", "a" * 5000, "\x00", "a\x00" + MARKER,
-    "a\nb", "\x1b[31m", "\u202e" + MARKER, "\x7f", "\u2028", [], {}, [MARKER], {f"<{MARKER}>": 1}, [[]], [None], [1, "1"], "'; DROP TABLE devices; --",
+    "a\nb", "\x1b[31m", "\u202e" + MARKER, "\x7f", "\u2028", [], {}, [MARKER], {MARKER: 1}, [[]], [None], [1, "1"], "'; DROP TABLE devices; --",
     "../../etc/passwd", "${jndi:ldap://x}", "%s%n", "😀" * 300, "é\u0301",
 ]  # fmt: skip
 ODD_BODIES = [

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from tests.fuzz.asks import MARKER
 
 
+NAMED = f"unknown field `{MARKER}`"
+"""A field that is none is named if its name is a plain word, so that whoever misspelled it finds it; nothing else is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     status: int
@@ -21,7 +25,7 @@ class Answer:
         if self.status < 400:
             return ""
         shown = json.dumps(self.headers) + self.body.decode("utf-8", "replace")
-        if MARKER.lower() in shown.lower():
+        if MARKER.lower() in shown.replace(NAMED, "").lower():
             return "repeats what was sent"
         if (self.status, self.body) == (401, b"Unauthorized"):
             return "" if {"x-error-code", "www-authenticate"} <= self.headers.keys() else "a header is missing"

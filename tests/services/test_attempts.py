@@ -1,6 +1,7 @@
 """Attempts: numbered, paused between, limited, given back after the reset period; and words that come late."""
 
 import pytest
+from sqlalchemy import select
 from tests.make import DAY_MS, Bench, Board
 
 from airfreight.domain.decide import Do
@@ -8,6 +9,7 @@ from airfreight.domain.delivery import Event, Fail, Reach, Reason, State, Succee
 from airfreight.services import explanations
 from airfreight.services.deliveries import Report
 from airfreight.services.device_work import Advance, Reports
+from airfreight.store import tables
 
 
 def one(bench: Bench, **policy: object) -> tuple[int, Board]:
@@ -215,6 +217,26 @@ def test_the_history_is_bounded_moves_are_always_kept(bench: Bench, limit: int) 
     assert len(rows) == limit + 2
     assert [row.event for row in rows[-2:]] == ["downloaded", "succeed"]
     assert small.drift() == {}
+
+
+def test_bytes_and_lines_are_kept_on_when_the_history_is_full(bench: Bench) -> None:
+    small = Bench(bench.database, bench.settings.data / "small", history_limit=2)
+    product = small.product()
+    board, other = small.devices(product, 2)
+    artifact, strange = small.artifact(""), small.artifact("3.0.0")
+    rollout = small.ship(artifact, product, [board, other])
+    attempt, of_the_other = small.poll(board).attempt_id, small.poll(other).attempt_id
+    small.report(other, of_the_other, 1, "downloading", lines=("not yours",))
+    for seq in range(1, 31):
+        told = ((artifact.id, seq, 99), (strange.id, seq, 99), (2**31 - 1, seq, 99))
+        small.report(board, attempt, seq, "downloading", bytes=told, lines=tuple(f"{seq}.{i}" for i in range(10)))
+    assert len(small.history(rollout, board)) == 2
+    mine = small.delivery(rollout, board).id
+    assert [tuple(row) for row in small.rows(select(tables.delivery_bytes))] == [(mine, artifact.id, 30, 99)]
+    query = select(tables.delivery_lines.c.line).order_by(tables.delivery_lines.c.id)
+    lines = small.rows(query.where(tables.delivery_lines.c.delivery_id == mine))
+    assert [row.line for row in lines] == [f"{seq}.{i}" for seq in range(11, 31) for i in range(10)]
+    assert next(row.line for row in small.rows(query)) == "not yours"
 
 
 def test_a_history_that_is_long_is_shown_with_its_end(bench: Bench) -> None:

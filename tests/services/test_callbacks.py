@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import select
+from tests.interrupt import Meanwhile
 from tests.make import Bench
 from tests.services.steps import KIND, WORDS, Steps
 
@@ -14,7 +16,8 @@ from airfreight.domain.phases import Phase
 from airfreight.domain.webhooks import Place
 from airfreight.services import callbacks, webhooks
 from airfreight.services.callbacks import News, Told
-from airfreight.store import tables
+from airfreight.store import outbox, tables
+from airfreight.store.database import Database
 from airfreight.worker import Worker
 
 
@@ -162,3 +165,93 @@ def test_what_nobody_watches_costs_no_row(bench: Bench) -> None:
     steps.start()
     bench.poll(board)
     assert bench.rows(select(tables.outbox).where(tables.outbox.c.kind.startswith("rollout.ch"))) == []
+
+
+def test_what_has_piled_up_is_told_in_order_and_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callbacks, "_CHANGES_AT_ONCE", 5)
+    watched = Watched(bench, kinds=[News.STATE_CHANGE, News.COMPLETED])
+    boards = bench.devices(watched.product, 3)
+    watched.add(boards)
+    watched.start()
+    for board in boards:
+        attempt = bench.poll(board).attempt_id
+        bench.report(board, attempt, 1, "downloading")
+        bench.report(board, attempt, 2, "downloaded")
+        bench.later(seconds=1)
+        bench.report(board, attempt, 3, "installing")
+        bench.report(board, attempt, 4, "succeeded")
+    piled = len(bench.rows(select(tables.outbox)))
+    assert piled > 3 * callbacks._CHANGES_AT_ONCE / 2
+    heard = watched.heard()
+    states = ["offered", "downloading", "downloaded", "installing", "succeeded"]
+    for board in boards:
+        assert [one["points"][-1][0] for one in heard if one["uid"] == board.uid] == states
+    assert [one["news"] for one in heard].index("completed") == len(heard) - 1, "after all else, and once"
+    assert bench.rows(select(tables.outbox)) == []
+    assert watched.heard() == []
+
+
+def test_news_that_cannot_be_told_holds_back_only_what_is_behind_it(bench: Bench) -> None:
+    watched = Watched(bench, kinds=[News.STATE_CHANGE])
+    boards = bench.devices(watched.product, 3)
+    watched.add(boards)
+    watched.start()
+    watched.heard()
+    for board in boards:
+        bench.poll(board)
+
+    def stumbling(news: News, told: Told, states: Sequence[str]) -> Sequence[Mapping[str, object]]:
+        if told.member.uid == boards[1].uid:
+            raise LookupError
+        return said(news, told, states)
+
+    worker = Worker(bench.database, bench.settings, bench.blobs, bench.ears, lambda: bench.now, stumbling)
+    for _ in range(3):
+        worker.drain_outbox()
+        bench.later(seconds=60)
+    told = bench.rows(select(tables.webhook_messages.c.device_id))
+    assert [row.device_id for row in told] == [boards[0].id]
+    assert [one["uid"] for one in watched.heard()] == [board.uid for board in boards]
+
+
+def test_a_worker_that_was_away_for_too_long_tells_nothing_twice(bench: Bench) -> None:
+    watched = Watched(bench, kinds=[News.STATE_CHANGE])
+    board = bench.devices(watched.product)[0]
+    watched.add([board])
+    watched.start()
+    watched.heard()
+    bench.poll(board)
+    with bench.database.write() as connection:
+        [row] = outbox.claim(connection, now=bench.now, until=bench.now + 60_000, limit=1)
+    bench.later(seconds=60)
+    assert len(watched.heard()) == 1
+    callbacks.tell(bench.database, row, said)
+    assert watched.heard() == []
+
+
+def test_two_workers_tell_what_has_piled_up_in_order_and_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callbacks, "_ROWS_AT_ONCE", 3)
+    watched = Watched(bench, kinds=[News.STATE_CHANGE])
+    boards = bench.devices(watched.product, 10)
+    watched.add(boards)
+    watched.start()
+    watched.heard()
+    for board in boards:
+        attempt = bench.poll(board).attempt_id
+        bench.report(board, attempt, 1, "downloading")
+        bench.report(board, attempt, 2, "downloaded")
+    processes = [Database(bench.database.engine.url.render_as_string(hide_password=False)) for _ in range(2)]
+
+    def until_empty(database: Database) -> None:
+        worker = Worker(database, bench.settings, bench.blobs, bench.ears, lambda: bench.now, said)
+        while bench.rows(select(tables.outbox.c.id).limit(1)):
+            worker.drain_outbox()
+
+    for meanwhile in [Meanwhile(partial(until_empty, process)) for process in processes]:
+        meanwhile.outcome()
+    for process in processes:
+        process.close()
+    heard = watched.heard()
+    for board in boards:
+        states = [one["points"][-1][0] for one in heard if one["uid"] == board.uid]
+        assert states == ["offered", "downloading", "downloaded"]

@@ -5,9 +5,11 @@ Plain blocking sockets: a request costs some microseconds here, and a tenth of a
 everything.
 """
 
+import queue
 import select
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -21,12 +23,16 @@ from airfreight.ports import Posted
 
 TOTAL_SECONDS = 10.0
 CONNECT_SECONDS = 5.0
+"""With the look-up of the name."""
 BODY_SECONDS = 2.0
 """A receiver has answered with the head of its answer; its body is a courtesy."""
 _LONGEST_HEAD = 16_384
 _LONGEST_BODY = 4_096
 _KEPT_CHARACTERS = 500
 _MOST_ADDRESSES = 4
+_LONGEST_RETRY_AFTER = 64
+_MOST_LOOK_UPS = 64
+"""At the same time, in a process, those included that nobody waits for any more."""
 
 
 class HttpPoster:
@@ -117,14 +123,14 @@ class HttpLine:
     def _connect(self, deadline: float) -> socket.socket:
         """Raises _NotTakenError."""
         place = self._endpoint.place
-        addresses = _looked_up(place)
+        until = min(deadline, time.monotonic() + CONNECT_SECONDS)
+        addresses = _looked_up(place, until)
         if not all_allowed(addresses, self._allowed):
             raise _NotTakenError(Trouble.ADDRESS_NOT_ALLOWED)
-        until = min(deadline, time.monotonic() + CONNECT_SECONDS)
         trouble = Trouble.NO_CONNECTION
         for number, address in enumerate(addresses[:_MOST_ADDRESSES]):
-            share = _left(until) / (min(len(addresses), _MOST_ADDRESSES) - number)
             try:
+                share = _left(until) / (min(len(addresses), _MOST_ADDRESSES) - number)
                 plain = _connected(address, place.port, share)
             except TimeoutError:
                 trouble = Trouble.TIMEOUT
@@ -155,6 +161,7 @@ class _Answer:
         self._parser = httptools.HttpResponseParser(self)
         self._status = 0
         self._body = b""
+        self._retry_after = ""
         self._is_done = False
         self._is_whole = True
         self._is_kept = False
@@ -170,7 +177,8 @@ class _Answer:
         shown = "".join(one if one.isprintable() or one == "\n" else "\ufffd" for one in words)
         if 200 <= self._status < 300:
             return Posted(self._status, None, shown)
-        return Posted(self._status, Trouble.REDIRECT if 300 <= self._status < 400 else Trouble.STATUS, shown)
+        trouble = Trouble.REDIRECT if 300 <= self._status < 400 else Trouble.STATUS
+        return Posted(self._status, trouble, shown, self._retry_after)
 
     def read(self, connected: socket.socket, deadline: float) -> None:
         """Until it is whole, or more than anybody needs. Raises OSError, HttpParserError before there is a status."""
@@ -210,6 +218,12 @@ class _Answer:
     def on_message_begin(self) -> None:
         if self._is_done:
             self._is_whole = False
+        elif not self._status:
+            self._retry_after = ""  # of an interim answer
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._status and name.lower() == b"retry-after":
+            self._retry_after = value[:_LONGEST_RETRY_AFTER].decode("latin-1")
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -242,19 +256,50 @@ def _has_something_to_say(connected: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
-def _looked_up(place: Place) -> list[Address]:
+def _looked_up(place: Place, until: float) -> list[Address]:
     """All addresses of the host, each once. Raises _NotTakenError."""
     literal = read_address(place.host)
     if literal is not None:
         return [literal]
-    try:
-        found = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise _NotTakenError(Trouble.NO_SUCH_HOST) from None
-    addresses = [read_address(str(one[4][0])) for one in found]
+    found = _told(place, until)
+    if found is None:
+        raise _NotTakenError(Trouble.NO_SUCH_HOST)
+    addresses = [read_address(one) for one in found]
     if None in addresses:  # with a zone: of this machine's own link
         raise _NotTakenError(Trouble.ADDRESS_NOT_ALLOWED)
     return list(dict.fromkeys(one for one in addresses if one is not None))
+
+
+_looking_up = threading.Semaphore(_MOST_LOOK_UPS)
+
+
+def _told(place: Place, until: float) -> list[str] | None:
+    """What the system's resolver says, None for a name that nobody has. Raises _NotTakenError when it says nothing.
+
+    It cannot be told how long to try, nor to stop: a thread asks it, and is left behind when the time is over.
+    """
+    answers: queue.SimpleQueue[list[str] | None] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            found = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+            answers.put([str(one[4][0]) for one in found])
+        except (OSError, UnicodeError):
+            answers.put(None)
+        finally:
+            _looking_up.release()
+
+    if not _looking_up.acquire(timeout=max(0.0, until - time.monotonic())):
+        raise _NotTakenError(Trouble.TIMEOUT)
+    try:
+        threading.Thread(target=ask, name="webhook-name", daemon=True).start()
+    except RuntimeError:  # no more threads for this process
+        _looking_up.release()
+        raise _NotTakenError(Trouble.TIMEOUT) from None
+    try:
+        return answers.get(timeout=max(0.0, until - time.monotonic()))
+    except queue.Empty:
+        raise _NotTakenError(Trouble.TIMEOUT) from None
 
 
 def _connected(address: Address, port: int, seconds: float) -> socket.socket:

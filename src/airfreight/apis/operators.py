@@ -25,15 +25,18 @@ HIDDEN = "/schema"
 _DESCRIPTION = "Over-the-air updates: organizations, products, devices, artifacts, rollouts, and the Shipments API."
 
 
-def operator_app(desk: Desk, routes: Sequence[Any], version: str) -> Litestar:
-    """All operator routes with strict bodies, one error shape and one OpenAPI document."""
+def operator_app(desk: Desk, routes: Sequence[Any], version: str, on_stray: Any = on_http) -> Litestar:  # noqa: ANN401
+    """All operator routes with strict bodies, one error shape and one OpenAPI document.
+
+    `on_stray` answers where no route is; doors with a shape of their own bring handlers for their routes.
+    """
     app = Litestar(
         route_handlers=list(routes),
         guards=[desk.let_in, QueryCheck()],
         dto=Body,
         return_dto=None,
         dependencies={"desk": Provide(lambda: desk, sync_to_thread=False, use_cache=True)},
-        exception_handlers={Refusal: on_refusal, Disconnected: on_gone, HTTPException: on_http, Exception: on_crash},
+        exception_handlers={Refusal: on_refusal, Disconnected: on_gone, HTTPException: on_stray, Exception: on_crash},
         request_max_body_size=desk.settings.max_body_bytes,
         response_headers=[ResponseHeader(name="Cache-Control", value="no-store")],
         openapi_config=OpenAPIConfig(

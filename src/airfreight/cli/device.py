@@ -26,6 +26,7 @@ COLUMNS = (
 )
 DETAILS = (
     *COLUMNS,
+    Column("behind", "parentId"),
     Column("owner", "ownerUserId"),
     *columns("autoUpdate", "enabled", "attributes"),
     Column("created", "createdAt", when),
@@ -35,6 +36,10 @@ AUTO_UPDATE = {"on": True, "off": False, "product": None}
 TOKENS = columns("id", "uid", "name", "token")
 CHECKS = columns("verdict", "name", "detail")
 ONCE = "A token is not shown again: keep it now."
+BEHIND = "It has no token: the device that it is behind speaks for it."
+Parent = Annotated[
+    str | None, typer.Option(metavar="ID|UID", help="The device that it is behind, which speaks for it.")
+]
 
 
 @app.command()
@@ -42,6 +47,7 @@ def create(
     product: Product,
     name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
     uid: Annotated[str | None, typer.Option(help="Its external identity; made up by the server if left out.")] = None,
+    parent: Parent = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a device; its token is shown this once.
@@ -49,9 +55,10 @@ def create(
     Example: airfreight device create --product Thermostat --uid kitchen-17
     """
     with connect() as session:
-        body = present(productId=product_id(session, product), name=name, uid=uid)
+        above = None if parent is None else device_id(session, parent)
+        body = present(productId=product_id(session, product), name=name, uid=uid, parentId=above)
         output.record(session.post(PATH, body), TOKENS, as_json=as_json)
-        output.remark(ONCE)
+        output.remark(ONCE if parent is None else BEHIND)
 
 
 @app.command("bulk-create")
@@ -61,6 +68,7 @@ def bulk_create(
     source: Annotated[
         str | None, typer.Option("--from", metavar="FILE", help="A CSV file of `uid` or `uid,name` lines; - is stdin.")
     ] = None,
+    parent: Parent = None,
     as_json: AsJson = False,
 ) -> None:
     """Create up to 10000 devices at once; their tokens are shown this once.
@@ -71,19 +79,21 @@ def bulk_create(
         raise usage("Either a number of devices or a list of them is needed", "Give one of --count and --from.")
     devices = None if source is None else _read_devices(source)
     with connect() as session:
-        body = present(productId=product_id(session, product), count=count, devices=devices)
+        above = None if parent is None else device_id(session, parent)
+        body = present(productId=product_id(session, product), count=count, devices=devices, parentId=above)
         answer = session.post(f"{PATH}/bulk", body)
         if as_json:
             output.emit(answer)
         else:
             output.table((item for item in answer.get("items") or () if isinstance(item, dict)), TOKENS)
-        output.remark(ONCE)
+        output.remark(ONCE if parent is None else BEHIND)
 
 
 @app.command("list")
 def list_(
     product: Annotated[str | None, typer.Option(metavar="ID|NAME", help="Only devices of this product.")] = None,
     query: Annotated[str | None, typer.Option(help="Only devices with this in their uid or name.")] = None,
+    parent: Annotated[str | None, typer.Option(metavar="ID|UID", help="Only devices behind this one.")] = None,
     org: Annotated[
         int | None, typer.Option(metavar="ID", help="An organization below yours; yours by default.")
     ] = None,
@@ -97,7 +107,8 @@ def list_(
     """
     with connect() as session:
         number = None if product is None else product_id(session, product)
-        answer = session.page(PATH, productId=number, query=query, orgId=org, limit=limit, after=after)
+        above = None if parent is None else device_id(session, parent)
+        answer = session.page(PATH, productId=number, query=query, parentId=above, orgId=org, limit=limit, after=after)
         output.page(answer, COLUMNS, as_json=as_json)
 
 

@@ -2,12 +2,19 @@
 
 import re
 from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
 from airfreight.domain.addresses import read_address
+from airfreight.domain.ids import Millis
 
 FIRST_PAUSE_MS = 5_000
 LONGEST_PAUSE_MS = 3_600_000
+GONE = 410
+"""The status of a receiver that will never take this message: it is not tried again."""
+BUSY = frozenset({429, 503})
+"""Statuses with which a receiver may say when to come again."""
 JITTER = 0.2
 """A pause is up to this share longer or shorter, so that lines that broke together do not come back together."""
 
@@ -79,6 +86,7 @@ _URL = re.compile(
 )
 _PATH = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*", re.ASCII)
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
+_SECONDS = re.compile(r"[0-9]{1,20}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
 
 
@@ -125,3 +133,20 @@ def pause_ms(attempts: int, luck: float) -> int:
     """How long to wait after the try of this number (1..); `luck` is 0 to 1."""
     plain = min(FIRST_PAUSE_MS * 2 ** min(attempts - 1, 20), LONGEST_PAUSE_MS)
     return int(plain * (1 + JITTER * (2 * luck - 1)))
+
+
+def asked_pause_ms(retry_after: str, now: Millis) -> int:
+    """How long a receiver asks to be left alone, LONGEST_PAUSE_MS at most; 0 when it does not say, or says nonsense.
+
+    `retry_after`: seconds, or a date of HTTP. Source: RFC 9110, section 10.2.3.
+    """
+    words = retry_after.strip()
+    if _SECONDS.fullmatch(words):
+        asked = int(words) * 1000
+    else:
+        try:
+            at = parsedate_to_datetime(words)
+            asked = int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000) - now
+        except (ValueError, OverflowError):
+            return 0
+    return max(0, min(asked, LONGEST_PAUSE_MS))

@@ -152,6 +152,13 @@ def refresh_sign_in(
     return _renewed(connection, keyring, client.id if client else 0, token, now, seconds)
 
 
+def sign_out(connection: Connection, keyring: Keyring, token: str) -> None:
+    """End an access token that was let in, and the refresh token that was given out with it."""
+    row = access.token(connection, "access", keyring.digest(token))
+    if row is not None:
+        access.remove_pair(connection, row)
+
+
 def _own_client_id(client_name: str, organization_id: int) -> str:
     return f"{client_name.lower().replace(' ', '-')}_{organization_id}"
 

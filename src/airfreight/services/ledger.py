@@ -46,6 +46,7 @@ _NOTE_EVERY = 0.1
 
 
 _TRIES = 10
+_luck = random.Random()  # noqa: S311 - out of step with whoever was in the way; nothing secret
 
 T = TypeVar("T")
 
@@ -462,5 +463,5 @@ def transact(database: Database, settings: Settings, now: Millis, work: Callable
             lost = isinstance(error, LostRace) or is_contention(error) or is_duplicate(error)
             if not lost or attempt == _TRIES:
                 raise
-            time.sleep(random.uniform(0, 0.01) * attempt)  # noqa: S311 - out of step with whoever was in the way
+            time.sleep(_luck.uniform(0, 0.01) * attempt)
     raise AssertionError

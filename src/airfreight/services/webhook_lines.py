@@ -15,7 +15,7 @@ from typing import Any
 
 from airfreight.domain.access import Permission
 from airfreight.domain.ids import Millis
-from airfreight.domain.webhooks import Endpoint, MessageState, Trouble, pause_ms
+from airfreight.domain.webhooks import BUSY, GONE, Endpoint, MessageState, Trouble, asked_pause_ms, pause_ms
 from airfreight.ports import Posted
 from airfreight.services import webhooks
 from airfreight.services.call import Call
@@ -134,13 +134,15 @@ def record(
         if answer.trouble is None:
             return MessageState.SENT
         attempts = last.attempts + 1
-        state = MessageState.DEAD if attempts >= settings.webhook_tries else MessageState.WAITING
+        is_dead = attempts >= settings.webhook_tries or answer.status == GONE
+        state = MessageState.DEAD if is_dead else MessageState.WAITING
+        asked = asked_pause_ms(answer.retry_after, now) if answer.status in BUSY else 0
         values: dict[str, object] = {
             "state": state,
             "status": answer.status or None,
             "response": answer.response,
             "trouble": answer.trouble,
-            "due_at": now if state is MessageState.DEAD else now + pause_ms(attempts, luck),
+            "due_at": now if is_dead else now + max(pause_ms(attempts, luck), asked),
         }
         store.failed(connection, last.row_id, values)
     return state

@@ -1,6 +1,6 @@
 """Rows of users, API clients and their tokens. Secrets come here already hashed."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Select, delete, func, insert, or_, select, text, update
@@ -27,6 +27,19 @@ def user_below(connection: Connection, ancestor_id: int, user_id: int) -> Any:  
 def user(connection: Connection, organization_id: int, user_id: int) -> Any:  # noqa: ANN401 - a row
     query = select(users).where(users.c.organization_id == organization_id, users.c.id == user_id)
     return connection.execute(query).one_or_none()
+
+
+def emails(connection: Connection, organization_ids: Collection[int], ids: Collection[int]) -> dict[int, str]:
+    """The emails of those of these users that are of these organizations."""
+    query = select(users.c.id, users.c.email).where(users.c.organization_id.in_(organization_ids), users.c.id.in_(ids))
+    return {row.id: row.email for row in connection.execute(query)} if ids else {}
+
+
+def client_names(connection: Connection, organization_ids: Collection[int], ids: Collection[int]) -> dict[int, str]:
+    """The same with the names of API clients."""
+    ours = clients.c.organization_id.in_(organization_ids)
+    query = select(clients.c.id, clients.c.name).where(ours, clients.c.id.in_(ids))
+    return {row.id: row.name for row in connection.execute(query)} if ids else {}
 
 
 def lock_user(connection: Connection, user_id: int) -> Any:  # noqa: ANN401 - a row
@@ -237,6 +250,12 @@ def token(connection: Connection, kind: str, digest: bytes) -> Any:  # noqa: ANN
 def take_token(connection: Connection, token_id: int) -> bool:
     """Delete it; False when somebody else was faster: a refresh token works once."""
     return connection.execute(delete(tokens).where(tokens.c.id == token_id)).rowcount == 1
+
+
+def remove_pair(connection: Connection, token: Any) -> None:  # noqa: ANN401 - a row
+    """Delete a token with the one that was given out in the same moment: they end at the same time."""
+    where = (tokens.c.client_id == token.client_id, tokens.c.user_id.is_not_distinct_from(token.user_id))
+    connection.execute(delete(tokens).where(*where, tokens.c.expires_at == token.expires_at))
 
 
 def remove_tokens_of_user(connection: Connection, user_id: int) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
@@ -51,6 +52,21 @@ def done(connection: Connection, row_id: int) -> None:
 
 def all_done(connection: Connection, row_ids: Sequence[int]) -> None:
     connection.execute(delete(outbox).where(outbox.c.id.in_(row_ids)))
+
+
+def run(connection: Connection, row: Any, limit: int) -> list[Any]:  # noqa: ANN401 - a row
+    """A claimed row and those right behind it in its stream that are of its kind, `limit` at most.
+
+    Nobody else has them until the transaction ends; whoever does them says `all_done` in it. Empty when the row is
+    gone: the claim was over, and somebody else has done it.
+    """
+    mine = select(outbox).where(outbox.c.id == row.id).with_for_update()
+    found = list(connection.execute(mine))
+    if found:
+        behind = select(outbox).where(outbox.c.stream == row.stream, outbox.c.id > row.id).order_by(outbox.c.id)
+        rows = connection.execute(behind.limit(limit - 1).with_for_update())
+        found.extend(takewhile(lambda one: one.kind == row.kind, rows))
+    return found
 
 
 def release_pushes(connection: Connection) -> None:
