@@ -87,7 +87,7 @@ class Worker:
         body = json.loads(row.body)
         try:
             if row.kind == CHANGES:
-                callbacks.tell(self.database, row, self.teller)
+                callbacks.tell(self.database, row, self.teller)  # and it is done
             elif row.kind == "rollout.started":
                 callbacks.tell_started(self.database, body["rolloutId"], body, self.teller)
             elif row.kind in _JOBS:
@@ -102,8 +102,9 @@ class Worker:
             with self.database.write() as connection:
                 outbox.retry(connection, row.id, self.clock() + pause)
             return False
-        with self.database.write() as connection:
-            outbox.done(connection, row.id)
+        if row.kind != CHANGES:
+            with self.database.write() as connection:
+                outbox.done(connection, row.id)
         return True
 
     def expire(self) -> int:

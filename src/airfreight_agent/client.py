@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
 import httpx
 
@@ -12,8 +12,10 @@ from airfreight_agent.protocol import (
     Idle,
     Instruction,
     ProtocolError,
+    RefusedError,
     Report,
     UnavailableError,
+    UnknownThingError,
     Verdict,
     check_status,
     encode_reports,
@@ -21,6 +23,7 @@ from airfreight_agent.protocol import (
     parse_object,
     parse_results,
     parse_retry_after,
+    parse_things,
     text,
 )
 
@@ -29,35 +32,64 @@ DEFAULT_RETRY_AFTER = 60.0
 DEFAULT_TIMEOUT = 30.0
 
 
-def enroll(http: httpx.Client, key: str, uid: str, product: str, attributes: Mapping[str, Attribute]) -> str:
-    """The token of a device that the server did not know yet; it is shown this once."""
-    body = {"uid": uid, "product": product, "attributes": attributes}
+def enroll(
+    http: httpx.Client, key: str, uid: str, product: str, attributes: Mapping[str, Attribute], parent: str = ""
+) -> str:
+    """The token of a device that the server did not know yet; it is shown this once.
+
+    Behind a `parent` it is a thing, and its token is empty: the parent speaks for it.
+    """
+    body = {"uid": uid, "product": product, "attributes": attributes, **({"parent": parent} if parent else {})}
     _, _, answer = _call(http, "POST", "/device/v1/enroll", key, json.dumps(body).encode())
     return text(parse_object(answer), "token")
 
 
 class Client:
-    """One device's side of the conversation. `http` has the server as its base URL."""
+    """One device's side of the conversation. `http` has the server as its base URL.
 
-    def __init__(self, http: httpx.Client, token: str) -> None:
+    With `thing`, the uid of one that is behind the device whose token this is, it is that thing's side; then
+    `put_attributes` and `poll` may raise UnknownThingError.
+    """
+
+    def __init__(self, http: httpx.Client, token: str, thing: str = "") -> None:
         self._http = http
         self._token = token
+        self._thing = thing
 
     def put_attributes(self, attributes: Mapping[str, Attribute]) -> None:
-        _call(self._http, "PUT", "/device/v1/attributes", self._token, json.dumps(attributes).encode())
+        path = "/device/v1/attributes" + (f"?thing={quote(self._thing, safe='')}" if self._thing else "")
+        with self._knowing():
+            _call(self._http, "PUT", path, self._token, json.dumps(attributes).encode())
 
     def poll(self, wait_seconds: int) -> Instruction | Idle:
         """Ask what to do; the server may hold the answer back for `wait_seconds`."""
-        path = f"/device/v1/next?wait={wait_seconds}"
-        status, headers, answer = _call(self._http, "GET", path, self._token, extra_seconds=wait_seconds)
-        if status == 204:
-            seconds = parse_retry_after(headers.get("retry-after"))
-            return Idle(DEFAULT_RETRY_AFTER if seconds is None else seconds)
-        return parse_instruction(answer)
+        path = f"/device/v1/next?wait={wait_seconds}" + (f"&thing={quote(self._thing, safe='')}" if self._thing else "")
+        with self._knowing():
+            status, headers, answer = _call(self._http, "GET", path, self._token, extra_seconds=wait_seconds)
+        return Idle(_pause(headers)) if status == 204 else parse_instruction(answer)
+
+    def things(self, wait_seconds: int) -> tuple[dict[str, str], float]:
+        """The things behind this device that have something to do now, each with its type, and for how many seconds
+        not to ask again when there are none. The server may hold the answer back for `wait_seconds`.
+        """
+        path = f"/device/v1/things?wait={wait_seconds}"
+        _, headers, answer = _call(self._http, "GET", path, self._token, extra_seconds=wait_seconds)
+        return parse_things(answer), _pause(headers)
 
     def report(self, reports: Sequence[Report]) -> dict[tuple[int, int], Verdict]:
-        _, _, answer = _call(self._http, "POST", "/device/v1/reports", self._token, encode_reports(reports))
+        body = encode_reports(reports, self._thing)
+        _, _, answer = _call(self._http, "POST", "/device/v1/reports", self._token, body)
         return parse_results(answer, reports)
+
+    @contextmanager
+    def _knowing(self) -> Iterator[None]:
+        """A 404 of the server itself (a proxy has no such code) says that it knows no such thing here."""
+        try:
+            yield
+        except RefusedError as error:
+            if self._thing and error.status == httpx.codes.NOT_FOUND and error.code == "not_found":
+                raise UnknownThingError(error.status, error.code) from error
+            raise
 
     @contextmanager
     def download(self, url: str, offset: int, etag: str) -> Iterator[httpx.Response]:
@@ -95,7 +127,11 @@ def _call(
     content = bytearray()
     try:
         with http.stream(method, path, content=body, headers=headers, timeout=timeout) as response:
-            check_status(response.status_code, response.headers.get("retry-after"))
+            check_status(
+                response.status_code,
+                response.headers.get("retry-after"),
+                response.headers.get("x-error-code", ""),
+            )
             for chunk in response.iter_bytes():
                 content += chunk
                 if len(content) > MAX_ANSWER_BYTES:
@@ -103,6 +139,11 @@ def _call(
     except httpx.RequestError as error:
         raise UnavailableError(f"{method} {path}: {type(error).__name__}") from error
     return response.status_code, response.headers, bytes(content)
+
+
+def _pause(headers: httpx.Headers) -> float:
+    seconds = parse_retry_after(headers.get("retry-after"))
+    return DEFAULT_RETRY_AFTER if seconds is None else seconds
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:

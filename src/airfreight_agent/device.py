@@ -4,9 +4,11 @@ Rule: one `step()` does one thing and makes it durable; a process that is killed
 """
 
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,9 +29,10 @@ from airfreight_agent.protocol import (
     RefusedError,
     UnauthorizedError,
     UnavailableError,
+    UnknownThingError,
     one_call,
 )
-from airfreight_agent.scripts import Pace
+from airfreight_agent.scripts import Pace, SilentError
 from airfreight_agent.state import StateFile
 
 MAX_INSTALL_TRIES = 5
@@ -47,9 +50,10 @@ def kernel_boot_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """How a device behaves. `version` is what runs before the first update; `read_version` reads what really runs, and
-    without it the agent believes its installer. `settle_seconds` is how long an activation that has returned may take
-    to end this process (a reboot does not come at once). `progress_seconds`: how often it tells how far it is, at most.
+    """How a device behaves. `version` is what runs before the first update; `read_version` reads what really runs (it
+    may raise SilentError), and without it the agent believes its installer. `settle_seconds` is how long an activation
+    that has returned may take to end this process (a reboot does not come at once). `progress_seconds`: how often it
+    tells how far it is, at most; `stretch_seconds`: after so long a download lets others have a turn.
     """
 
     version: str | None = None
@@ -57,6 +61,7 @@ class Habits:
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     poll_wait_seconds: int = 30
     progress_seconds: float = 1.0
+    stretch_seconds: float = math.inf
     settle_seconds: float = 0.0
     backoff_first_seconds: float = 1.0
     backoff_most_seconds: float = 300.0
@@ -68,11 +73,17 @@ class _UnwantedError(Exception):
     """Something during a download wants the loop's attention."""
 
 
+class _EnoughError(Exception):
+    """A download has had its stretch; the rest comes in the next one."""
+
+
 class Device:
     """One device with its state in `directory`.
 
     `installer` and `activator` are the device's own, for files that are no packages; see `installers`. Without an
-    installer it takes nothing but packages. Only one Device may use a directory at a time.
+    installer it takes nothing but packages. Only one Device may use a directory at a time. `turn` is held while it
+    activates. `trouble` is why the last step came to nothing; `is_idle` says that the server had nothing for it when
+    last asked. A thing (`habits.rules` says so) has neither installer nor activator: its plug-in is both.
     """
 
     def __init__(
@@ -82,11 +93,15 @@ class Device:
         installer: Installer | None,
         activator: Activator = activate_in_place,
         habits: Habits | None = None,
+        turn: AbstractContextManager[object] | None = None,
     ) -> None:
         self._client = client
         self._installer = installer
         self._activator = activator
         self._habits = habits or Habits()
+        self._turn = turn or nullcontext()
+        self._thing = self._habits.rules.thing
+        self._who = f"{self._thing.uid}: " if self._thing else ""
         self._files = directory / "files"
         self._files.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._state = StateFile(directory / "state.json")
@@ -110,6 +125,7 @@ class Device:
             Action.JUDGE: self._judge,
         }
         self.trouble: Exception | None = None
+        self.is_idle = False
         self._pace: Pace | None = None
         self.memory = self._state.load()
         self._boot(activated=False)
@@ -134,17 +150,22 @@ class Device:
                     return outcome
             sleep(rest)
 
+    @property
+    def next_action(self) -> Action:
+        return plan(self.memory, self._session)
+
     def step(self) -> float:
         """Do the next thing; the number of seconds to rest before the one after it.
 
         Nothing that a server, a network or a hook does raises here. Disk errors of the state file do.
         """
-        action = plan(self.memory, self._session)
+        action = self.next_action
         self.trouble = None
         try:
-            rest = self._actions[action]()
+            with self._turn if action is Action.ACTIVATE else nullcontext():
+                rest = self._actions[action]()
         except (UnavailableError, UnauthorizedError, ProtocolError, RefusedError) as error:
-            _log.warning("%s: %s", action, error)
+            _log.warning("%s%s: %s", self._who, action, error)
             self.trouble = error
             return self._backoff.after_failure(error.retry_after if isinstance(error, UnavailableError) else None)
         if not self.memory.tries:  # work that failed is still to be tried again: talking well in between is no relief
@@ -153,13 +174,21 @@ class Device:
 
     def _boot(self, *, activated: bool) -> None:
         boot_id = self._habits.boot_id()
-        session = Session(version=None, boot_id=boot_id, activated=activated)
-        self._session = replace(session, version=self._running_version(session))
-        _log.info("running version %s, attempt %s is %s", self._session.version, self.memory.attempt, self.memory.step)
+        self._session = Session(version=None, boot_id=boot_id, activated=activated)
+        try:
+            self._session = replace(self._session, version=self._running_version(self._session))
+        except SilentError as error:
+            _log.warning("%s%s", self._who, error)
+            if self.memory.step is Step.ACTIVATING and has_booted(self.memory, self._session):
+                self.keep(self.memory.failed(Reason.ACTIVATE_FAILED, str(error)))
+        running, memory = self._session.version, self.memory
+        _log.info("%srunning version %s, attempt %s is %s", self._who, running, memory.attempt, memory.step)
 
     def _running_version(self, session: Session) -> str | None:
         if self._habits.read_version is not None:
-            return self._habits.read_version()
+            version = self._habits.read_version()
+            if version is not None or self._thing is None:  # a thing's plug-in need not be able to tell
+                return version
         if self.memory.step is Step.ACTIVATING and has_booted(self.memory, session) and self.memory.believed:
             return self.memory.believed
         return self.memory.version or self._habits.version
@@ -169,7 +198,7 @@ class Device:
         if memory != self.memory:
             self._state.save(memory)
             if memory.step is not self.memory.step or memory.attempt != self.memory.attempt:
-                _log.info("attempt %s: %s", memory.attempt, memory.outcome or memory.step)
+                _log.info("%sattempt %s: %s", self._who, memory.attempt, memory.outcome or memory.step)
             self.memory = memory
 
     def send(self) -> None:
@@ -179,7 +208,7 @@ class Device:
         try:
             self._tell()
         except (UnavailableError, UnauthorizedError, ProtocolError) as error:
-            _log.warning("reports: %s", error)
+            _log.warning("%sreports: %s", self._who, error)
 
     def goes_on(self) -> bool:
         """Ask whether the attempt is still wanted; without an answer it is."""
@@ -187,7 +216,7 @@ class Device:
         try:
             answer = self._client.poll(0)
         except (UnavailableError, UnauthorizedError, RefusedError, ProtocolError) as error:
-            _log.warning("%s; going on", error)
+            _log.warning("%s%s; going on", self._who, error)
             return self.memory.is_open
         memory, session = self._heard(answer)
         if memory.attempt != self.memory.attempt:  # the loop asks again
@@ -210,7 +239,7 @@ class Device:
         try:
             verdicts = self._client.report(batch)
         except RefusedError as error:
-            _log.error("reports dropped: %s", error)
+            _log.error("%sreports dropped: %s", self._who, error)
             self.keep(replace(self.memory, outbox=self.memory.outbox[len(batch) :]))
         else:
             self.keep(self.memory.answered(verdicts))
@@ -219,14 +248,17 @@ class Device:
         version: dict[str, Attribute] = {"version": self._session.version} if self._session.version else {}
         try:
             self._client.put_attributes({**self._habits.attributes, **version})
+        except UnknownThingError:
+            raise
         except RefusedError as error:
-            _log.error("attributes: %s", error)
+            _log.error("%sattributes: %s", self._who, error)
         self._session = replace(self._session, announced=True)
         return 0.0
 
     def _poll(self) -> float:
         """Ask; wait for an answer only when there is nothing else to do."""
         answer = self._client.poll(0 if self.memory.is_open else self._habits.poll_wait_seconds)
+        self.is_idle = isinstance(answer, Idle)
         memory, self._session = self._heard(answer)
         self.keep(memory)
         if plan(self.memory, self._session) is not Action.POLL:
@@ -249,6 +281,8 @@ class Device:
             )
         except _UnwantedError:
             self._session = replace(self._session, asked_at=None)
+        except _EnoughError:
+            pass
         except download.MismatchError as error:
             if not error.was_resumed or self.memory.tries >= MAX_FETCH_TRIES:
                 self.keep(self.memory.failed(Reason.CHECKSUM_MISMATCH, str(error)))
@@ -284,7 +318,11 @@ class Device:
         before = sum(other.size for other in artifacts[: self.memory.done])
         total = sum(other.size for other in artifacts)
 
+        end = time.monotonic() + self._habits.stretch_seconds
+
         def tick(received: int) -> None:
+            if time.monotonic() > end and self.memory.etag:  # without a tag it would begin again from nothing
+                raise _EnoughError
             if not pace.is_due():
                 return
             counts = (*self.memory.fetched[: self.memory.done], Count(one.id, received, one.size)) if one.id else ()
@@ -305,6 +343,11 @@ class Device:
         if iotcp.is_package(self._path()):
             self.keep(self.memory.opened())
             self._lifecycle.check()
+        elif self._thing is not None and self._thing.plug_in:
+            self.keep(self.memory.taken_by_plug_in())
+        elif self._thing is not None:
+            missing = f"no package, and there is no plug-in for things of the type {self._thing.type}"
+            self.keep(self.memory.failed(Reason.INCOMPATIBLE, missing))
         elif self._installer is None:
             self.keep(self.memory.failed(Reason.INCOMPATIBLE, "this is no package, and nothing else is taken here"))
         else:
@@ -312,7 +355,7 @@ class Device:
         return 0.0
 
     def _install(self) -> float:
-        if self.memory.done in self.memory.packages:
+        if self.memory.done in self.memory.packages or self.memory.by_plug_in:
             self._lifecycle.install()
             return 0.0
         if self._installer is None:
@@ -354,7 +397,7 @@ class Device:
 
     def _activate_package(self) -> None:
         """One artifact's script; after the last one all is judged, unless a plain file is still to be activated."""
-        if self.memory.done in self.memory.packages:
+        if self.memory.done in self.memory.packages or self.memory.by_plug_in:
             self._lifecycle.activate()
         else:
             self.keep(self.memory.passed())

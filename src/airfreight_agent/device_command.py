@@ -12,16 +12,18 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Lock, Thread
 from types import FrameType
 
 import httpx
 
 from airfreight_agent.client import DEFAULT_TIMEOUT, Client
 from airfreight_agent.device import Device, Habits
-from airfreight_agent.identity import Enrollment, claim, remember_server, server_of, token_of
+from airfreight_agent.identity import Enrollment, claim, enroll_thing, remember_server, server_of, token_of
 from airfreight_agent.installers import CommandActivator, CommandInstaller, activate_in_place
 from airfreight_agent.lifecycle import Rules
 from airfreight_agent.protocol import Attribute, Event, UnavailableError
+from airfreight_agent.things import Things
 
 FOLDER = Path("/var/lib/airfreight-agent")
 EXIT_FAILED = 1
@@ -35,6 +37,7 @@ def add_enroll(parser: argparse.ArgumentParser) -> None:
     add("--key", default=key, required=key is None, help="an enrollment key (AIRFREIGHT_ENROLL_KEY)")
     add("--uid", required=True, help="this device's own identity")
     add("--product", required=True, help="name or id of its product")
+    add("--parent", metavar="UID", help="it is a thing behind this gateway: it gets no token, and needs no folder")
     add("--folder", type=Path, default=FOLDER, metavar="DIR", help=f"where the device keeps all it knows ({FOLDER})")
     add("--attribute", action="append", default=[], metavar="KEY=VALUE", help="told to the server")
     parser.set_defaults(run=_enroll)
@@ -69,6 +72,13 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
     add("--wait", type=int, default=30, metavar="SECONDS", help="how long the server may hold a poll (0 to 60)")
     add("--once", action="store_true", help="leave when there is nothing (more) to do")
+    add(
+        "--thing",
+        action="append",
+        default=[],
+        metavar="TYPE=COMMAND",
+        help="the plug-in for things of this type (the name of their product)",
+    )
     _add_package_options(parser.add_argument_group("packages"))
     parser.set_defaults(run=_run)
 
@@ -81,11 +91,16 @@ def _add_package_options(group: "argparse._ArgumentGroup") -> None:
 
 
 def _enroll(options: argparse.Namespace) -> int:
+    enrollment = Enrollment(options.key, options.uid, options.product)
+    if options.parent is not None:
+        with httpx.Client(base_url=options.server, timeout=DEFAULT_TIMEOUT) as http:
+            enroll_thing(http, enrollment, options.parent, _attributes(options.attribute))
+        sys.stdout.write(f"enrolled behind {options.parent}, whose agent does the rest\n")
+        return 0
     lock = claim(options.folder)
     known = server_of(options.folder)
     if known is not None and known != options.server:
         raise ValueError(f"{options.folder} belongs to a device of {known}")
-    enrollment = Enrollment(options.key, options.uid, options.product)
     with httpx.Client(base_url=options.server, timeout=DEFAULT_TIMEOUT) as http:
         token_of(options.folder, http, enrollment, _attributes(options.attribute))
     remember_server(options.folder, options.server)
@@ -100,25 +115,37 @@ def _run(options: argparse.Namespace) -> int:
     server = options.server or server_of(options.folder)
     if server is None:
         raise ValueError(f"nobody enrolled {options.folder}: give --server")
-    attributes = _attributes(options.attribute)
+    attributes, plug_ins = _attributes(options.attribute), _plug_ins(options.thing)
     version: dict[str, Attribute] = {"version": options.version} if options.version else {}
+    turn, habits, folder = Lock(), _habits(options, attributes), options.folder.absolute()
     with httpx.Client(base_url=server, timeout=DEFAULT_TIMEOUT) as http:
         token = options.token or _enrolled(options, http, {**attributes, **version})
-        outcome = _device(options, Client(http, token), attributes).run(once=options.once)
+        device = _device(options, Client(http, token), habits, turn)
+        its_http = httpx.Client(base_url=server, timeout=DEFAULT_TIMEOUT)
+        things = Things(its_http, token, folder / "things", device, turn, plug_ins, habits)
+        if not options.once:
+            Thread(target=things.run, name="things", daemon=True).start()
+        outcome = device.run(once=options.once)
+        things.finish()
+        its_http.close()
     os.close(lock)
-    return EXIT_FAILED if outcome is Event.FAILED else 0
+    return EXIT_FAILED if outcome is Event.FAILED or things.has_failed else 0
 
 
-def _device(options: argparse.Namespace, client: Client, attributes: dict[str, Attribute]) -> Device:
+def _device(options: argparse.Namespace, client: Client, habits: Habits, turn: Lock) -> Device:
     # The installer's notes lie beside the files, so that they go when the attempt is over.
     notes = options.folder / "files"
     command = shlex.split(options.install) if options.install else []
     installer = CommandInstaller(command, notes, timeout_seconds=options.install_timeout) if command else None
     activator = CommandActivator(shlex.split(options.activate)) if options.activate else activate_in_place
+    return Device(client, options.folder.absolute(), installer, activator, habits, turn)
+
+
+def _habits(options: argparse.Namespace, attributes: dict[str, Attribute]) -> Habits:
     settle_seconds = options.settle
     if settle_seconds is None:
         settle_seconds = 30.0 if options.activate else 0.0
-    habits = Habits(
+    return Habits(
         version=options.version,
         read_version=_reader(options.version_file) if options.version_file else None,
         attributes=attributes,
@@ -126,7 +153,6 @@ def _device(options: argparse.Namespace, client: Client, attributes: dict[str, A
         settle_seconds=settle_seconds,
         rules=Rules(options.script_timeout, options.reset_on_failure, options.install_root),
     )
-    return Device(client, options.folder.absolute(), installer, activator, habits)
 
 
 def _enrolled(options: argparse.Namespace, http: httpx.Client, attributes: dict[str, Attribute]) -> str:
@@ -152,6 +178,19 @@ def _attributes(pairs: Sequence[str]) -> dict[str, Attribute]:
             raise ValueError(f"an attribute is KEY=VALUE, not {pair!r}")
         attributes[key] = value
     return attributes
+
+
+def _plug_ins(pairs: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    plug_ins: dict[str, tuple[str, ...]] = {}
+    for pair in pairs:
+        its_type, _, command = pair.partition("=")
+        words = tuple(shlex.split(command))
+        if not its_type or not words:
+            raise ValueError(f"a plug-in is TYPE=COMMAND, not {pair!r}")
+        if its_type in plug_ins:
+            raise ValueError(f"there are two plug-ins for {its_type!r}")
+        plug_ins[its_type] = words
+    return plug_ins
 
 
 def _reader(path: Path) -> Callable[[], str | None]:

@@ -60,14 +60,25 @@ def token_of(
         return token
     if enrollment is None:
         raise IdentityError("this device has no token: give --token, or --enroll-key with --uid and --product")
-    try:
-        token = enroll(http, enrollment.key, enrollment.uid, enrollment.product, attributes)
-    except RefusedError as error:
-        if error.status == httpx.codes.CONFLICT:
-            hint = "is enrolled already; have its token rotated and give the new one with --token"
-            raise IdentityError(f"{enrollment.uid} {hint}") from error
-        raise IdentityError(f"the server does not enroll {enrollment.uid}: {error}") from error
+    hint = "; have its token rotated and give the new one with --token"
+    token = _enrolled(http, enrollment, attributes, hint)
     if not token.isascii() or not token.isprintable():
         raise ProtocolError("a token that cannot be sent back")
     write_durably(path, token.encode())
     return token
+
+
+def enroll_thing(http: httpx.Client, enrollment: Enrollment, parent: str, attributes: Mapping[str, Attribute]) -> None:
+    """Make a thing behind `parent` known, who speaks for it: there is no token to keep. Raises as `token_of`."""
+    _enrolled(http, enrollment, attributes, "", parent)
+
+
+def _enrolled(
+    http: httpx.Client, enrollment: Enrollment, attributes: Mapping[str, Attribute], hint: str, parent: str = ""
+) -> str:
+    try:
+        return enroll(http, enrollment.key, enrollment.uid, enrollment.product, attributes, parent)
+    except RefusedError as error:
+        if error.status == httpx.codes.CONFLICT and error.code in ("", "uid_taken"):
+            raise IdentityError(f"{enrollment.uid} is enrolled already{hint}") from error
+        raise IdentityError(f"the server does not enroll {enrollment.uid}: {error}") from error

@@ -1,4 +1,5 @@
-"""What a gateway does with a package: check and unpack it, then run the script of each phase.
+"""What a gateway does with a package: check and unpack it, then run the script of each phase. A thing's file that is
+no package has two phases, `install` and `activate`, whose scripts are the plug-in's.
 
 Rule: what was begun and what has ended is in the memory before and after it; a restart goes on from there.
 """
@@ -9,14 +10,14 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from airfreight_agent import iotcp, supervisor
 from airfreight_agent.installers import CutOffError
 from airfreight_agent.iotcp_place import install
 from airfreight_agent.machine import Memory, Step
 from airfreight_agent.protocol import Reason, UnavailableError, one_report
-from airfreight_agent.scripts import Pace, Script
+from airfreight_agent.scripts import Pace, Script, Thing, Work
 from airfreight_iotcp.package import CHECK_SUMS, DATA, MANIFEST, Manifest, ManifestError, parse_manifest
 
 MAX_SCRIPT_RUNS = 5
@@ -24,6 +25,7 @@ UNPACK, PLACE = "unpack", "place"
 _CUT_OFF = -1
 _REASONS = {
     "verify": Reason.INCOMPATIBLE,
+    "install": Reason.INSTALL_FAILED,
     "execute": Reason.INSTALL_FAILED,
     "validate": Reason.INSTALL_FAILED,
     "activate": Reason.ACTIVATE_FAILED,
@@ -33,13 +35,14 @@ _REASONS = {
 @dataclass(frozen=True, slots=True)
 class Rules:
     """How packages are handled here. `install_root` is where install paths begin; `quiet_seconds` is how long a script
-    may print nothing until the server is told that it goes on.
+    may print nothing until the server is told that it goes on. `thing` is whom the work is for, if not this machine.
     """
 
     script_seconds: float = 1800.0
     reset_on_failure: bool = False
     install_root: Path = Path("/")
     quiet_seconds: float = 60.0
+    thing: Thing | None = None
 
 
 class Host(Protocol):
@@ -63,7 +66,7 @@ class _OverError(Exception):
 
 
 class Lifecycle:
-    """Works on the package in hand; its file is `files/KEY.bin`, and it is unpacked to `work/KEY`.
+    """Works on the artifact in hand; its file is `files/KEY.bin`, and a package is unpacked to `work/KEY`.
 
     All three methods leave a memory that went on, or one that has failed or was called off. They raise
     UnavailableError when a script was cut off, to be called again later.
@@ -89,12 +92,18 @@ class Lifecycle:
 
     def install(self) -> None:
         def work() -> None:
+            if host.memory.done in host.memory.packages:
+                package()
+            else:
+                self._phase("install")
+            host.keep(host.memory.finished_one())
+
+        def package() -> None:
             manifest, folder = self._opened(host.memory.done)
             if manifest.install_paths:
                 self._once(PLACE, lambda: install(folder, manifest.install_paths, self._rules.install_root))
             self._phase("execute")
             self._phase("validate")
-            host.keep(host.memory.finished_one())
 
         host = self._host
         self._guarded(work)
@@ -215,7 +224,7 @@ class Lifecycle:
         told = memory.told if memory.telling == script.note.name else 0
         return tuple(one_report(script.lines(told))) if memory.is_open else ()
 
-    def _fail(self, reason: Reason, message: str) -> None:
+    def _fail(self, reason: Reason, message: str) -> NoReturn:
         """The end of the attempt, after going back where that is wished for."""
         host = self._host
         if self._rules.reset_on_failure:
@@ -233,22 +242,47 @@ class Lifecycle:
                 self._run(script, name)
 
     def _script(self, place: int, phase: str) -> Script | None:
+        """What is to be run for an artifact in a phase, if anything is."""
+        if place not in self._host.memory.packages:
+            return self._of_plug_in(place, phase)
         manifest, folder = self._opened(place)
         command = iotcp.command(manifest, folder, phase)
         if command is None:
             return None
-        memory = self._host.memory
+        work = self._as_told(phase, manifest.name, manifest.version)
         data = folder / DATA
         return Script(
-            note=self._files / f"{self._key(place)}-{phase}",
+            note=self._note(place, phase),
             phase=phase,
-            command=command,
-            folder=data if data.is_dir() else folder,
-            attempt=memory.attempt,
-            manifest=manifest,
-            run=memory.tries + 1,
+            command=(str(command), *work.arguments),
             timeout_seconds=self._rules.script_seconds,
+            variables=work.variables,
+            folder=data if data.is_dir() else folder,
         )
+
+    def _of_plug_in(self, place: int, phase: str) -> Script | None:
+        """Each file is installed, and with the last of them the thing is activated, once."""
+        memory, thing = self._host.memory, self._rules.thing
+        if phase == "activate" and place != memory.last_file:
+            return None
+        if thing is None or not thing.plug_in:
+            self._fail(_REASONS[phase], "its plug-in is not there any more")
+        artifact = memory.artifacts[place]
+        file = (str(self._files / f"{self._key(place)}.bin"),) if phase == "install" else ()
+        return Script(
+            note=self._note(place, phase),
+            phase=phase,
+            command=(*thing.plug_in, phase, *file, thing.uid),
+            timeout_seconds=self._rules.script_seconds,
+            variables=self._as_told(phase, artifact.name, artifact.version or "").variables,
+        )
+
+    def _as_told(self, phase: str, name: str, version: str) -> Work:
+        memory = self._host.memory
+        return Work(memory.attempt, phase, name, version, memory.tries + 1, self._rules.thing)
+
+    def _note(self, place: int, phase: str) -> Path:
+        return self._files / f"{self._key(place)}-{phase}"
 
     def _opened(self, place: int) -> tuple[Manifest, Path]:
         folder = self._work / self._key(place)

@@ -92,7 +92,8 @@ class Memory:
     representation of which a part is on disk. `activation_boot` is the boot in which an activation came to its end.
 
     `packages` are the places of those artifacts that bring their own scripts, `ran` what was run of the one in hand;
-    of the script named `telling`, the first `told` lines have been told.
+    of the script named `telling`, the first `told` lines have been told. `by_plug_in`: what is no package is installed
+    and activated by scripts too, those of a plug-in.
     """
 
     attempt: int = 0
@@ -111,6 +112,7 @@ class Memory:
     ran: tuple[Ran, ...] = ()
     telling: str = ""
     told: int = 0
+    by_plug_in: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -135,7 +137,12 @@ class Memory:
 
     @property
     def has_scripts_to_activate(self) -> bool:
-        return bool(self.packages) and self.done < len(self.artifacts)
+        return (bool(self.packages) or self.by_plug_in) and self.done < len(self.artifacts)
+
+    @property
+    def last_file(self) -> int:
+        """The place of the last artifact that is no package."""
+        return max(place for place in range(len(self.artifacts)) if place not in self.packages)
 
     @property
     def fetched(self) -> tuple[Count, ...]:
@@ -205,6 +212,10 @@ class Memory:
     def opened(self) -> "Memory":
         """The artifact in hand is a package."""
         return self if self.done in self.packages else replace(self, packages=(*self.packages, self.done))
+
+    def taken_by_plug_in(self) -> "Memory":
+        """The artifact in hand is no package, and there is a plug-in for it."""
+        return replace(self, by_plug_in=True).finished_one(self.fetched)
 
     def begun(self, name: str) -> "Memory":
         """A script (or another part) of the package in hand is run, once more if it did not come to an end."""
@@ -276,10 +287,10 @@ def has_booted(memory: Memory, session: Session) -> bool:
     activation did anything. Only if the activation had come to its end, and a start of the machine after it, is it
     surely the former; otherwise it activates once more before it says so.
     """
-    if memory.packages:
+    if memory.packages or memory.by_plug_in:
         if memory.has_scripts_to_activate:
             return False
-        if len(memory.packages) == len(memory.artifacts):
+        if memory.by_plug_in or len(memory.packages) == len(memory.artifacts):
             return True
     if memory.tries == 0:
         return False

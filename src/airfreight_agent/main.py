@@ -79,7 +79,8 @@ def _add_fleet(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--server", metavar="URL", help="devices that ask this server, over HTTP")
     where.add_argument("--mqtt", metavar="URL", help="devices that listen at this broker, mqtt:// or mqtts://HOST:PORT")
     members = (
-        "a JSON list of {uid, token, behaviour, version}; with --mqtt of {id, token, behaviour, version, build, type}"
+        "a JSON list of {uid, token, behaviour, version, thing}, of a thing the gateway's token and its own uid; "
+        "with --mqtt of {id, token, behaviour, version, build, type}"
     )
     add("--members", required=True, type=Path, metavar="FILE", help=members)
     add("--prefix", default=DEFAULT_PREFIX, help="first level of all topics at the broker")

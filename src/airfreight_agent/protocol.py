@@ -21,6 +21,7 @@ MAX_MESSAGE_CHARACTERS = 500
 MAX_ARTIFACT_BYTES = 1 << 40
 MAX_WAIT_SECONDS = 86_400.0
 _HEX_SHA256 = re.compile(r"[0-9a-f]{64}")
+_UID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 Attribute = str | int | float | bool | None
 
@@ -145,20 +146,28 @@ class UnauthorizedError(Exception):
 class RefusedError(Exception):
     """The server understood and says no for good: sending the same again does not help."""
 
-    def __init__(self, status: int) -> None:
-        super().__init__(f"the server answered {status}")
+    def __init__(self, status: int, code: str = "") -> None:
+        super().__init__(f"the server answered {status} {code}".rstrip())
         self.status = status
+        self.code = code
 
 
-def check_status(status: int, retry_after: str | None) -> None:
-    """Raise `UnauthorizedError`, `UnavailableError` or `RefusedError` for a status outside 2xx."""
+class UnknownThingError(RefusedError):
+    """There is no such thing behind this gateway, or not any more."""
+
+
+def check_status(status: int, retry_after: str | None, code: str = "") -> None:
+    """Raise `UnauthorizedError`, `UnavailableError` or `RefusedError` for a status outside 2xx.
+
+    `code` is the server's own word for it.
+    """
     if 200 <= status < 300:
         return
     if status in (401, 403):
         raise UnauthorizedError(f"the server answered {status}")
     if status in (408, 425, 429) or not 400 <= status < 500:
         raise UnavailableError(f"the server answered {status}", parse_retry_after(retry_after))
-    raise RefusedError(status)
+    raise RefusedError(status, code)
 
 
 def parse_retry_after(value: str | None) -> float | None:
@@ -224,6 +233,26 @@ def parse_artifact(item: object) -> Artifact:
     )
 
 
+def is_uid(word: str) -> bool:
+    return _UID.fullmatch(word) is not None
+
+
+def parse_things(body: bytes) -> dict[str, str]:
+    """The uids of things that have something to do, in the server's order, each with the name of its product."""
+    items = parse_object(body).get("things")
+    if not isinstance(items, list):
+        raise ProtocolError("things is not a list")
+    things: dict[str, str] = {}
+    for item in items:
+        if not isinstance(item, dict):
+            raise ProtocolError("a thing is not an object")
+        uid = text(item, "uid")
+        if not is_uid(uid):
+            raise ProtocolError("a uid that is none")
+        things[uid] = text(item, "product")
+    return things
+
+
 def parse_results(body: bytes, sent: Sequence[Report]) -> dict[tuple[int, int], Verdict]:
     """The verdict for each report of `sent`. Raises ProtocolError when one of them has none."""
     items = parse_object(body).get("results")
@@ -263,8 +292,10 @@ def one_report(lines: Sequence[str]) -> Sequence[str]:
     return lines[:MAX_LINES_PER_REPORT]
 
 
-def encode_reports(reports: Sequence[Report]) -> bytes:
-    document = {"reports": [report_fields(report) for report in reports]}
+def encode_reports(reports: Sequence[Report], thing: str = "") -> bytes:
+    """`thing` is the uid of the thing that they are about, if it is not the device itself."""
+    about = {"thing": thing} if thing else {}
+    document = {"reports": [report_fields(report) | about for report in reports]}
     return json.dumps(document, ensure_ascii=False).encode(errors="replace")
 
 

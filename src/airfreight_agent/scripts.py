@@ -1,42 +1,84 @@
-"""Runs the scripts of packages: with few things around them, a time limit, and nothing that can hold them up."""
+"""Runs the scripts of packages, and plug-ins: with a time limit, and nothing that can hold them up."""
 
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from airfreight_agent import supervisor
 from airfreight_agent.installers import CutOffError, printable
 from airfreight_agent.line_log import lines_of
-from airfreight_iotcp.package import Manifest
 
 LOOK_SECONDS = 0.1
+VERSION_SECONDS = 60.0
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True, slots=True)
+class Thing:
+    """Whom the work is for, when it is not this machine. `plug_in` is the command for things of this type (empty: there
+    is none).
+    """
+
+    uid: str
+    type: str
+    plug_in: tuple[str, ...] = ()
+
+
+class SilentError(Exception):
+    """Something that should say which version it runs does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What every script is told: `name` and `version` of a package or a file, `run` counts the runs from 1."""
+
+    attempt: int
+    phase: str
+    name: str
+    version: str
+    run: int
+    thing: Thing | None = None
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        about = (self.thing.uid,) if self.thing else ()
+        return (str(self.attempt), printable(self.name), printable(self.version), *about)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {
+            "AIRFREIGHT_ATTEMPT": str(self.attempt),
+            "AIRFREIGHT_PHASE": self.phase,
+            "AIRFREIGHT_NAME": printable(self.name),
+            "AIRFREIGHT_VERSION": printable(self.version),
+            "AIRFREIGHT_RUN": str(self.run),
+            **({"AIRFREIGHT_THING": self.thing.uid} if self.thing else {}),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Script:
-    """One phase of one package. `note` is where the supervisor keeps its files, the same in each run of this script;
-    `run` counts the runs from 1.
+    """What is run in one phase. `note` is where the supervisor keeps its files, the same in each run of it.
+
+    With a `folder` it runs in there, with few things around it; without, as the agent itself runs.
     """
 
     note: Path
     phase: str
-    command: Path
-    folder: Path
-    attempt: int
-    manifest: Manifest
-    run: int
+    command: tuple[str, ...]
     timeout_seconds: float
+    variables: Mapping[str, str]
+    folder: Path | None = None
 
     def __call__(self, tick: Callable[[], None]) -> int:
         """Run it, or wait for the run that outlived an agent; its exit code.
 
         `tick` is called about ten times a second. Raises CutOffError when it did not come to its end.
         """
-        child = supervisor.start(self.note, self._job())
+        child = supervisor.start(self.note, self._job(), self.variables)
         while True:
             try:
                 child.wait(LOOK_SECONDS)
@@ -58,19 +100,34 @@ class Script:
         return f"{self.phase}: exit code {code}: {last}".rstrip(": ")
 
     def _job(self) -> supervisor.Job:
-        name, version = printable(self.manifest.name), printable(self.manifest.version)
+        if self.folder is None:
+            return supervisor.Job(self.command, self.timeout_seconds)
         environment = {
             "PATH": os.environ.get("PATH", _PATH),
             "HOME": os.path.expanduser("~"),  # noqa: PTH111  pathlib raises where there is no home
             "LANG": os.environ.get("LANG", "C.UTF-8"),
-            "AIRFREIGHT_ATTEMPT": str(self.attempt),
-            "AIRFREIGHT_PHASE": self.phase,
-            "AIRFREIGHT_NAME": name,
-            "AIRFREIGHT_VERSION": version,
-            "AIRFREIGHT_RUN": str(self.run),
+            **self.variables,
         }
-        command = [str(self.command), str(self.attempt), name, version]
-        return supervisor.Job(command, self.timeout_seconds, str(self.folder), environment)
+        return supervisor.Job(self.command, self.timeout_seconds, str(self.folder), environment)
+
+
+def version_of(thing: Thing, folder: Path) -> str | None:
+    """What its plug-in says that it runs; None when it prints nothing. Raises SilentError when it fails.
+
+    `folder` is for the supervisor's files. Each run has its own: one that outlived an agent has another answer.
+    """
+    for kept in folder.glob("version-*"):
+        kept.unlink(missing_ok=True)
+    note = folder / f"version-{time.monotonic_ns()}"
+    variables = {"AIRFREIGHT_PHASE": "version", "AIRFREIGHT_THING": thing.uid}
+    script = Script(note, "version", (*thing.plug_in, "version", thing.uid), VERSION_SECONDS, variables)
+    try:
+        code = script(lambda: None)
+    except CutOffError as error:
+        raise SilentError(str(error)) from error
+    if code:
+        raise SilentError(script.complaint(code))
+    return next(reversed(script.lines(0)), None)
 
 
 class Pace:

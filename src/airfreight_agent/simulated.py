@@ -6,6 +6,7 @@ import json
 import random
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from urllib.parse import quote
 
 from airfreight_agent.backoff import Backoff
 from airfreight_agent.behaviours import BEHAVIOURS
@@ -39,12 +40,16 @@ OTHER_VERSION = "0.0.0-other"
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One device of a fleet: who it is at the server, what it does, and the version it runs at first."""
+    """One device of a fleet: who it is at the server, what it does, and the version it runs at first.
+
+    `thing`: it is the thing with this uid, behind the gateway whose token it uses.
+    """
 
     uid: str
     token: str
     behaviour: str = "good"
     version: str = "1.0.0"
+    thing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,8 @@ class SimulatedDevice:
         self.memory = Memory()
         self.ends: list[Event] = []
         self._token = member.token
+        self._thing = member.thing
+        self._named = f"thing={quote(member.thing, safe='')}" if member.thing else ""
         self._wire = wire
         self._pace = pace
         self._rng = rng
@@ -159,18 +166,19 @@ class SimulatedDevice:
         return 0.0
 
     async def _post(self, batch: tuple[Report, ...]) -> dict[tuple[int, int], Verdict]:
-        answer = await self._ask("POST", "/device/v1/reports", encode_reports(batch))
+        answer = await self._ask("POST", "/device/v1/reports", encode_reports(batch, self._thing))
         self._traffic.reports += len(batch)
         return parse_results(answer.body, batch)
 
     async def _announce(self) -> float:
-        await self._ask("PUT", "/device/v1/attributes", json.dumps({"version": self.version}).encode())
+        path = f"/device/v1/attributes?{self._named}".rstrip("?")
+        await self._ask("PUT", path, json.dumps({"version": self.version}).encode())
         self._session = replace(self._session, announced=True)
         return 0.0
 
     async def _poll(self) -> float:
         wait = 0 if self.memory.is_open else self._pace.wait_seconds
-        answer = await self._ask("GET", f"/device/v1/next?wait={wait}", extra_seconds=wait)
+        answer = await self._ask("GET", f"/device/v1/next?wait={wait}&{self._named}".rstrip("&"), extra_seconds=wait)
         word = self._read(answer)
         instruction = None if isinstance(word, Idle) else word
         self.memory, self._session = heard(self.memory, self._session, instruction, yields=not self.row.refuses_cancel)

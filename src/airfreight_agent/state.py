@@ -109,6 +109,7 @@ def decode(content: bytes) -> Memory:
             ran=tuple(_decode_ran(item) for item in _items(document, "ran")) if "ran" in document else (),
             telling=optional_text(document, "telling") or "",
             told=integer(document, "told", 0, 1 << 31) if "told" in document else 0,
+            by_plug_in=document.get("by_plug_in") is True,
         )
     except ValueError:
         raise ProtocolError("an unknown word") from None

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
 
 TOKEN = "device-token"
 Fault = Callable[["Handler"], bool]
@@ -46,6 +47,8 @@ class Plane:
     seen: list[Seen] = field(default_factory=list)
     reports: dict[tuple[int, int], dict[str, object]] = field(default_factory=dict)
     attributes: list[dict[str, object]] = field(default_factory=list)
+    thing: str = ""
+    """All that is offered is for this one, behind the device."""
 
     def break_next(self, kind: str, *faults: Fault) -> None:
         self.faults.setdefault(kind, []).extend(faults)
@@ -82,6 +85,7 @@ class Plane:
         }
 
     def take(self, report: dict[str, object]) -> dict[str, object]:
+        assert report.get("thing", "") == self.thing
         attempt, seq = int(str(report["attempt"])), int(str(report["seq"]))
         if known := self.reports.get((attempt, seq)):
             assert known == report, "a number was used twice for different words"
@@ -102,7 +106,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        kind = next(kind for kind in ("next", "reports", "attributes", "artifacts", "enroll") if kind in self.path)
+        kind = next(
+            kind for kind in ("next", "reports", "attributes", "artifacts", "enroll", "things") if kind in self.path
+        )
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.plane.seen.append(Seen(kind, self.path, headers, body))
         faults = self.plane.faults.get(kind)
@@ -112,8 +118,15 @@ class Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = answer  # noqa: N815
 
+    def answer_things(self, _body: bytes) -> None:
+        if not self.plane.thing:  # as a server that knows of none
+            self.send(404, b"{}", {})
+        else:
+            named = [{"uid": self.plane.thing, "product": "lamp"}] if self.plane.is_open else []
+            self.send(200, json.dumps({"things": named}).encode(), {"Retry-After": "7"})
+
     def answer_next(self, _body: bytes) -> None:
-        if self.plane.is_open:
+        if self.plane.is_open and self.plane.thing == (parse_qs(urlsplit(self.path).query).get("thing") or [""])[0]:
             self.say(200, self.plane.instruction())
         else:
             self.send(204, b"", {"Retry-After": "7"})

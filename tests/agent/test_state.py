@@ -32,6 +32,7 @@ FULL = Memory(
     ran=(Ran("execute", 0), Ran("validate", None)),
     telling="1001-0-validate",
     told=7,
+    by_plug_in=True,
 )
 
 
@@ -45,11 +46,12 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
 
 def test_a_file_from_before_there_were_packages_is_understood() -> None:
     document = json.loads(encode(FULL))
-    for name in ("packages", "ran", "telling", "told"):
+    for name in ("packages", "ran", "telling", "told", "by_plug_in"):
         del document[name]
     del document["artifacts"][0]["id"], document["outbox"][0]["artifacts"], document["outbox"][0]["lines"]
     memory = decode(json.dumps(document).encode())
     assert (memory.step, memory.packages, memory.ran, memory.artifacts[0].id) == (Step.INSTALLING, (), (), 0)
+    assert not memory.by_plug_in
 
 
 def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:

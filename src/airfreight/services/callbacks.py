@@ -48,7 +48,7 @@ class News(StrEnum):
 class Change:
     """What happened to one delivery: where it stood one after another, and whether the device told bytes or lines.
 
-    `wake`: somebody wants its device to come and ask.
+    `wake`: somebody wants its device to come and ask. `heard`: it has come for the first time.
     """
 
     delivery_id: int
@@ -56,6 +56,7 @@ class Change:
     bytes: bool = False
     lines: bool = False
     wake: bool = False
+    heard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +181,9 @@ def _change(given: Mapping[str, Any]) -> Change:
         Point(State(state), reached, Standing(standing) if standing else None, has_slot)
         for state, reached, standing, has_slot in given["points"]
     )
-    return Change(given["deliveryId"], points, given["bytes"], given["lines"], given.get("wake", False))
+    return Change(
+        given["deliveryId"], points, given["bytes"], given["lines"], given.get("wake", False), given.get("heard", False)
+    )
 
 
 def _all_news(
@@ -197,7 +200,7 @@ def _all_news(
         if member is None:
             continue
         told = Told(rollout, member, change, at, {}, (), (), artifacts)
-        if len(change.points) > 1:
+        if len(change.points) > 1 or change.heard:
             found.append((News.STATE_CHANGE, told))
         if change.bytes:
             known = progress_rows.bytes_of(connection, change.delivery_id)

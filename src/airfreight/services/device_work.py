@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 from typing import Any
 
 import structlog
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from airfreight.domain.conditions import Facts
@@ -13,9 +14,11 @@ from airfreight.domain.delivery import State, Verdict
 from airfreight.domain.errors import Refusal
 from airfreight.domain.finish import same
 from airfreight.domain.ids import Millis
+from airfreight.domain.phases import Standing
 from airfreight.services import attributes, deliveries
 from airfreight.services.deliveries import Asker, Report
 from airfreight.services.ledger import Ledger, transact
+from airfreight.services.rollout_state import tell_changes
 from airfreight.settings import Settings
 from airfreight.store import connections, devices, outbox, seen
 from airfreight.store.database import Database
@@ -283,8 +286,22 @@ def remember_seen(database: Database, moments: Mapping[int, int]) -> bool:
     """Write when devices were last heard from, `device id -> milliseconds`; False when the database refuses now."""
     try:
         with database.write() as connection:
+            _tell_of_newcomers(connection, moments)
             seen.remember(connection, moments)
     except SQLAlchemyError as error:
         log.warning("last-seen times cannot be written now", error=type(error).__name__)
         return False
     return True
+
+
+def _tell_of_newcomers(connection: Connection, moments: Mapping[int, int]) -> None:
+    """Who has come for the first time since something waits for them that needs somebody's word: whoever gives it is
+    told now. The others are told of by their offer.
+    """
+    new = [row for row in seen.unapproved(connection, moments) if row.seen_at < row.since_at <= moments[row.device_id]]
+    for rollout_id, rows in groupby(new, key=lambda row: int(row.rollout_id)):
+        here = (State.QUEUED, 0, Standing.UNAPPROVED, False)
+        changes: list[dict[str, object]] = [
+            {"deliveryId": row.id, "points": [here], "bytes": False, "lines": False, "heard": True} for row in rows
+        ]
+        tell_changes(connection, rollout_id, changes, Millis(max(moments.values())))

@@ -1,6 +1,6 @@
 """Moving a rollout from state to state: the table decides, a compare-and-set writes, the outbox tells.
 
-Part of services.deliveries and services.rollouts; nothing else uses it.
+Part of services.deliveries, services.device_work and services.rollouts; nothing else uses it.
 """
 
 from typing import Any

@@ -60,8 +60,8 @@ def run(connection: Connection, row: Any, limit: int) -> list[Any]:  # noqa: ANN
     Nobody else has them until the transaction ends; whoever does them says `all_done` in it. Empty when the row is
     gone: the claim was over, and somebody else has done it.
     """
-    mine = select(outbox).where(outbox.c.id == row.id).with_for_update()
-    found = list(connection.execute(mine))
+    mine = (outbox.c.id == row.id, outbox.c.stream == row.stream, outbox.c.claimed_until == row.claimed_until)
+    found = list(connection.execute(select(outbox).where(*mine).with_for_update()))  # ids are given out again
     if found:
         behind = select(outbox).where(outbox.c.stream == row.stream, outbox.c.id > row.id).order_by(outbox.c.id)
         rows = connection.execute(behind.limit(limit - 1).with_for_update())

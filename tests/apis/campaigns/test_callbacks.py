@@ -15,6 +15,7 @@ from airfreight.apis.campaigns.shapes import GatewayState
 from airfreight.apis.campaigns.told import _changes as changes_of
 from airfreight.domain.delivery import State
 from airfreight.domain.phases import Point, Standing
+from airfreight.services.callbacks import Change
 
 KINDS = ["completed", "wake-up", "state-change", "execution-progress", "download-progress"]
 ENVELOPE = [
@@ -154,12 +155,38 @@ POINTS = [
     ([Point(State.INSTALLED, 5, Standing.SCHEDULED, has_slot=True), Point(State.CANCELED, 5)],
      ["EXECUTION_COMPLETE"]),
     ([Point(State.ACTIVATING, 6), Point(State.SUCCEEDED, 6)], ["ACTIVATION_COMPLETE"]),
+    ([Point(State.QUEUED, 0, Standing.OPEN), Point(State.OFFERED, 1, Standing.OPEN)], ["WAITING_FOR_DOWNLOAD"]),
+    ([Point(State.QUEUED, 0, Standing.OPEN, has_slot=True), Point(State.OFFERED, 1, Standing.OPEN, has_slot=True)], []),
+    ([Point(State.QUEUED, 0, Standing.OPEN), Point(State.CANCELED, 0)], []),
+    ([Point(State.CANCELED, 3), Point(State.QUEUED, 0, Standing.OPEN)], ["INSTANTIATED"]),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("points", "names"), POINTS)
 def test_what_a_change_is_called(points: list[Point], names: list[str]) -> None:
-    assert [name for _, name in changes_of(points)] == [GatewayState(one) for one in names]
+    assert [name for _, name in changes_of(Change(1, tuple(points)))] == [GatewayState(one) for one in names]
+
+
+def test_that_a_gateway_waits_for_approval_is_told_once_when_it_comes(open_door: Campaigns, receiver: Receiver) -> None:
+    """Nothing moves by that: it is told as the server writes down that it was heard of."""
+    door = open_door
+    quiet, board = door.gateways(2)
+    campaign = door.create(door.upload(headless=False))
+    door.add(campaign, [quiet, board])
+    register(door, campaign, "state-change", destination(door, receiver.port))
+    assert door.next(quiet) is None, "before the start it is nothing to it"
+    door.steer(campaign, "start")
+    assert door.next(board) is None
+    assert eventually(lambda: receiver.heard, 15)
+    assert door.next(board) is None
+    door.schedule(campaign, board, "download")
+    assert door.next(board) is not None
+    assert eventually(lambda: len(receiver.heard) == 2, 15)
+    told = [json.loads(one.body) for one in receiver.heard]
+    assert [(one["gatewayId"], one["additionalDetails"][0]["valueString"], one["entityState"]) for one in told] == [
+        (board.uid, "INSTANTIATED", "WAITING_FOR_DOWNLOAD_APPROVAL"),
+        (board.uid, "WAITING_FOR_DOWNLOAD_APPROVAL", "WAITING_FOR_DOWNLOAD"),
+    ]
 
 
 def test_a_destination_is_made_shown_changed_and_removed(door: Campaigns) -> None:

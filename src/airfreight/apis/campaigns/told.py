@@ -1,12 +1,13 @@
 """What this door says to those who registered for news of a campaign. Pure. Source: the Campaigns reference, 9.4."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 from airfreight.apis.campaigns import translate
 from airfreight.apis.campaigns.shapes import GatewayState
-from airfreight.domain.delivery import State
+from airfreight.domain.delivery import THE_SIX, State
 from airfreight.domain.phases import Point, Standing
-from airfreight.services.callbacks import News, Told
+from airfreight.services.callbacks import Change, News, Told
 from airfreight.services.members import Progress
 
 _EVENTS = {
@@ -30,7 +31,7 @@ def tell(news: News, told: Told, states: Sequence[str]) -> Sequence[Mapping[str,
         case News.STATE_CHANGE:
             return [
                 _body(news, told, name, previousState=before)
-                for before, name in _changes(told.change.points if told.change else ())
+                for before, name in _changes(told.change)
                 if not states or name in states
             ]
         case News.DOWNLOAD_PROGRESS:
@@ -45,20 +46,38 @@ def tell(news: News, told: Told, states: Sequence[str]) -> Sequence[Mapping[str,
             return [_body(news, told, here)]
 
 
-def _changes(points: Sequence[Point]) -> Iterator[tuple[GatewayState, GatewayState]]:
+def _changes(change: Change | None) -> Iterator[tuple[GatewayState, GatewayState]]:
     """From which state to which, one after another."""
-    last = before = None
-    for point in points:
-        for name in _names(point, is_new=last is not None and last.state is not point.state):
-            if before is not None and name is not before:
+    if change is None or not change.points:
+        return
+    first = change.points[0]
+    before = translate.name_of(first)
+    if change.heard or _is_untold(first):
+        here, before = before, GatewayState.INSTANTIATED
+        if change.heard or _is_offered(change.points):
+            yield before, here
+            before = here
+    for last, point in pairwise(change.points):
+        for name in _names(point, is_new=last.state is not point.state):
+            if name is not before:
                 yield before, name
             before = name
-        last = point
+
+
+def _is_untold(point: Point) -> bool:
+    """Of one that waits for its turn, and for nobody's word, nothing was told yet."""
+    return point.state is State.QUEUED and point.standing is Standing.OPEN and not point.has_slot
+
+
+def _is_offered(points: Sequence[Point]) -> bool:
+    return any(point.state in THE_SIX for point in points[1:2])
 
 
 def _names(point: Point, *, is_new: bool) -> list[GatewayState]:
     """What a gateway is called as it comes to a point: what ends is complete before the next phase is waited for."""
     name = translate.name_of(point)
+    if is_new and point.state is State.QUEUED:
+        return [GatewayState.INSTANTIATED]
     if is_new and point.state in _COMPLETE:
         return [translate.name_of(Point(point.state, point.reached, Standing.OPEN)), name]
     return [name]
