@@ -1,5 +1,6 @@
 -- wrk: one report per request, each device's seq counting up from 1, moves and notes as a real update has them.
--- Arguments: a file of "TOKEN ATTEMPT" lines, and how many requests earlier rounds have issued.
+-- Arguments: a file of "TOKEN ATTEMPT" lines, how many requests earlier rounds have issued, and, if others are meant, the events
+-- with a comma between; the last is repeated without end.
 local events = {
   "downloading", "downloading", "downloading", "downloaded", "installing", "installing", "installing", "installed",
   "activating",
@@ -15,13 +16,17 @@ function init(args)
     tokens[#tokens + 1], attempts[#attempts + 1] = token, attempt
   end
   issued = tonumber(args[2])
+  if args[3] then
+    events = {}
+    for event in args[3]:gmatch("[^,]+") do events[#events + 1] = event end
+  end
 end
 
 function request()
   local device, seq = issued % #tokens + 1, math.floor(issued / #tokens) + 1
   issued = issued + 1
   local body = '{"reports":[{"attempt":' .. attempts[device] .. ',"seq":' .. seq .. ',"event":"' ..
-    (events[seq] or "activating") .. '","progress":' .. seq % 100 .. '}]}'
+    (events[seq] or events[#events]) .. '","progress":' .. seq % 100 .. '}]}'
   return "POST /device/v1/reports HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " .. tokens[device] ..
     "\r\nContent-Type: application/json\r\nContent-Length: " .. #body .. "\r\n\r\n" .. body
 end

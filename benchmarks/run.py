@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # started as a file: the package is beside, not above
 
-from benchmarks import files, latest, polls, reports, rollouts, slow
+from benchmarks import callbacks, campaigns, files, latest, polls, reports, rollouts, slow
 from benchmarks.bench import CACHE, CORES, Bench, CheckError, Missing, Row
 
 _BENCHMARKS: dict[str, Callable[[Bench], list[Row]]] = {
@@ -28,6 +28,8 @@ _BENCHMARKS: dict[str, Callable[[Bench], list[Row]]] = {
     "rollouts": rollouts.measure,
     "latest": latest.measure,
     "slow": slow.measure,
+    "campaigns": campaigns.measure,
+    "callbacks": callbacks.measure,
 }
 _PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 _BEGIN, _END = "<!-- table -->", "<!-- end of table -->"

@@ -43,10 +43,14 @@ class Server(Target):
     def devices(self, name: str, count: int) -> tuple[int, list[dict[str, Any]]]:
         """A product with so many devices: its id, and each one's uid and token."""
         product_id = int(self.post("/api/v1/products", {"name": name})["id"])
+        return product_id, self.devices_of(product_id, count)
+
+    def devices_of(self, product_id: int, count: int) -> list[dict[str, Any]]:
+        """So many more devices of a product."""
         made: list[dict[str, Any]] = []
         while (left := count - len(made)) > 0:
             made += self.post("/api/v1/devices/bulk", {"productId": product_id, "count": min(left, _BULK)})["items"]
-        return product_id, made
+        return made
 
     def artifact(self, content: bytes) -> dict[str, Any]:
         answer = self.api.put("/api/v1/artifacts", params={"filename": "bench.bin"}, content=content)

@@ -100,11 +100,11 @@ class Worker:
             pause = min(1000 * 2 ** min(row.attempts, 20), _LONGEST_RETRY_MS)
             log.warning("outbox row failed, to be retried", kind=row.kind, attempts=row.attempts, exc_info=error)
             with self.database.write() as connection:
-                outbox.retry(connection, row.id, self.clock() + pause)
+                outbox.retry(connection, row, self.clock() + pause)
             return False
         if row.kind != CHANGES:
             with self.database.write() as connection:
-                outbox.done(connection, row.id)
+                outbox.done(connection, row)
         return True
 
     def expire(self) -> int:

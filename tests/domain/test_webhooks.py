@@ -2,7 +2,8 @@
 
 import pytest
 
-from airfreight.domain.webhooks import LONGEST_PAUSE_MS, Place, pause_ms, place_of, read_url
+from airfreight.domain.ids import Millis
+from airfreight.domain.webhooks import LONGEST_PAUSE_MS, Place, asked_pause_ms, pause_ms, place_of, read_url
 
 BAD = [
     "", "example.com", "//example.com/", "ftp://example.com/", "file:///etc/passwd", "gopher://example.com/", "javascript:alert(1)", "http://",
@@ -60,3 +61,16 @@ def test_pauses_double_up_to_an_hour_and_are_spread() -> None:
     assert plain == [5_000 * 2**number for number in range(8)]
     assert (pause_ms(1, 0), pause_ms(1, 1)) == (4_000, 6_000)
     assert pause_ms(1_000_000, 0.5) == LONGEST_PAUSE_MS
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ("", 0), ("0", 0), ("7", 7_000), (" 120 ", 120_000), ("3600", 3_600_000), ("3601", 3_600_000), ("9" * 20, 3_600_000),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 80_000), ("Wed, 21 Oct 2015 07:28:00", 80_000), ("Wed, 21 Oct 2015 07:26:39 GMT", 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 3_600_000), ("Wed, 99 Oct 2015 07:28:00 GMT", 0), ("Wed, 21 Oct 2015 07:28:00 -9999999999", 0),
+        ("-3", 0), ("1.5", 0), ("soon", 0), ("\u0663", 0), ("9" * 64, 0),
+    ],
+)  # fmt: skip
+def test_when_a_receiver_asks_to_come_again_is_read_within_an_hour(said: str, wanted: int) -> None:
+    assert asked_pause_ms(said, Millis(1_445_412_400_000)) == wanted

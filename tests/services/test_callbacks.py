@@ -220,13 +220,37 @@ def test_a_worker_that_was_away_for_too_long_tells_nothing_twice(bench: Bench) -
     watched.add([board])
     watched.start()
     watched.heard()
-    bench.poll(board)
+    told = bench.poll(board)
     with bench.database.write() as connection:
         [row] = outbox.claim(connection, now=bench.now, until=bench.now + 60_000, limit=1)
     bench.later(seconds=60)
     assert len(watched.heard()) == 1
     callbacks.tell(bench.database, row, said)
     assert watched.heard() == []
+    bench.report(board, told.attempt_id, 1, "downloading")  # on SQLite under the id that the row had
+    callbacks.tell(bench.database, row, said)
+    assert bench.rows(select(tables.webhook_messages.c.id))[1:] == []
+    assert len(watched.heard()) == 1
+
+
+def test_what_happens_while_something_is_told_is_told_next(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On SQLite the next row may have the id of the one that was just done."""
+    watched = Watched(bench, kinds=[News.STATE_CHANGE])
+    board = bench.devices(watched.product)[0]
+    watched.add([board])
+    watched.start()
+    watched.heard()
+    attempt = bench.poll(board).attempt_id
+    tell, happens = callbacks.tell, ["downloading"]
+
+    def tell_and_more(*given: Any) -> None:
+        tell(*given)
+        if happens:
+            happens.pop()
+            bench.report(board, attempt, 1, "downloading")
+
+    monkeypatch.setattr(callbacks, "tell", tell_and_more)
+    assert [one["points"][-1][0] for one in watched.heard()] == ["offered", "downloading"]
 
 
 def test_two_workers_tell_what_has_piled_up_in_order_and_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ def test_the_second_comes_when_the_first_is_done_not_when_it_is_taken(bench: Ben
     [first] = take(bench)
     assert take(bench) == []
     with bench.database.write() as connection:
-        outbox.done(connection, first.id)
+        outbox.done(connection, first)
     assert numbers(take(bench)) == ['{"number":2}']
 
 
@@ -66,16 +66,47 @@ def test_what_a_worker_took_and_never_did_comes_back_when_its_lease_is_over(benc
     assert (again.id, again.attempts) == (first.id, 2)
 
 
+def test_who_was_too_late_ends_nothing_that_is_somebody_elses(bench: Bench) -> None:
+    """SQLite gives the id of a deleted last row out again."""
+    put(bench, "a", 1)
+    [late] = take(bench)
+    bench.now = type(bench.now)(bench.now + LEASE)
+    [again] = take(bench)
+    with bench.database.write() as connection:
+        outbox.done(connection, late)
+        outbox.retry(connection, late, bench.now)
+    assert take(bench) == []
+    with bench.database.write() as connection:
+        outbox.done(connection, again)
+    put(bench, "a", 2)
+    with bench.database.write() as connection:
+        outbox.done(connection, late)
+        outbox.retry(connection, late, bench.now + 5000)
+    assert numbers(take(bench)) == ['{"number":2}']
+
+
 def test_a_row_that_failed_holds_back_its_stream_until_it_is_due_again(bench: Bench) -> None:
     for stream in ("a", "a", "b"):
         put(bench, stream, 1)
     first, other = take(bench)
     with bench.database.write() as connection:
-        outbox.retry(connection, first.id, bench.now + 5000)
-        outbox.done(connection, other.id)
+        outbox.retry(connection, first, bench.now + 5000)
+        outbox.done(connection, other)
     assert take(bench) == []
     bench.later(seconds=5)
     assert [row.id for row in take(bench)] == [first.id]
+
+
+def test_a_run_is_what_is_behind_a_row_in_its_stream_as_long_as_it_is_of_its_kind(bench: Bench) -> None:
+    for number, kind in enumerate(("test", "test", "other", "test")):
+        put(bench, "a", number, kind=kind)
+        put(bench, "b", 10 + number)
+    first, _ = take(bench)
+    with bench.database.write() as connection:
+        assert numbers(outbox.run(connection, first, 1)) == ['{"number":0}']
+        assert numbers(outbox.run(connection, first, 9)) == ['{"number":0}', '{"number":1}']
+        outbox.done(connection, first)
+        assert outbox.run(connection, first, 9) == [], "somebody else has done it"
 
 
 def test_no_more_are_taken_than_asked_for(bench: Bench) -> None:

@@ -16,7 +16,7 @@ from tests.make import Bench, Board, sqlalchemy_url
 from airfreight.domain.decide import Do
 from airfreight.domain.delivery import Event, Expire, Reach, State, Succeed, Verdict
 from airfreight.domain.errors import Kind, Refusal
-from airfreight.services import deliveries, delivery_sweeps, device_work
+from airfreight.services import delivery_sweeps, device_work
 from airfreight.services.deliveries import Answer, Report
 from airfreight.services.device_work import Advance, Reports, SetAttributes
 from airfreight.services.ledger import Ledger, LostRace, Note, transact

@@ -25,8 +25,8 @@ def test_every_message_arrives_in_order_across_kills_of_the_server(tmp_path: Pat
 
     def deadly(_heard: Heard, _connection: Any) -> bytes | None:
         if kills and len(receiver.heard) >= kills[0]:
-            kills.pop(0)
             process.kill()
+            kills.pop(0)  # only now may it be started again
             return None
         return OK
 

@@ -133,6 +133,61 @@ def test_a_receiver_that_hangs_up_in_the_middle_gets_the_same_message_again(offi
     assert len({heard.headers["webhook-id"] for heard in again}) == 1
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_receiver_says_when_it_can_be_asked_again(office: Office, receiver: Receiver, status: int) -> None:
+    webhook = office.webhook(receiver.url)
+    receiver.script = lambda _heard, _connection: answer(status, Retry_After="60")
+    office.say(webhook, range(2))
+    office.send()
+    first = office.messages(webhook)[0]
+    assert (first.state, first.attempts, first.due_at - office.now) == ("waiting", 1, 60_000)
+    receiver.script = lambda _heard, _connection: OK
+    office.later(seconds=59.9)
+    office.send()
+    assert receiver.numbers == [0], "neither the message nor those behind it"
+    office.later(seconds=0.1)
+    office.send()
+    assert receiver.numbers == [0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("said", "least", "most"),
+    [
+        (answer(503, Retry_After="1"), 4_000, 6_000),
+        (answer(503, Retry_After="604800"), 3_600_000, 3_600_000),
+        (answer(429, Retry_After="soon"), 4_000, 6_000),
+        (answer(500, Retry_After="60"), 4_000, 6_000),
+    ],
+    ids=["shorter than our pause", "a week", "nonsense", "not the status for it"],
+)
+def test_what_a_receiver_asks_for_has_bounds(
+    office: Office, receiver: Receiver, said: bytes, least: int, most: int
+) -> None:
+    webhook = office.webhook(receiver.url)
+    receiver.script = lambda _heard, _connection: said
+    office.say(webhook, [1])
+    office.send()
+    assert least <= office.messages(webhook)[0].due_at - office.now <= most
+
+
+def test_a_message_that_is_gone_is_dead_at_once_and_those_behind_it_are_tried(
+    office: Office, receiver: Receiver
+) -> None:
+    webhook = office.webhook(receiver.url)
+    receiver.script = lambda heard, _: answer(410, b"gone") if heard.number == 1 else OK
+    office.say(webhook, range(3))
+    office.send()
+    assert receiver.numbers == [0, 1, 2]
+    assert office.stands(webhook) == ["sent", "dead", "sent"]
+    dead = office.messages(webhook)[1]
+    assert (dead.attempts, dead.status, dead.trouble, dead.response) == (1, 410, "status", "gone")
+    receiver.script = lambda _heard, _connection: OK
+    with office.call() as call:
+        assert webhooks.replay_all(call, webhook) == 1
+    office.send()
+    assert receiver.numbers == [0, 1, 2, 1]
+
+
 def test_a_redirect_is_a_failure(office: Office, receiver: Receiver) -> None:
     other = Receiver()
     webhook = office.webhook(receiver.url)

@@ -80,6 +80,10 @@ def test_a_message_arrives_as_it_was_given(receiver: Receiver) -> None:
         (answer(400, b"no"), Posted(400, Trouble.STATUS, "no")),
         (answer(401), Posted(401, Trouble.STATUS)),
         (answer(410), Posted(410, Trouble.STATUS)),
+        (answer(503, Retry_After="7"), Posted(503, Trouble.STATUS, "", "7")),
+        (answer(503, Retry_After="7" * 100), Posted(503, Trouble.STATUS, "", "7" * 64)),
+        (b"HTTP/1.1 103 Early\r\nRetry-After: 7\r\n\r\n" + answer(429), Posted(429, Trouble.STATUS)),
+        (answer(200, Retry_After="7"), Posted(200, None)),
         (answer(500, b"\xff\x00\x1b[31m\xc3\xa9"), Posted(500, Trouble.STATUS, "\ufffd\ufffd\ufffd[31m\u00e9")),
         (b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", Posted(0, Trouble.NOT_HTTP)),
         (b"SSH-2.0-OpenSSH_9.2\r\n", Posted(0, Trouble.NOT_HTTP)),
@@ -89,7 +93,7 @@ def test_a_message_arrives_as_it_was_given(receiver: Receiver) -> None:
         (None, Posted(0, Trouble.CLOSED)),
     ],
     ids=[
-        "created", "no content", "interim", "chunked", "found", "temporary", "not modified", "bad request", "unauthorized", "gone", "broken", "upgrade", "ssh",
+        "created", "no content", "interim", "chunked", "found", "temporary", "not modified", "bad request", "unauthorized", "gone", "busy", "busy for long", "early", "not busy", "broken", "upgrade", "ssh",
         "long head", "for ever interim", "odd status", "hung up",
     ],
 )  # fmt: skip
@@ -362,6 +366,32 @@ def test_the_name_is_what_the_certificate_is_checked_against(monkeypatch: pytest
 def test_a_name_that_nobody_knows_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     Names(monkeypatch)
     assert post("http://hook.example/") == Posted(0, Trouble.NO_SUCH_HOST)
+
+
+def test_a_name_server_that_does_not_answer_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, receiver: Receiver
+) -> None:
+    names, awake = Names(monkeypatch, hook_example=["127.0.0.1"]), threading.Event()
+
+    def asleep(host: str, port: int, **_: Any) -> list[Any]:
+        if host == "slow.example":
+            awake.wait(20)
+        return names.look_up(host, port)
+
+    monkeypatch.setattr(socket, "getaddrinfo", asleep)
+    monkeypatch.setattr(webhooks, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(webhooks, "_looking_up", threading.Semaphore(2))
+    before = time.monotonic()
+    for _ in range(2):
+        assert post(f"http://slow.example:{receiver.port}/") == Posted(0, Trouble.TIMEOUT)
+    assert 0.5 < time.monotonic() - before < 1.5
+    assert post(f"http://hook.example:{receiver.port}/") == Posted(0, Trouble.TIMEOUT), "those left behind are few"
+    awake.set()
+    until = time.monotonic() + 5
+    while (posted := post(f"http://hook.example:{receiver.port}/")).trouble and time.monotonic() < until:
+        pass
+    assert posted.trouble is None, "and make room when they end"
+    assert len(receiver.heard) == 1
 
 
 def test_the_next_address_is_tried_when_one_does_not_answer(

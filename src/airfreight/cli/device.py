@@ -131,16 +131,19 @@ def edit(
         typer.Option(metavar="on|off|product", help="Whether it takes updates without being asked, or as its product."),
     ] = None,
     owner: Annotated[str | None, typer.Option(metavar="ID|none", help="The user who owns it.")] = None,
+    enabled: Annotated[
+        bool | None, typer.Option("--enable/--disable", help="Whether it gets anything; what it reports is taken.")
+    ] = None,
     given: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An attribute; no value removes it.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change a device: its name, its owner, its attributes, whether it takes updates by itself.
+    """Change a device: its name, owner and attributes, whether it takes updates by itself, or at all.
 
     Example: airfreight device edit 17 --auto-update off --set timeZone=Europe/Oslo --set floor=2
     """
-    body = present(name=name, attributes=_attributes(given) if given else None)
+    body = present(name=name, attributes=_attributes(given) if given else None, enabled=enabled)
     if auto_update is not None:
         if auto_update not in AUTO_UPDATE:
             raise usage("--auto-update has another value", "Give on, off or product.")
@@ -150,7 +153,7 @@ def edit(
             raise usage("--owner has another value", "Give the id of a user, or none.")
         body["ownerUserId"] = None if owner == "none" else int(owner)
     if not body:
-        raise usage("Nothing to change was named", "Give --name, --auto-update, --owner or --set.")
+        raise usage("Nothing to change was named", "Give --name, --auto-update, --owner, --enable, --disable or --set.")
     with connect() as session:
         output.record(session.patch(f"{PATH}/{device_id(session, device)}", body), DETAILS, as_json=as_json)
 

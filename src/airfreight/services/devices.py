@@ -185,6 +185,16 @@ def set_group(call: Call, device_id: int, group_id: int | None) -> None:
     _change(call, device_id, {"group_id": group_id})
 
 
+def switch(call: Call, device_id: int, *, on: bool) -> Any:  # noqa: ANN401 - a row
+    """Whether the device gets anything: one that is off is told nothing, downloads nothing and cannot log in at the
+    broker; what it reports is taken. Raises NOT_FOUND.
+    """
+    row = _change(call, device_id, {"enabled": on})
+    outbox.ring(call.connection, "devices")
+    outbox.ring(call.connection)
+    return row
+
+
 def describe(call: Call, device_id: int, given: Mapping[str, object]) -> Any:  # noqa: ANN401 - a row
     """Lay attributes over those that the device has; null removes. One that decides something is decided for again.
 

@@ -218,4 +218,4 @@ def sent(database: Database, done: Sequence[int], again: Sequence[Errand], now: 
 
 def put_back(connection: Connection, row_id: int, attempts: int, now: Millis) -> None:
     """The broker has not taken it: once more, later each time."""
-    outbox.retry(connection, row_id, now + min(1000 * 2 ** min(attempts, 6), _LONGEST_RETRY_MS))
+    outbox.put_back(connection, row_id, now + min(1000 * 2 ** min(attempts, 6), _LONGEST_RETRY_MS))

@@ -63,7 +63,7 @@ def errands(database: Database, now: Millis, limit: int) -> list[Errand]:
     with database.write() as connection:
         for row in outbox.claim(connection, now=now, until=now + _CLAIM_MS, limit=limit, kind=TRIGGER):
             if limit <= 0:
-                outbox.retry(connection, row.id, now)
+                outbox.retry(connection, row, now)
                 continue
             body = json.loads(row.body)
             some = store.of_rollout(connection, body["rollout"], body["after"], limit)

@@ -5,7 +5,17 @@ from typing import Any
 
 from sqlalchemy import Connection, case, delete, func, insert, select
 
-from airfreight.store.tables import artifacts, attempts, deliveries, delivery_artifacts, rollout_artifacts, rollouts
+from airfreight.store.tables import (
+    artifacts,
+    attempts,
+    deliveries,
+    delivery_artifacts,
+    devices,
+    rollout_artifacts,
+    rollouts,
+)
+
+_is_on = select(devices.c.id).where(devices.c.id == deliveries.c.device_id, devices.c.enabled).exists()
 
 
 def add(connection: Connection, values: dict[str, Any]) -> int:
@@ -74,6 +84,7 @@ def carried_by(connection: Connection, device_id: int, artifact_id: int, active_
         select(artifacts, deliveries.c.attempt_id, deliveries.c.state.label("delivery_state"))
         .join(deliveries, deliveries.c.device_id == device_id)
         .where(
+            _is_on,
             artifacts.c.id == artifact_id,
             deliveries.c.state.in_(active_states),
             case((deliveries.c.own_artifacts, own.exists()), else_=of_rollout.exists()),
@@ -102,7 +113,7 @@ _carried_under = (
     .join(rollouts, rollouts.c.id == deliveries.c.rollout_id)
     .join(rollout_artifacts, rollout_artifacts.c.rollout_id == rollouts.c.id)
     .join(artifacts, artifacts.c.id == rollout_artifacts.c.artifact_id)
-    .where(rollout_artifacts.c.position == 0)
+    .where(rollout_artifacts.c.position == 0, _is_on)
 )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 
 from airfreight.store.tables import outbox, signals
 
@@ -46,8 +46,9 @@ def claim(connection: Connection, *, now: int, until: int, limit: int, kind: str
     return sorted(connection.execute(taken.returning(*outbox.c)), key=lambda row: row.id)
 
 
-def done(connection: Connection, row_id: int) -> None:
-    connection.execute(delete(outbox).where(outbox.c.id == row_id))
+def done(connection: Connection, row: Any) -> None:  # noqa: ANN401 - a row
+    """A claimed row is done, unless the claim was over and somebody else has it, or has done it."""
+    connection.execute(delete(outbox).where(*_claimed(row)))
 
 
 def all_done(connection: Connection, row_ids: Sequence[int]) -> None:
@@ -60,8 +61,7 @@ def run(connection: Connection, row: Any, limit: int) -> list[Any]:  # noqa: ANN
     Nobody else has them until the transaction ends; whoever does them says `all_done` in it. Empty when the row is
     gone: the claim was over, and somebody else has done it.
     """
-    mine = (outbox.c.id == row.id, outbox.c.stream == row.stream, outbox.c.claimed_until == row.claimed_until)
-    found = list(connection.execute(select(outbox).where(*mine).with_for_update()))  # ids are given out again
+    found = list(connection.execute(select(outbox).where(*_claimed(row)).with_for_update()))
     if found:
         behind = select(outbox).where(outbox.c.stream == row.stream, outbox.c.id > row.id).order_by(outbox.c.id)
         rows = connection.execute(behind.limit(limit - 1).with_for_update())
@@ -79,8 +79,19 @@ def remove(connection: Connection, stream: str, kind: str) -> None:
     connection.execute(delete(outbox).where(outbox.c.stream == stream, outbox.c.kind == kind))
 
 
-def retry(connection: Connection, row_id: int, due_at: int) -> None:
+def retry(connection: Connection, row: Any, due_at: int) -> None:  # noqa: ANN401 - a row
+    """A claimed row comes again then, unless somebody else has it by now."""
+    connection.execute(update(outbox).where(*_claimed(row)).values(due_at=due_at, claimed_until=None))
+
+
+def put_back(connection: Connection, row_id: int, due_at: int) -> None:
+    """The same for the one process that holds the line to the broker: nobody else claims its rows."""
     connection.execute(update(outbox).where(outbox.c.id == row_id).values(due_at=due_at, claimed_until=None))
+
+
+def _claimed(row: Any) -> tuple[ColumnElement[bool], ...]:  # noqa: ANN401 - a row
+    """This row under this claim: an id alone is given out again, on SQLite."""
+    return outbox.c.id == row.id, outbox.c.stream == row.stream, outbox.c.claimed_until == row.claimed_until
 
 
 def waiting(connection: Connection) -> int:

@@ -41,6 +41,11 @@ AutoUpdate = Annotated[
 ]
 
 
+Enabled = Annotated[
+    bool, msgspec.Meta(description="False: it is told nothing and downloads nothing; what it reports is taken.")
+]
+
+
 class DeviceIn(In):
     product_id: ProductId
     uid: Uid | None = None
@@ -57,6 +62,7 @@ class DeviceChange(In):
     auto_update: AutoUpdate | msgspec.UnsetType = msgspec.UNSET
     owner_user_id: OwnerId | msgspec.UnsetType | None = msgspec.UNSET
     attributes: Given | msgspec.UnsetType = msgspec.UNSET
+    enabled: Enabled | msgspec.UnsetType = msgspec.UNSET
 
 
 class BulkDevice(In):
@@ -85,7 +91,7 @@ class Device(Out):
     parent_id: Annotated[int | None, msgspec.Meta(description="The device that it is behind, which speaks for it.")]
     owner_user_id: int | None
     auto_update: AutoUpdate
-    enabled: bool
+    enabled: Enabled
     attributes: dict[str, str | bool | float]
     version: str
     last_seen_at: At | None
@@ -194,6 +200,8 @@ def change_device(
             row = devices.rename(call, device_id, data.name)
         if data.owner_user_id is not msgspec.UNSET:
             row = devices.give(call, device_id, data.owner_user_id)
+        if data.enabled is not msgspec.UNSET:
+            row = devices.switch(call, device_id, on=data.enabled)
         return shape(call, row)
 
 
