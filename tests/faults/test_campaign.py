@@ -199,8 +199,7 @@ def _until(holds: Any, seconds: float) -> None:
 
 def _is_over(operator: Operator, count: int) -> bool:
     """All are at an end: what the door counts, and those that failed."""
-    listed = operator.ask("GET", "/api/v1/rollouts")["items"]
-    counts = listed[0]["counts"]
+    counts: dict[str, int] = operator.ask("GET", "/api/v1/rollouts")["items"][0]["counts"]
     return sum(counts.get(end, 0) for end in ("succeeded", "failed", "canceled", "skipped")) == count
 
 

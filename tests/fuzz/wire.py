@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from tests.fuzz.asks import MARKER
 
-
 NAMED = f"unknown field `{MARKER}`"
 """A field that is none is named if its name is a plain word, so that whoever misspelled it finds it; nothing else is."""
 
