@@ -16,6 +16,7 @@ SHOWN = {"id", "uid", "name", "productId", "enabled", "attributes", "version", "
     "organizationId",
     "ownerUserId",
     "autoUpdate",
+    "parentId",
 }
 
 

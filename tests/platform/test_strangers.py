@@ -12,6 +12,7 @@ from litestar.routes import HTTPRoute
 from tests.platform.conftest import PASSWORD, World
 
 CAMPAIGN = "/api/campaigns/{campaign_id:str}"
+THINGS = {"gateway_things": [{"gateway_id": "x", "thing_ids": ["y"]}]}
 BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "/api/v1/users/{user_id:int}"): {"name": "x"},
     ("PATCH", "/api/v1/products/{product_id:int}"): {"name": "x"},
@@ -24,6 +25,8 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PUT", f"{CAMPAIGN}"): {"updateSpec": {"name": "x"}},
     ("PUT", f"{CAMPAIGN}/devices"): {"gatewayIds": ["x"]},
     ("POST", f"{CAMPAIGN}/devices"): {"gatewayIds": ["x"]},
+    ("POST", f"{CAMPAIGN}/devices/things"): THINGS,
+    ("POST", "/{campaign_id:str}/devices/things"): THINGS,
     ("PUT", f"{CAMPAIGN}/devices/{{gateway_id:str}}/packages"): {"packages": []},
     ("PUT", f"{CAMPAIGN}/distribution-list"): {"distributionListId": ""},
     ("PUT", "/api/organizations/{organization_id:str}/settings"): [{"category": "campaign", "settings": {}}],
