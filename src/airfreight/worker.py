@@ -115,7 +115,7 @@ class Worker:
         return expired
 
     def open_slots(self) -> int:
-        """Tell devices whose slot has begun; how many."""
+        """Tell devices of which a slot has begun or ended; how many."""
         opened = 0
         while count := delivery_sweeps.open_slots(self.database, self.settings, self.clock()):
             opened += count

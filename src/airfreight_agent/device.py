@@ -17,7 +17,7 @@ from airfreight_agent.backoff import Backoff
 from airfreight_agent.client import Client
 from airfreight_agent.installers import Activator, CutOffError, Installation, Installer, Outcome, activate_in_place
 from airfreight_agent.lifecycle import Lifecycle, Rules
-from airfreight_agent.machine import Action, Memory, Session, Step, has_booted, heard, plan
+from airfreight_agent.machine import ASKS_BEFORE_GOING_ON, Action, Memory, Session, Step, has_booted, heard, plan
 from airfreight_agent.protocol import (
     Attribute,
     Count,
@@ -198,7 +198,7 @@ class Device:
         if memory != self.memory:
             self._state.save(memory)
             if memory.step is not self.memory.step or memory.attempt != self.memory.attempt:
-                _log.info("%sattempt %s: %s", self._who, memory.attempt, memory.outcome or memory.step)
+                _log.info("%sattempt %s: %s%s", self._who, memory.attempt, memory.outcome or memory.step, _why(memory))
             self.memory = memory
 
     def send(self) -> None:
@@ -256,8 +256,9 @@ class Device:
         return 0.0
 
     def _poll(self) -> float:
-        """Ask; wait for an answer only when there is nothing else to do."""
-        answer = self._client.poll(0 if self.memory.is_open else self._habits.poll_wait_seconds)
+        """Ask; let the answer wait only when there is nothing else to do, or the next step needs somebody's word."""
+        may_wait = not self.memory.is_open or self.memory.step in ASKS_BEFORE_GOING_ON
+        answer = self._client.poll(self._habits.poll_wait_seconds if may_wait else 0)
         self.is_idle = isinstance(answer, Idle)
         memory, self._session = self._heard(answer)
         self.keep(memory)
@@ -428,3 +429,9 @@ class Device:
             if not mine or not path.name.startswith(mine):
                 path.unlink(missing_ok=True)
         self._lifecycle.tidy(mine)
+
+
+def _why(memory: Memory) -> str:
+    """What a failed attempt says of itself."""
+    last = memory.outbox[-1] if memory.outcome is Event.FAILED and memory.outbox else None
+    return ": " + ", ".join(filter(None, (last.reason, last.message))) if last else ""

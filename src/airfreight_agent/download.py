@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from airfreight_agent.client import Client
-from airfreight_agent.protocol import Artifact, RefusedError, UnavailableError, check_status
+from airfreight_agent.protocol import Artifact, RefusedError, UnavailableError, check_status, strong_etag
 from airfreight_agent.state import sync_directory
 
 CHUNK_BYTES = 1 << 16
@@ -51,6 +51,7 @@ def fetch(
         return
     part = destination.with_name(destination.name + ".part")
     offset = part.stat().st_size if part.exists() else 0
+    etag = strong_etag(etag)
     if offset > artifact.size or (offset and not etag):
         offset = 0
     was_resumed = offset > 0
@@ -79,7 +80,7 @@ def _receive(
         start = _start(response, offset, artifact, part)
         if start == 0:
             part.write_bytes(b"")
-            began(_strong_etag(response))
+            began(strong_etag(response.headers.get("etag", "")))
         size = start
         with part.open("ab") as file:
             try:
@@ -115,11 +116,6 @@ def _start(response: httpx.Response, offset: int, artifact: Artifact, part: Path
         part.unlink(missing_ok=True)
         raise MismatchError("the server sent another range", was_resumed=True)
     return offset
-
-
-def _strong_etag(response: httpx.Response) -> str:
-    etag = str(response.headers.get("etag", ""))
-    return etag if etag.startswith('"') else ""
 
 
 def _require_space(directory: Path, needed: int) -> None:

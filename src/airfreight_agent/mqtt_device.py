@@ -22,6 +22,7 @@ from airfreight_agent.mqtt_offer import (
     Head,
     Offer,
     UnreadableError,
+    decimal,
     file_complaints,
     head_complaints,
     offer_complaints,
@@ -343,4 +344,5 @@ def _first_byte(head: Head) -> int:
         return 0
     unit, _, extent = head.headers.get("content-range", "").partition(" ")
     first = extent.partition("-")[0]
-    return int(first) if unit == "bytes" and first.isascii() and first.isdecimal() else -1
+    number = decimal(first) if unit == "bytes" else None
+    return -1 if number is None else number

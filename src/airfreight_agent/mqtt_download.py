@@ -25,15 +25,16 @@ async def get(
 
     `start` > 0 asks for the bytes from there on. Leaving early hangs up. Raises DownloadError.
     """
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
+        request = _request(parts, start, http_1_0=http_1_0)
         async with asyncio.timeout(STALL_SECONDS):
             reader, writer = await _connect(parts, tls)
     except (OSError, ValueError, TimeoutError) as error:
         raise DownloadError(f"no connection: {type(error).__name__}") from error
     try:
         async with asyncio.timeout(STALL_SECONDS):
-            writer.write(_request(parts, start, http_1_0=http_1_0))
+            writer.write(request)
             head = _parse_head(await reader.readuntil(b"\r\n\r\n"))
         yield head, _body(reader, head.length or 0)
     except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:

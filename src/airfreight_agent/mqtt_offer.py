@@ -16,6 +16,7 @@ FIELDS = {"url": str, "size": int, "type": str, "ver": str, "build": str}
 LONGEST_URL = 239
 SHA256_CHARACTERS = 44
 SMALLEST_FILE = 1024
+LONGEST_NUMBER = 18
 HEADERS = ("x-md5", "x-sha256", "x-fw-type", "x-fw-ver", "x-fw-build")
 
 
@@ -45,7 +46,12 @@ class Head:
     @property
     def length(self) -> int | None:
         text = self.headers.get("content-length", "")
-        return int(text) if text.isascii() and text.isdecimal() else None
+        return decimal(text)
+
+
+def decimal(text: str) -> int | None:
+    """A number of bytes as headers tell it."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= LONGEST_NUMBER else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,7 @@ def read_offer(payload: bytes) -> Offer:
         raise UnreadableError("the offer is not JSON") from None
     if not isinstance(document, dict) or not isinstance(document.get("url"), str):
         raise UnreadableError("the offer has no url")
-    if not re.fullmatch(r"https?://[^\s/]+/\S*", document["url"]):
+    if not _is_address(document["url"]):
         raise UnreadableError("the offer's url is none")
     size = document.get("size")
     is_size = isinstance(size, int) and not isinstance(size, bool)
@@ -74,13 +80,22 @@ def read_offer(payload: bytes) -> Offer:
     return Offer(document["url"], size if is_size else None, kind, version, build)
 
 
+def _is_address(url: str) -> bool:
+    """Whether a request can be made of it."""
+    try:
+        url.encode()
+        return re.fullmatch(r"https?://[^\s/]+/\S*", url) is not None and urlsplit(url).port != 0
+    except ValueError:
+        return False
+
+
 def offer_complaints(payload: bytes, rxbuff: int, topic: str) -> list[str]:
     """What is wrong with a readable offer."""
     document = json.loads(payload)
     complaints = []
     if set(document) != set(FIELDS) or any(type(document[name]) is not kind for name, kind in FIELDS.items()):
         complaints.append("an offer without exactly its five fields")
-    if payload != json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode():
+    if payload != json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"):
         complaints.append("an offer that is not compact JSON")
     if len(payload) + len(topic) + 7 > rxbuff:
         complaints.append("an offer larger than rxbuff")

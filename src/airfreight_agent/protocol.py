@@ -4,7 +4,6 @@ Nothing here does I/O. Whatever arrives is untrusted: a field of the wrong type 
 """
 
 import json
-import math
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,9 @@ MAX_LINE_CHARACTERS = 500
 MAX_MESSAGE_CHARACTERS = 500
 MAX_ARTIFACT_BYTES = 1 << 40
 MAX_WAIT_SECONDS = 86_400.0
+SHORTEST_PAUSE_SECONDS = 1.0
+"""Between two questions, whatever the server says."""
+_STRONG_ETAG = re.compile(r'"[!#-~]{0,254}"')
 _HEX_SHA256 = re.compile(r"[0-9a-f]{64}")
 _UID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
@@ -184,6 +186,11 @@ def parse_retry_after(value: str | None) -> float | None:
     return _clamped(seconds)
 
 
+def strong_etag(value: str) -> str:
+    """A tag that may be sent back to resume a download (RFC 9110, 8.8.3, in ASCII); "" for anything else."""
+    return value if _STRONG_ETAG.fullmatch(value) else ""
+
+
 def parse_instruction(body: bytes) -> Instruction:
     """Raises ProtocolError when the body is not an instruction that this version understands."""
     document = parse_object(body)
@@ -344,4 +351,5 @@ def optional_text(document: Mapping[str, object], name: str) -> str | None:
 
 
 def _clamped(seconds: float) -> float:
-    return 0.0 if math.isnan(seconds) else min(max(seconds, 0.0), MAX_WAIT_SECONDS)
+    """JSON knows integers that no float can hold: compare before anything else."""
+    return float(min(seconds, MAX_WAIT_SECONDS)) if seconds > 0 else 0.0

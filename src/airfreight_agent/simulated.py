@@ -28,6 +28,7 @@ from airfreight_agent.protocol import (
     parse_instruction,
     parse_results,
     parse_retry_after,
+    strong_etag,
 )
 from airfreight_agent.wire import Answer, Wire
 
@@ -230,7 +231,7 @@ class SimulatedDevice:
             check_status(head.status, head.headers.get("retry-after"))
             if head.status != 206:
                 self._forget_bytes()
-            self.memory = replace(self.memory, etag=head.headers.get("etag", ""))
+            self.memory = replace(self.memory, etag=strong_etag(head.headers.get("etag", "")))
             async for chunk in chunks:
                 self._digest.update(chunk)
                 self._received += len(chunk)

@@ -130,7 +130,7 @@ class Things:
         while True:
             try:
                 rest = self.step()
-            except Exception:  # noqa: BLE001  a mistake about one thing must end neither this loop nor the gateway's
+            except Exception:  # noqa: BLE001  a mistake must end neither this loop nor the gateway's
                 _log.exception("things")
                 rest = self._backoff.after_failure()
             sleep(rest)
@@ -224,8 +224,11 @@ class Things:
                     return
                 if rest > 0 or time.monotonic() >= end:
                     break
-        except OSError as error:
-            _log.error("%s: its folder: %s", uid, error)
+        except Exception as error:  # noqa: BLE001  a mistake about one of them must not keep the others waiting
+            if isinstance(error, OSError):
+                _log.error("%s: its folder: %s", uid, error)
+            else:
+                _log.exception("%s", uid)
             self._failed.add(uid)
             job.is_broken = True
             job.device, rest = None, WAITING_SECONDS

@@ -104,13 +104,17 @@ class Wire:
 
         Only addresses of the pool's own server are fetched. Leaving early closes the connection.
         """
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            request = self._encode("GET", path, token, None, headers)
+        except ValueError:
+            raise UnavailableError("an address that is none") from None
         if parts.netloc and parts.netloc.rpartition("@")[2] != self._authority:
             raise UnavailableError("the simulator downloads from its own server only")
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         async with self._slots:
             async with _in_time(self._timeout_seconds):
-                connection, answer = await self._exchange(self._encode("GET", path, token, None, headers))
+                connection, answer = await self._exchange(request)
             left = -1
 
             async def chunks() -> AsyncIterator[bytes]:

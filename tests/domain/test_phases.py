@@ -79,4 +79,4 @@ def test_what_a_device_is_told(state: State, slot: Slot | None, needs_word: bool
         assert told.do is (Do.NOTHING if state is State.QUEUED else Do.WAIT)
         assert told.event is None
         assert told.recheck_at == (LATER.begin_at if standing is Standing.SCHEDULED else None)
-        assert told.trace[-1].name == f"{phase} approved"
+        assert told.trace[-1].name == f"{phase} time"

@@ -14,7 +14,7 @@ from tests.services.steps import KIND, WORDS, Steps
 from airfreight.domain.errors import Refusal
 from airfreight.domain.phases import Phase
 from airfreight.domain.webhooks import Place
-from airfreight.services import callbacks, webhooks
+from airfreight.services import callbacks, members, webhooks
 from airfreight.services.callbacks import News, Told
 from airfreight.store import outbox, tables
 from airfreight.store.database import Database
@@ -75,9 +75,8 @@ def test_every_step_of_a_device_is_told_in_order(bench: Bench) -> None:
     [woken] = watched.heard()
     assert (woken["news"], woken["uid"]) == ("wake_up", board.uid)
     told = bench.poll(board)
-    assert [one["points"] for one in watched.heard() if one["news"] == "state_change"] == [
-        [["queued", "open"], ["offered", "open"]]
-    ]
+    [offered] = watched.heard()
+    assert (offered["news"], offered["points"]) == ("state_change", [["queued", "open"], ["offered", "open"]])
     bench.report(board, told.attempt_id, 1, "downloading", bytes=((watched.artifact.id, 10, 20),))
     heard = watched.heard()
     assert [one["news"] for one in heard] == ["state_change", "download_progress"]
@@ -124,6 +123,75 @@ def test_a_slot_that_opens_by_itself_is_told_and_wakes(bench: Bench) -> None:
     change, woken = watched.heard()
     assert change["points"] == [["queued", "scheduled"], ["queued", "open"]]
     assert woken["news"] == "wake_up"
+
+
+def test_a_slot_that_passes_unused_is_told(bench: Bench) -> None:
+    watched = Watched(bench, headless=False, kinds=[News.STATE_CHANGE])
+    [board] = bench.devices(watched.product)
+    watched.add([board])
+    watched.start()
+    watched.schedule(board, Phase.DOWNLOAD, end=bench.now + 2000)
+    watched.heard()
+    bench.later(seconds=2)
+    assert watched.worker().open_slots() == 1
+    assert watched.worker().open_slots() == 0
+    assert [one["points"] for one in watched.heard()] == [[["queued", "open"], ["queued", "unapproved"]]]
+
+
+def test_the_slot_of_a_later_phase_says_nothing_when_it_begins(bench: Bench) -> None:
+    watched = Watched(bench, kinds=[News.STATE_CHANGE, News.WAKE_UP])
+    waiting, board = bench.devices(watched.product, 2)
+    watched.add([waiting, board])
+    watched.start()
+    bench.report(board, bench.poll(board).attempt_id, 1, "downloaded")
+    for one in (waiting, board):
+        watched.schedule(one, Phase.ACTIVATE, bench.now + 1000)
+    watched.heard()
+    bench.later(seconds=1)
+    assert watched.worker().open_slots() == 2
+    assert watched.words() == []
+
+
+def test_a_device_that_is_quicker_than_the_worker_is_told_of_with_its_slot(bench: Bench) -> None:
+    watched = Watched(bench, headless=False, kinds=[News.STATE_CHANGE])
+    [board] = bench.devices(watched.product)
+    watched.add([board])
+    watched.start()
+    watched.schedule(board, Phase.DOWNLOAD, bench.now + 1000)
+    watched.heard()
+    bench.later(seconds=1)
+    bench.report(board, bench.poll(board).attempt_id, 1, "downloading")
+    assert watched.worker().open_slots() == 0
+    assert [one["points"] for one in watched.heard()] == [
+        [["queued", "scheduled"], ["queued", "open"], ["offered", "open"]],
+        [["offered", "open"], ["downloading", None]],
+    ]
+
+
+def test_what_was_written_of_one_that_was_removed_meanwhile_is_told(bench: Bench) -> None:
+    watched = Watched(bench, kinds=[News.STATE_CHANGE, News.COMPLETED])
+    [board] = bench.devices(watched.product)
+    watched.add([board])
+    watched.start()
+    bench.report(board, bench.poll(board).attempt_id, 1, "downloaded")
+    watched.take_out([board])
+    assert [one["points"][-1][0] for one in watched.heard()] == ["offered", "downloaded"]
+
+
+def test_who_is_added_while_the_end_is_counted_has_an_end_of_its_own(bench: Bench) -> None:
+    watched = Watched(bench, kinds=[News.COMPLETED])
+    boards = bench.devices(watched.product, 2)
+    watched.add(boards[:1])
+    watched.start()
+    watched.heard()
+    watched.close(boards[0])
+    with bench.call() as call:
+        members.add(call, KIND, watched.uid, [boards[1].uid], WORDS)
+        meanwhile = Meanwhile(watched.words)
+        meanwhile.join(0.5)
+    assert meanwhile.outcome() == []
+    watched.close(boards[1])
+    assert watched.words() == ["completed"]
 
 
 def test_a_device_is_woken_by_hand(bench: Bench) -> None:

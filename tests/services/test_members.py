@@ -24,14 +24,14 @@ def test_every_phase_waits_for_its_word_and_a_word_given_early_counts(steps: Ste
     assert bench.poll(board).decision.do is Do.NOTHING
     steps.start()
     told = bench.poll(board)
-    assert (told.decision.do, told.decision.trace[-1].name) == (Do.NOTHING, "download approved")
+    assert (told.decision.do, told.decision.trace[-1].name) == (Do.NOTHING, "download time")
     steps.schedule(board, Phase.DOWNLOAD)
     steps.schedule(board, Phase.ACTIVATE, bench.now + HOUR, bench.now + 2 * HOUR)
     told = bench.poll(board)
     assert told.decision.do is Do.DOWNLOAD
     bench.report(board, told.attempt_id, 1, "downloaded")
     told = bench.poll(board)
-    assert (told.decision.do, told.decision.trace[-1].name) == (Do.WAIT, "install approved")
+    assert (told.decision.do, told.decision.trace[-1].name) == (Do.WAIT, "install time")
     steps.schedule(board, Phase.INSTALL)
     assert bench.poll(board).decision.do is Do.INSTALL
     bench.report(board, told.attempt_id, 2, "installed")
@@ -115,7 +115,7 @@ def test_a_device_is_taken_out_and_comes_back_as_new(steps: Steps) -> None:
     assert bench.poll(boards[1]).decision.do is Do.NOTHING
     assert steps.add(boards[:1]) == 1
     assert bench.stand(steps.id, boards[0]) == ("queued", "")
-    assert bench.poll(boards[0]).decision.trace[-1].name == "download approved", "it needs a word again"
+    assert bench.poll(boards[0]).decision.trace[-1].name == "download time", "it needs a word again"
     steps.schedule(boards[0], Phase.DOWNLOAD)
     again = bench.poll(boards[0])
     assert again.decision.do is Do.DOWNLOAD

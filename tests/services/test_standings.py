@@ -249,3 +249,13 @@ def test_a_walk_is_refused_before_its_first_page(bench: Bench) -> None:
     with bench.call() as call, pytest.raises(Refusal) as refused:
         standings.walk(call, bench.database, 1)
     assert refused.value.kind is Kind.NOT_FOUND
+
+
+def test_a_failed_one_says_what_its_device_said(bench: Bench) -> None:
+    [board] = bench.devices(bench.product())
+    rollout = bench.ship(bench.artifact(""), to=[board], attempts_limit=1)
+    message = "this is no package, and nothing else is taken here"
+    bench.report(board, bench.poll(board).attempt_id, 1, "failed", "incompatible", message=message)
+    assert words(bench, rollout) == (
+        f"Failed: the device says that the file does not fit it (try 1 of 1). It said: {message}"
+    )

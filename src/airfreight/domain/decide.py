@@ -238,15 +238,15 @@ class _Walk:
         slot = self.snapshot.slots.get(phase) if phase else None
         if phase is None or (slot is None and not self.plan.needs_word):
             return None
-        name = f"{phase} approved"
+        name = f"{phase} time"
         match stands(slot, self.now, needs_word=self.plan.needs_word):
             case Standing.UNAPPROVED:
-                passed = "its slot has passed; " if slot else ""
-                return self._stop(name, f"{passed}somebody has to give the phase a slot", do)
+                passed = "its time has passed; " if slot else ""
+                return self._stop(name, f"{passed}nobody has given the {phase} its time yet", do)
             case Standing.SCHEDULED if slot:
-                return self._stop(name, "its slot has not begun", do, recheck_at=slot.begin_at)
+                return self._stop(name, "its time has not come", do, recheck_at=slot.begin_at)
             case _:
-                self._pass(name, "it has a slot, and that is open")
+                self._pass(name, "somebody has given it its time, and that has come")
                 return None
 
     def _closed_window(self) -> Decision | None:

@@ -91,10 +91,11 @@ def point(state: State, reached: int, slots: Slots, now: Millis, *, needs_word: 
     return Point(state, reached, stands(slot, now, needs_word=needs_word), slot is not None)
 
 
-def next_opening(slots: Slots, state: State, now: Millis) -> Millis | None:
-    """When the next slot of a phase that has not begun will open; None when none is to come."""
-    coming = [slot.begin_at for phase, slot in slots.items() if may_schedule(state, phase) and slot.begin_at > now]
-    return min(coming, default=None)
+def next_edge(slots: Slots, state: State, now: Millis) -> Millis | None:
+    """When a slot of a phase that has not begun will begin or end next; None when none is to come."""
+    to_come = [slot for phase, slot in slots.items() if may_schedule(state, phase)]
+    edges = [edge for slot in to_come for edge in (slot.begin_at, slot.end_at) if edge > now]
+    return min(edges, default=None)
 
 
 def encode(slots: Slots) -> str:

@@ -4,6 +4,7 @@ import json
 import secrets
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from airfreight.domain.access import Permission
@@ -75,14 +76,14 @@ def may_upload(call: Call) -> None:
     call.need(Permission.OTA_START)
 
 
-def read(blob: Blob, filename: str) -> Facts:
-    """What a stored file says of itself. Takes long for a large package: no transaction should wait for it.
+def read(path: Path, filename: str) -> Facts:
+    """What a file says of itself. Takes long for a large package: no transaction should wait for it.
 
     Raises INVALID for an empty one, and for a package that contradicts itself.
     """
-    if blob.size == 0:
+    if path.stat().st_size == 0:
         raise invalid("The file is empty.", "empty_file")
-    with FileSource(blob.path) as source:
+    with FileSource(path) as source:
         facts = identify(source, filename=check_filename(filename))
     if facts.faults:
         raise invalid("The package is broken: " + "; ".join(facts.faults)[:400] + ".", "broken_package")
@@ -93,7 +94,7 @@ def register(call: Call, blob: Blob, filename: str, facts: Facts | None = None, 
     """Add a stored file as an artifact; `facts`: what `read` said of it. Raises INVALID as `read` does."""
     may_upload(call)
     name = check_filename(filename)
-    facts = facts or read(blob, name)
+    facts = facts or read(blob.path, name)
     artifact_id = artifacts.add(
         call.connection,
         {

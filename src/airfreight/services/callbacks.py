@@ -48,11 +48,14 @@ class News(StrEnum):
 class Change:
     """What happened to one delivery: where it stood one after another, and whether the device told bytes or lines.
 
-    `wake`: somebody wants its device to come and ask. `heard`: it has come for the first time.
+    `reason`: why it ended. `is_known`: its device had been heard of before; `heard`: it has come for the first time.
+    `wake`: somebody wants it to come and ask.
     """
 
     delivery_id: int
     points: tuple[Point, ...] = ()
+    reason: str = ""
+    is_known: bool = False
     bytes: bool = False
     lines: bool = False
     wake: bool = False
@@ -98,8 +101,7 @@ def notify(call: Call, kind: Kind, uid: str, device_uid: str, words: Words) -> N
     rollout = rollout_steps.locked(call, kind, uid)
     delivery_id = members.progress(call, kind, uid, device_uid, words).member.id
     if rollout.announces:
-        change = {"deliveryId": delivery_id, "points": [], "bytes": False, "lines": False, "wake": True}
-        tell_changes(call.connection, rollout.id, [change], call.now)
+        tell_changes(call.connection, rollout.id, [{"deliveryId": delivery_id, "points": [], "wake": True}], call.now)
     outbox.ring(call.connection)
 
 
@@ -181,9 +183,8 @@ def _change(given: Mapping[str, Any]) -> Change:
         Point(State(state), reached, Standing(standing) if standing else None, has_slot)
         for state, reached, standing, has_slot in given["points"]
     )
-    return Change(
-        given["deliveryId"], points, given["bytes"], given["lines"], given.get("wake", False), given.get("heard", False)
-    )
+    flags = {name: given.get(name, False) for name in ("bytes", "lines", "wake", "heard")}
+    return Change(given["deliveryId"], points, given.get("reason", ""), given.get("known", False), **flags)
 
 
 def _all_news(
@@ -200,7 +201,7 @@ def _all_news(
         if member is None:
             continue
         told = Told(rollout, member, change, at, {}, (), (), artifacts)
-        if len(change.points) > 1 or change.heard:
+        if change.heard or (len(change.points) > 1 and change.reason != Reason.TAKEN_OUT):
             found.append((News.STATE_CHANGE, told))
         if change.bytes:
             known = progress_rows.bytes_of(connection, change.delivery_id)
@@ -208,7 +209,7 @@ def _all_news(
         if change.lines:
             lines = progress_rows.lines_of(connection, change.delivery_id, 100)
             found.append((News.EXECUTION_PROGRESS, Told(rollout, member, change, at, {}, lines, (), artifacts)))
-        if change.wake or (len(change.points) > 1 and change.points[-1].standing is Standing.OPEN):
+        if change.wake or _opens(change.points):
             found.append((News.WAKE_UP, told))
     at = changes[-1][0]
     if _is_completed(connection, rollout, at):
@@ -217,10 +218,19 @@ def _all_news(
     return found
 
 
+def _opens(points: Sequence[Point]) -> bool:
+    """Whether a device may begin what it may not before; one that was offered something has just asked."""
+    return len(points) > 1 and points[-1].standing is Standing.OPEN and points[-1].state is not State.OFFERED
+
+
 def _is_completed(connection: Connection, rollout: Any, at: Millis) -> bool:  # noqa: ANN401 - a row
     """Whether all that take part have just come to an end; told once, after all else, and again if more are added."""
-    if outbox.waiting_in(connection, stream_of(rollout.id), CHANGES):
+    stream = stream_of(rollout.id)
+    if outbox.waiting_in(connection, stream, CHANGES):
         return False  # the last row tells
+    store.lock(connection, rollout.id)
+    if outbox.waiting_in(connection, stream, CHANGES):
+        return False  # written while somebody else had the lock
     counts = counters.totals(connection, [rollout.id]).get(rollout.id, [])
     those = [one for one in counts if one.reason != Reason.TAKEN_OUT]
     is_over = bool(those) and all(one.state in ENDS for one in those)

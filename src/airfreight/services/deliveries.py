@@ -65,6 +65,11 @@ class Answer:
         return self.decision.do is not Do.NOTHING
 
     @property
+    def is_ready(self) -> bool:
+        """Whether there is something to be done now, and not only something to wait for."""
+        return self.decision.do not in {Do.NOTHING, Do.WAIT}
+
+    @property
     def recheck_at(self) -> Millis | None:
         return self.decision.recheck_at
 

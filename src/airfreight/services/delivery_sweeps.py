@@ -115,7 +115,7 @@ def end_strays(database: Database, settings: Settings, now: Millis) -> int:
 
 
 def open_slots(database: Database, settings: Settings, now: Millis) -> int:
-    """Look at deliveries of which a slot has begun, a thousand at most; how many there were."""
+    """Look at deliveries of which a slot has begun or ended, a thousand at most; how many there were."""
     with database.read() as connection:
         if not store.opening(connection, now, 1):
             return 0

@@ -9,12 +9,13 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from airfreight.domain import phases
 from airfreight.domain.conditions import Facts
 from airfreight.domain.delivery import State, Verdict
 from airfreight.domain.errors import Refusal
 from airfreight.domain.finish import same
 from airfreight.domain.ids import Millis
-from airfreight.domain.phases import Standing
+from airfreight.domain.phases import Phase, Standing
 from airfreight.services import attributes, deliveries
 from airfreight.services.deliveries import Asker, Report
 from airfreight.services.ledger import Ledger, transact
@@ -186,7 +187,7 @@ def _note_presence(ledger: Ledger, returned: Sequence[tuple[Returned, int]]) -> 
     at_broker = {device_id for job, device_id in returned if job.listens}
     connections.back(ledger.connection, live & at_broker, ledger.now)
     connections.maybe(ledger.connection, at_broker - live, ledger.now)
-    seen.remember(ledger.connection, dict.fromkeys(live, ledger.now))
+    _remember(ledger.connection, dict.fromkeys(live, ledger.now))
 
 
 def _take_words(
@@ -286,22 +287,27 @@ def remember_seen(database: Database, moments: Mapping[int, int]) -> bool:
     """Write when devices were last heard from, `device id -> milliseconds`; False when the database refuses now."""
     try:
         with database.write() as connection:
-            _tell_of_newcomers(connection, moments)
-            seen.remember(connection, moments)
+            _remember(connection, moments)
     except SQLAlchemyError as error:
         log.warning("last-seen times cannot be written now", error=type(error).__name__)
         return False
     return True
 
 
+def _remember(connection: Connection, moments: Mapping[int, int]) -> None:
+    _tell_of_newcomers(connection, moments)
+    seen.remember(connection, moments)
+
+
 def _tell_of_newcomers(connection: Connection, moments: Mapping[int, int]) -> None:
-    """Who has come for the first time since something waits for them that needs somebody's word: whoever gives it is
-    told now. The others are told of by their offer.
+    """Who has come for the first time since something waits for them. Not of what was given its time: that is told as
+    it is given; nor of what was offered meanwhile: the offer tells.
     """
-    new = [row for row in seen.unapproved(connection, moments) if row.seen_at < row.since_at <= moments[row.device_id]]
+    waiting = [row for row in seen.waiting(connection, moments) if Phase.DOWNLOAD not in phases.decode(row.slots)]
+    new = [row for row in waiting if row.seen_at < row.since_at <= moments[row.device_id]]
     for rollout_id, rows in groupby(new, key=lambda row: int(row.rollout_id)):
-        here = (State.QUEUED, 0, Standing.UNAPPROVED, False)
-        changes: list[dict[str, object]] = [
-            {"deliveryId": row.id, "points": [here], "bytes": False, "lines": False, "heard": True} for row in rows
-        ]
+        changes: list[dict[str, object]] = []
+        for row in rows:
+            standing = Standing.UNAPPROVED if row.needs_word else Standing.OPEN
+            changes.append({"deliveryId": row.id, "points": [(State.QUEUED, 0, standing, False)], "heard": True})
         tell_changes(connection, rollout_id, changes, Millis(max(moments.values())))

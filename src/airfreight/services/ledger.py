@@ -7,7 +7,7 @@ The first half of services.deliveries; nothing else writes deliveries.
 import random
 import time
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -36,7 +36,7 @@ from airfreight.domain.rollout import OVER, RolloutState
 from airfreight.domain.windows import DayPart
 from airfreight.services.rollout_state import finish_if_done, tell_changes
 from airfreight.settings import Settings
-from airfreight.store import connections, counters, progress
+from airfreight.store import connections, counters, progress, seen
 from airfreight.store import deliveries as store
 from airfreight.store.database import Database, is_contention, is_duplicate
 from airfreight.store.deliveries import Row
@@ -171,15 +171,25 @@ class Ledger:
                 phases.decode(row.slots),
                 row.opens_at,
             )
+            self._catch_up(found)
             self._watch(found)
         return found
 
-    def _watch(self, entry: Entry) -> None:
+    def _catch_up(self, entry: Entry) -> None:
+        """A slot has begun or ended since it was written: who watches is first told where it stood until then."""
+        edge = entry.opens_at
+        if edge is None or edge > self.now:
+            return
+        self._watch(entry, Millis(edge - 1))
+        entry.opens_at = phases.next_edge(entry.slots, entry.delivery.state, self.now)
+        self._again[entry.row.device_id] = self.now
+
+    def _watch(self, entry: Entry, at: Millis | None = None) -> None:
         """Remember where it stands, if its rollout is announced."""
         if not entry.row.announces:
             return
-        state, reached = entry.delivery.state, entry.delivery.reached
-        here = phases.point(state, reached, entry.slots, self.now, needs_word=bool(entry.row.needs_word))
+        state, reached, now = entry.delivery.state, entry.delivery.reached, self.now if at is None else at
+        here = phases.point(state, reached, entry.slots, now, needs_word=bool(entry.row.needs_word))
         if not entry.points or entry.points[-1] != here:
             entry.points.append(here)
 
@@ -264,6 +274,8 @@ class Ledger:
     def flush(self) -> None:
         """Write everything. Raises LostRace when a row changed since it was read: roll back and start over."""
         dirty = sorted((e for e in self._entries.values() if e.dirty), key=lambda e: e.row.id or 0)
+        waited = any(e.points and e.points[0].state is State.QUEUED for e in dirty)
+        known = seen.heard(self.connection, [e.row.id or 0 for e in dirty]) if waited else set[int]()
         if store.move(self.connection, [self._moved_row(entry) for entry in dirty]) != len(dirty):
             raise LostRace
         store.add_history(self.connection, self._history)
@@ -272,12 +284,15 @@ class Ledger:
         progress.drop_old_lines(self.connection, self._full)
         counters.fold(self.connection, self._deltas, self.now)
         connections.due_by(self.connection, self._again)
-        self._announce()
+        self._announce(known)
         for rollout_id in sorted(self._ended):
             finish_if_done(self.connection, rollout_id, self.now)
 
-    def _announce(self) -> None:
-        """An outbox row for each announced rollout: where its deliveries stood one after another, and what was told."""
+    def _announce(self, known: Container[int]) -> None:
+        """An outbox row for each announced rollout: where its deliveries stood one after another, and what was told.
+
+        `known`: deliveries whose devices had been heard of before.
+        """
         changes: dict[int, list[dict[str, object]]] = {}
         told = {delivery_id for delivery_id, _ in self._bytes}, {delivery_id for delivery_id, _, _ in self._lines}
         for entry in self._entries.values():
@@ -288,6 +303,8 @@ class Ledger:
                 "deliveryId": row.id,
                 "deviceId": row.device_id,
                 "points": [(one.state, one.reached, one.standing, one.has_slot) for one in entry.points],
+                "reason": entry.delivery.reason or "",
+                "known": row.id in known,
                 "bytes": row.id in told[0],
                 "lines": row.id in told[1],
             }
@@ -359,7 +376,7 @@ class Ledger:
         if not may_schedule(state, phase):
             return Verdict.LATE if state in ENDS else Verdict.REFUSED
         entry.slots[phase] = slot
-        entry.opens_at = phases.next_opening(entry.slots, state, self.now)
+        entry.opens_at = phases.next_edge(entry.slots, state, self.now)
         if state is not State.QUEUED and phase is next_phase(state):
             entry.deadline_at = self._deadline(entry)
         self._watch(entry)
@@ -381,13 +398,8 @@ class Ledger:
         return Verdict.MOVED
 
     def opened(self, entry: Entry) -> None:
-        """A slot has begun: nothing moves by itself, but the device is to be told, and who watches."""
-        if entry.points:
-            entry.points[:] = [replace(entry.points[0], standing=Standing.SCHEDULED)]
-        entry.opens_at = phases.next_opening(entry.slots, entry.delivery.state, self.now)
+        """A slot has begun or ended: nothing moves by itself, but what came of it when it was read is written."""
         entry.dirty = True
-        self._watch(entry)
-        self._again[entry.row.device_id] = self.now
 
     def _remember(
         self, entry: Entry, attempt_id: int | None, event: Event | None, verdict: Verdict, note: Note, told: str
@@ -413,6 +425,7 @@ class Ledger:
 
     def _moved_row(self, entry: Entry) -> store.Moved:
         delivery = entry.delivery
+        is_waiting = delivery.state is State.QUEUED and delivery.attempt == entry.row.attempt
         return store.Moved(
             id=entry.row.id or 0,
             version=entry.row.version,
@@ -432,7 +445,7 @@ class Ledger:
             deadline_at=entry.deadline_at,
             slots=phases.encode(entry.slots),
             opens_at=entry.opens_at,
-            updated_at=self.now,
+            updated_at=entry.row.updated_at if is_waiting else self.now,  # of one that waits: since when
         )
 
 

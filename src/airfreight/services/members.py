@@ -72,16 +72,19 @@ def add(call: Call, kind: Kind, uid: str, uids: Sequence[str], words: Words) -> 
     if new:
         deliveries.enqueue(call.connection, rollout, new, call.now)
     out = [known[device_id].id for device_id in device_ids if device_id in known and is_out(known[device_id])]
-    deliveries.apply(call, out, Readmit())
+    readmit(call, out)
     touch(call.connection, rollout, call.now, **({"finished_at": None} if new or out else {}))
     return len(new) + len(out)
 
 
 def take_out(call: Call, kind: Kind, uid: str, uids: Sequence[str], words: Words) -> int:
-    """Let these devices take part no more, whatever became of them; how many. Raises as `add`, and for no members."""
+    """Let these devices take part no more, whatever became of them, also one behind another by itself; how many.
+
+    Raises as `add`, and for no members.
+    """
     call.need(Permission.OTA_START)
     rollout = rollout_steps.locked(call, kind, uid)
-    device_ids = _devices(call, uids, words)
+    device_ids = _devices(call, uids, words, also_behind=True)
     known = store.deliveries_of(call.connection, rollout.id, device_ids)
     behind = store.behind(call.connection, rollout.id, device_ids)
     parts = [
@@ -91,7 +94,7 @@ def take_out(call: Call, kind: Kind, uid: str, uids: Sequence[str], words: Words
     missing = [place for place, those in enumerate(parts, 1) if not those]
     if missing:
         raise invalid(f"{words.field} has {len(missing)} that do not take part, at: {places(missing)}.", "no_member")
-    rows = list(chain.from_iterable(parts))
+    rows = list({row.id: row for row in chain.from_iterable(parts)}.values())  # one may be named beside its parent
     deliveries.apply(call, [row.id for row in rows], TakeOut())
     deliveries.forget_own_artifacts(call.connection, [row.id for row in rows if row.own_artifacts])
     touch(call.connection, rollout, call.now)
@@ -123,8 +126,7 @@ def schedule(
     slot = Slot(Millis(begin_at), Millis(end_at))
     done = [deliveries.schedule(call, row.id, phase, slot) for row in rows]
     if all(verdict is not Verdict.MOVED for verdict, _ in done):
-        state = done[0][1]
-        raise conflict(f"The {phase} of this {words.device} has begun, or all is over: it stands at {state}.", "begun")
+        raise conflict(f"That phase of this {words.device} has begun, or all is over.", "begun")
 
 
 def own_artifacts(call: Call, kind: Kind, uid: str, device_uid: str, words: Words, uids: Sequence[str]) -> None:
@@ -136,14 +138,13 @@ def own_artifacts(call: Call, kind: Kind, uid: str, device_uid: str, words: Word
     rollout = rollout_steps.locked(call, kind, uid)
     rows = _parts(call, rollout, device_uid, words)
     chosen = rollout_steps.chosen(call, kind, uids)
+    rollout_steps.check_other(call, kind, rollout, chosen)
     own_word = rollout_steps.needs_word(chosen) if chosen else None
     needs_word = bool(rollout.needs_word) if own_word is None else own_word
     ids = [one.id for one in chosen]
     done = [deliveries.carry_other(call, row.id, ids, own_word=own_word, needs_word=needs_word) for row in rows]
     if Verdict.MOVED not in done:
-        raise conflict(
-            f"The download of this {words.device} has begun, or all is over: it stands at {rows[0].state}.", "begun"
-        )
+        raise conflict(f"The download of this {words.device} has begun, or all is over.", "begun")
     outbox.ring(call.connection)
 
 
@@ -195,6 +196,13 @@ def active(call: Call, kind: Kind, device_uid: str, words: Words) -> list[str]:
     return store.active_of(call.connection, _device(call, device_uid, words).id, kind.origin)
 
 
+def readmit(call: Call, delivery_ids: Sequence[int]) -> None:
+    """Let devices that were taken out begin anew, with nothing of what they told before. Raises LostRace."""
+    call.need(Permission.OTA_START)
+    deliveries.apply(call, delivery_ids, Readmit())
+    progress_rows.forget(call.connection, delivery_ids)
+
+
 def touch(connection: Connection, rollout: Any, now: Millis, **values: object) -> None:  # noqa: ANN401 - a row
     """Who takes part has changed: note when, and have everybody look again."""
     store.change(connection, rollout.id, {"changed_at": now, **values})
@@ -206,7 +214,7 @@ def is_out(row: Any) -> bool:  # noqa: ANN401 - a row
     return bool(row.reason == Reason.TAKEN_OUT)
 
 
-def _devices(call: Call, uids: Sequence[str], words: Words) -> list[int]:
+def _devices(call: Call, uids: Sequence[str], words: Words, *, also_behind: bool = False) -> list[int]:
     """The devices' ids, in order."""
     if not uids:
         raise invalid(f"{words.field} names no {words.device}.", "nobody")
@@ -221,7 +229,7 @@ def _devices(call: Call, uids: Sequence[str], words: Words) -> list[int]:
     if missing:
         raise invalid(f"{words.field} has {len(missing)} that do not exist, at: {places(missing)}.", "unknown_devices")
     behind = [place for place, one in enumerate(uids, 1) if found[one].parent_id is not None]
-    if behind:
+    if behind and not also_behind:
         raise invalid(
             f"{words.field} has {len(behind)} that are not a {words.device} but behind one, at: {places(behind)}.",
             "behind_another",
@@ -252,11 +260,7 @@ def _parts(call: Call, rollout: Any, device_uid: str, words: Words) -> list[Any]
 
 def _member(call: Call, rollout: Any, device_uid: str, words: Words) -> Any:  # noqa: ANN401 - rows
     """The device; if only those behind it take part, the one of them that is the furthest behind."""
-    return foremost(_parts(call, rollout, device_uid, words), device_uid)
-
-
-def foremost(rows: Sequence[Any], device_uid: str) -> Any:  # noqa: ANN401 - rows
-    """The row that says how far a device is: its own; else that of the one behind it that has the longest way to go."""
+    rows = _parts(call, rollout, device_uid, words)
     if rows[0].uid == device_uid:
         return rows[0]
     return min(rows, key=lambda row: (row.state in ENDS, row.state == State.SUCCEEDED, row.reached))

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from airfreight.domain.access import Permission
-from airfreight.domain.delivery import Readmit
 from airfreight.domain.errors import invalid
 from airfreight.services import deliveries, members, rollout_steps
 from airfreight.services.call import Call
@@ -30,13 +29,17 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of one `Wanted`: those let in, the others, why, and all of that parent that takes part now."""
+    """What became of one `Wanted`: those let in, the others, and why.
+
+    `row`: the parent if it takes part itself, else one of those behind it: one let in now, which has the longest way to
+    go; None if nobody named does.
+    """
 
     parent: str
     things: list[str]
     refused: list[str]
     why: str
-    rows: list[Any]
+    row: Any
 
 
 def add(call: Call, kind: Kind, uid: str, wanted: Sequence[Wanted], words: Words) -> list[Taken]:
@@ -58,16 +61,23 @@ def add(call: Call, kind: Kind, uid: str, wanted: Sequence[Wanted], words: Words
     sorted_out = [sorter.sort(one) for one in wanted]
     if sorter.new:
         deliveries.enqueue(call.connection, rollout, sorter.new, call.now)
-    deliveries.apply(call, sorter.again, Readmit())
+    members.readmit(call, sorter.again)
     members.touch(call.connection, rollout, call.now, **({"finished_at": None} if sorter.new or sorter.again else {}))
+    speakers = [_speakers(one, let_in, found) for one, (let_in, _, _) in zip(wanted, sorted_out, strict=True)]
+    rows = store.members_of(call.connection, rollout.id, sorted({device_id for ids in speakers for device_id in ids}))
     return [
-        Taken(one.parent, let_in, refused, why, _rows(call, rollout.id, found.get(one.parent)))
-        for one, (let_in, refused, why) in zip(wanted, sorted_out, strict=True)
+        Taken(one.parent, let_in, refused, why, next((rows[device_id] for device_id in ids if device_id in rows), None))
+        for one, (let_in, refused, why), ids in zip(wanted, sorted_out, speakers, strict=True)
     ]
 
 
-def _rows(call: Call, rollout_id: int, parent: Any) -> list[Any]:  # noqa: ANN401 - a row
-    return store.parts(call.connection, rollout_id, parent.id) if parent is not None else []
+def _speakers(one: Wanted, let_in: Sequence[str], found: Mapping[str, Any]) -> list[int]:
+    """The ids of those that may say how far a parent is, a few, the first that takes part does."""
+    parent = found.get(one.parent)
+    if parent is None:
+        return []
+    things = [found[uid] for uid in (*let_in[:1], *one.things[:1]) if uid in found]
+    return [parent.id, *(thing.id for thing in things if thing.parent_id == parent.id)]
 
 
 class _Sorter:

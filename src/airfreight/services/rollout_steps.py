@@ -99,6 +99,7 @@ def draft(call: Call, kind: Kind, wanted: Draft) -> str:
         "secure": False,
         "created_by_user_id": call.principal.user_id,
         "made_by": call.actor,
+        "chosen_by": _person(call),
         "created_at": call.now,
         "changed_at": call.now,
     }
@@ -136,29 +137,58 @@ def _other_cargo(call: Call, kind: Kind, row: Any, wanted: Sequence[str]) -> dic
             f"The {kind.name.lower()} is started: its {kind.artifact}s cannot be changed. Stop it first.", "wrong_state"
         )
     rollouts.replace_artifacts(call.connection, row.id, [_carried(one) for one in other])
+    changed = {"needs_word": needs_word(other), "chosen_by": _person(call)}
     if row.approval_needed:
         move_rollout(call.connection, row, RolloutEvent.CHANGE_CARGO, call.now)
-        return {"needs_word": needs_word(other), "approved_by": "", "approved_at": None}
-    return {"needs_word": needs_word(other)}
+        return {**changed, "approved_by": "", "approved_at": None}
+    return changed
+
+
+def check_other(call: Call, kind: Kind, row: Any, other: Sequence[Any]) -> None:  # noqa: ANN401 - rows
+    """Whether one device may carry these instead of what the rollout carries: where approval is asked for, they are
+    approved with it, and afterwards nothing is that was not. Raises CONFLICT.
+    """
+    call.need(Permission.OTA_START)
+    if not row.approval_needed or not other:
+        return
+    if stage_of(row) is Stage.APPROVAL_NEEDED:
+        store.change(call.connection, row.id, {"chosen_by": _person(call)})
+        return
+    approved = {one.artifact_id for one in rollouts.artifacts_of(call.connection, [row.id]).get(row.id, [])}
+    if any(one.id not in approved for one in other):
+        raise conflict(
+            f"Only {kind.artifact}s that were approved with the {kind.name.lower()} can be given to one device.",
+            "wrong_state",
+        )
 
 
 def approve(call: Call, kind: Kind, uid: str) -> None:
-    """Let it be started. Raises NOT_FOUND, CONFLICT, and FORBIDDEN for its maker where four eyes are asked for."""
+    """Let it be started. Raises NOT_FOUND, CONFLICT, and FORBIDDEN for whoever made it, or chose what it carries, where
+    four eyes are asked for.
+    """
     call.need(Permission.OTA_APPROVE)
     row = locked(call, kind, uid)
     if stage_of(row) is not Stage.APPROVAL_NEEDED:
         raise refused(kind, row, "approved")
     who = call.actor
     if organizations.get(call.connection, row.organization_id).four_eyes and _same_person(call, row):
-        raise forbidden(f"Who made the {kind.name.lower()} cannot approve it. Ask somebody else.")
+        raise forbidden(
+            f"Who made the {kind.name.lower()}, or chose its {kind.artifact}s, cannot approve it. Ask somebody else."
+        )
     move_rollout(call.connection, row, RolloutEvent.APPROVE, call.now)
     store.change(call.connection, row.id, {"approved_by": who, "approved_at": call.now})
 
 
 def _same_person(call: Call, row: Any) -> bool:  # noqa: ANN401 - a row
-    """Whether the caller made it, as a user or through an API client that acts for the same user."""
+    """Whether the caller made it or chose what it carries, as a user or through an API client of the same user."""
     user = call.principal.user_id
-    return row.made_by == call.actor or (user is not None and row.created_by_user_id == user)
+    made_it = row.made_by == call.actor or (user is not None and row.created_by_user_id == user)
+    return made_it or row.chosen_by in {call.actor, _person(call)}
+
+
+def _person(call: Call) -> str:
+    """The user behind the caller, if there is one: an API client acts for somebody."""
+    return call.actor if call.principal.user_id is None else f"user:{call.principal.user_id}"
 
 
 def start(call: Call, kind: Kind, uid: str) -> None:

@@ -24,6 +24,7 @@ from airfreight.store import rollouts, standings
 from airfreight.store.database import Database
 
 _PAGE = 1000
+_LONGEST_WORDS = 200
 
 WHY = {
     Reason.CONDITION_NOT_MET: "the rollout's condition is not met",
@@ -139,7 +140,16 @@ def _told(call: Call, context: _Context, rows: Sequence[Any]) -> list[Standing]:
     waiting = [row.device_id for row in rows if row.state in OPEN]
     answers = deliveries.look(call.connection, waiting, call.now) if waiting else {}
     expected = Facts(context.artifact.version, context.artifact.build, context.artifact.library_version)
-    return [Standing(row, expected, _words(context, row, answers.get(row.device_id))) for row in rows]
+    failed = [row.id for row in rows if row.state == State.FAILED]
+    said = standings.last_words(call.connection, failed) if failed else {}
+    return [
+        Standing(row, expected, _words(context, row, answers.get(row.device_id)) + _said(said.get(row.id, "")))
+        for row in rows
+    ]
+
+
+def _said(message: str) -> str:
+    return f" It said: {message[:_LONGEST_WORDS]}" if message else ""
 
 
 def _words(context: _Context, row: Any, answer: Answer | None) -> str:  # noqa: ANN401 - a row
@@ -199,7 +209,8 @@ def _compared(context: _Context, row: Any, reason: Reason | None) -> str:  # noq
     if reason is Reason.CONDITION_NOT_MET:
         wanted = Facts(artifact.version, artifact.build, artifact.library_version)
         return f" By its latest report: {meets(Condition(rollout.condition), running, wanted)[1]}."
-    if reason in {Reason.TYPE_MISMATCH, Reason.INCOMPATIBLE}:
+    has_type = bool(artifact.fw_type or artifact.board or artifact.component)
+    if reason is Reason.TYPE_MISMATCH or (reason is Reason.INCOMPATIBLE and has_type):
         device = decide.Device(
             row.device_id, fw_type=row.device_fw_type, board=row.device_board, component=row.device_component
         )
@@ -207,7 +218,7 @@ def _compared(context: _Context, row: Any, reason: Reason | None) -> str:  # noq
             RolloutState.RUNNING, fw_type=artifact.fw_type, board=artifact.board, component=artifact.component
         )
         return f" By its latest report: {decide.fits_type(device, plan)[1]}."
-    if reason in _VERSION_JUDGED:
+    if reason in _VERSION_JUDGED and rollout.finish_on == FinishOn.VERSION:
         pairs = [("version", artifact.version, running.version), ("build", artifact.build, running.build)]
         told = [f"expected {name} {wanted!r}, device {name} {now!r}" for name, wanted, now in pairs if wanted]
         return f" By its latest report: {'; '.join(told)}." if told else ""

@@ -28,14 +28,18 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The things behind one device that have something to do; `recheck_at`: when the next of the others may have."""
+    """The things behind one device that have something to do; `recheck_at`: when the next of the others may have.
+
+    `open_ids`: all for which anything is open; whoever asks for them is there for them.
+    """
 
     device_id: int
     things: tuple[Thing, ...]
+    open_ids: tuple[int, ...]
     recheck_at: Millis | None
 
     @property
-    def has_work(self) -> bool:
+    def is_ready(self) -> bool:
         return bool(self.things)
 
 
@@ -63,7 +67,8 @@ def waiting(connection: Connection, digest: bytes, now: Millis) -> Waiting | Non
     names = products.names(connection, {answer.row.product_id for answer in ready if answer.row})
     things = tuple(Thing(one.row.device_uid, names.get(one.row.product_id, "")) for one in ready if one.row)
     later = [answer.recheck_at for answer in answers if answer.recheck_at is not None]
-    return Waiting(parent_id, things, min(later, default=None))
+    open_ids = tuple(answer.device_id for answer in answers)
+    return Waiting(parent_id, things, open_ids, min(later, default=None))
 
 
 def _is_ready(answer: Answer) -> bool:

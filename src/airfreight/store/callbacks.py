@@ -42,6 +42,11 @@ def rollout(connection: Connection, rollout_id: int) -> Any:  # noqa: ANN401 - a
     return rollout_rows.living(connection, rollout_id)
 
 
+def lock(connection: Connection, rollout_id: int) -> None:
+    """Until the transaction ends nobody is added to it, and what was added before is there to be counted."""
+    rollout_rows.locked(connection, rollout_id)
+
+
 def artifacts_of(connection: Connection, rollout_id: int) -> list[Any]:
     return rollout_rows.artifacts_of(connection, [rollout_id]).get(rollout_id, [])
 

@@ -36,6 +36,11 @@ def words(name: str, length: int, default: str | None = "") -> Column[str]:
     return Column(name, String(length), nullable=False, server_default=default)
 
 
+def signed(*names: str) -> list[Column[str]]:
+    """Who did something: `user:5`, `client:7`; empty for nobody."""
+    return [words(name, 40) for name in names]
+
+
 def details() -> Column[str]:
     """What doors show and nothing decides on: one JSON object."""
     return Column("details", Text, nullable=False, server_default="{}")

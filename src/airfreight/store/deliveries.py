@@ -62,6 +62,7 @@ class Row(NamedTuple):
     slots: str = ""
     opens_at: int | None = None
     announces: bool = False
+    updated_at: int = 0
     token_hash: bytes | None = None
     organization_id: int = 0
     product_id: int = 0
@@ -127,6 +128,7 @@ _moving = (
     deliveries.c.slots,
     deliveries.c.opens_at,
     rollouts.c.announces,
+    deliveries.c.updated_at,
 )
 _deciding = (
     *_moving,

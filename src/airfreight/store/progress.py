@@ -6,12 +6,14 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Integer, bindparam, delete, insert, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from airfreight.store import alike
 from airfreight.store.hot import HotWrite
 from airfreight.store.tables import deliveries, delivery_artifacts, delivery_bytes, delivery_lines, rollout_artifacts
 
 KEPT_LINES = 200
 """Of a delivery whose history is full: as many as are ever shown."""
 
+_AT_ONCE = 10_000
 _add_lines = HotWrite(insert(delivery_lines), ("delivery_id", "at", "line"))
 
 
@@ -54,6 +56,14 @@ def drop_old_lines(connection: Connection, delivery_ids: Collection[int]) -> Non
     old = delete(delivery_lines).where(delivery_lines.c.delivery_id == _delivery, delivery_lines.c.id <= last_to_go)
     if delivery_ids:
         connection.execute(old, [{"delivery": delivery_id} for delivery_id in sorted(delivery_ids)])
+
+
+def forget(connection: Connection, delivery_ids: Sequence[int]) -> None:
+    """Of what begins anew nothing is known."""
+    for table in (delivery_bytes, delivery_lines):
+        for start in range(0, len(delivery_ids), _AT_ONCE):
+            those = alike.among(connection, table.c.delivery_id, delivery_ids[start : start + _AT_ONCE])
+            connection.execute(delete(table).where(those))
 
 
 def bytes_of(connection: Connection, delivery_id: int) -> dict[int, Any]:

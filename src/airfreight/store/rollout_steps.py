@@ -232,9 +232,19 @@ def parts(connection: Connection, rollout_id: int, device_id: int) -> list[Any]:
     return list(connection.execute(query.order_by(deliveries.c.device_id != device_id, deliveries.c.id)))
 
 
+def members_of(connection: Connection, rollout_id: int, device_ids: Sequence[int]) -> dict[int, Any]:
+    """Device id -> the row, of those of these devices that take part."""
+    found: dict[int, Any] = {}
+    for start in range(0, len(device_ids), _AT_ONCE):
+        those = alike.among(connection, deliveries.c.device_id, device_ids[start : start + _AT_ONCE])
+        query = _members().where(deliveries.c.rollout_id == rollout_id, those, is_member)
+        found.update({row.device_id: row for row in connection.execute(query)})
+    return found
+
+
 def members_by_id(connection: Connection, delivery_ids: Sequence[int]) -> dict[int, Any]:
-    """Delivery id -> the row, of those that take part still."""
-    query = _members().where(deliveries.c.id.in_(delivery_ids), is_member)
+    """Delivery id -> the row, also of those that were taken out meanwhile."""
+    query = _members().where(deliveries.c.id.in_(delivery_ids))
     return {row.id: row for row in connection.execute(query)}
 
 

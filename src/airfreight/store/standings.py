@@ -6,9 +6,9 @@ Nothing here writes, and nothing that devices wait for comes here: see store.del
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
-from airfreight.store.tables import attempts, deliveries, device_seen, devices
+from airfreight.store.tables import attempts, deliveries, device_seen, devices, history
 
 _standing = (
     select(
@@ -83,3 +83,16 @@ def devices_in(
         )
     )
     return list(connection.scalars(query.order_by(deliveries.c.device_id)))
+
+
+def last_words(connection: Connection, delivery_ids: Sequence[int]) -> dict[int, str]:
+    """Delivery id -> what the device said with what moved it last, for those of which it did."""
+    last = (
+        select(func.max(history.c.id))
+        .where(history.c.delivery_id.in_(delivery_ids), history.c.verdict == "moved")
+        .group_by(history.c.delivery_id)
+    )
+    query = select(history.c.delivery_id, history.c.message).where(
+        history.c.id.in_(last), history.c.report.is_not(None), history.c.message != ""
+    )
+    return {row.delivery_id: row.message for row in connection.execute(query)}

@@ -37,6 +37,7 @@ from airfreight.store.columns import (
     identity,
     organization,
     partial,
+    signed,
     words,
 )
 
@@ -254,8 +255,7 @@ rollouts = Table(
     Column("reevaluate_seconds", Integer, nullable=False, server_default="0"),
     at("evaluate_at", nullable=True),
     Column("created_by_user_id", ForeignKey("users.id", ondelete="SET NULL")),
-    words("made_by", 40),
-    words("approved_by", 40),
+    *signed("made_by", "chosen_by", "approved_by"),
     at("approved_at", nullable=True),
     at("created_at"),
     changed_at(),
@@ -267,7 +267,7 @@ rollouts = Table(
     partial("ix_rollouts_evaluate", "evaluate_at", where="evaluate_at IS NOT NULL"),
 )
 """`group_id`: the group it was sent to; `follows_group_id`: whose devices are added as they match, looked at again at
-`evaluate_at`; `needs_word`: no phase of a device begins without a slot; `open_ended`: devices may be added for ever."""
+`evaluate_at`; `needs_word`: no phase begins without a slot; `open_ended`: devices may be added for ever."""
 
 rollout_artifacts = Table(
     "rollout_artifacts",

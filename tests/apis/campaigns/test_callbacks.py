@@ -3,19 +3,29 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.apis.campaigns.conftest import Campaigns, refused
 from tests.apis.serving import Served, eventually
 from tests.apis.site import Site
+from tests.make import Bench
+from tests.services.steps import KIND, WORDS, Steps
+from tests.services.test_callbacks import Watched
 from tests.webhooks.receiver import Receiver
 
 from airfreight.apis.campaigns.shapes import GatewayState
 from airfreight.apis.campaigns.told import _changes as changes_of
+from airfreight.apis.campaigns.told import tell
+from airfreight.apis.campaigns.translate import state_of
 from airfreight.domain.delivery import State
-from airfreight.domain.phases import Point, Standing
-from airfreight.services.callbacks import Change
+from airfreight.domain.phases import Phase, Point, Standing
+from airfreight.services import members
+from airfreight.services.callbacks import Change, News
+from airfreight.services.device_work import remember_seen
+from airfreight.store.database import Database
+from airfreight.worker import Worker
 
 KINDS = ["completed", "wake-up", "state-change", "execution-progress", "download-progress"]
 ENVELOPE = [
@@ -36,6 +46,11 @@ def receiver() -> Iterator[Receiver]:
     made = Receiver()
     yield made
     made.stop()
+
+
+@pytest.fixture
+def bench(database: Database, data_dir: Path) -> Bench:
+    return Bench(database, data_dir)
 
 
 @pytest.fixture
@@ -88,7 +103,7 @@ def test_a_campaign_is_told_from_its_start_to_its_end(open_door: Campaigns, rece
     bodies = [json.loads(one.body) for one in receiver.heard]
     assert {one.headers["authorization"] for one in receiver.heard} == {"Basic dTpw"}
     assert [(one["additionalDetails"][0]["valueString"], one["entityState"]) for one in bodies if one["event"] == "STATE_CHANGE"] == [
-        ("WAITING_FOR_DOWNLOAD_APPROVAL", "WAITING_FOR_DOWNLOAD"),
+        ("INSTANTIATED", "WAITING_FOR_DOWNLOAD"),
         ("WAITING_FOR_DOWNLOAD", "DOWNLOAD_COMPLETE"),
         ("DOWNLOAD_COMPLETE", "WAITING_FOR_EXECUTION"),
         ("WAITING_FOR_EXECUTION", "EXECUTION_COMPLETE"),
@@ -165,6 +180,140 @@ POINTS = [
 @pytest.mark.parametrize(("points", "names"), POINTS)
 def test_what_a_change_is_called(points: list[Point], names: list[str]) -> None:
     assert [name for _, name in changes_of(Change(1, tuple(points)))] == [GatewayState(one) for one in names]
+
+
+class Chain(Watched):
+    """What this door says of one gateway: each state from the one that was told before."""
+
+    def __init__(self, bench: Bench, *, headless: bool) -> None:
+        super().__init__(bench, headless=headless, kinds=[News.STATE_CHANGE, News.COMPLETED])
+        [self.board] = bench.devices(self.product)
+        self.add([self.board])
+        self.start()
+
+    def worker(self) -> Worker:
+        bench = self.bench
+        return Worker(bench.database, bench.settings, bench.blobs, bench.ears, lambda: bench.now, tell)
+
+    def comes(self) -> None:
+        assert remember_seen(self.bench.database, {self.board.id: self.bench.now})
+
+    def carries(self, *artifacts: str) -> None:
+        with self.bench.call() as call:
+            members.own_artifacts(call, KIND, self.uid, self.board.uid, WORDS, artifacts)
+
+    def later(self, seconds: int) -> None:
+        self.bench.later(seconds=seconds)
+        self.worker().open_slots()
+
+    def shown(self) -> str:
+        with self.bench.call() as call:
+            return state_of(members.standing(call, KIND, self.uid, self.board.uid, WORDS), self.bench.now)
+
+    def told(self) -> list[str]:
+        """`before > after` since the last look."""
+        details = [
+            ({one["key"]: one["valueString"] for one in body["additionalDetails"]}, body["entityState"])
+            for body in self.heard()
+            if body["event"] == "STATE_CHANGE"
+        ]
+        return [f"{known.get('previousState', '')} > {state}" for known, state in details]
+
+
+def test_a_time_that_is_given_before_a_gateway_was_heard_of_follows_what_was_shown(bench: Bench) -> None:
+    chain = Chain(bench, headless=False)
+    assert chain.shown() == "INSTANTIATED"
+    chain.schedule(chain.board, Phase.DOWNLOAD, bench.now + 1000)
+    assert chain.shown() == "SCHEDULED_DOWNLOAD"
+    chain.later(1)
+    chain.comes()
+    bench.poll(chain.board)
+    assert chain.told() == ["INSTANTIATED > SCHEDULED_DOWNLOAD", "SCHEDULED_DOWNLOAD > WAITING_FOR_DOWNLOAD"]
+    assert chain.shown() == "WAITING_FOR_DOWNLOAD"
+
+
+def test_a_time_that_passes_unused_and_another_one_are_told_in_one_chain(bench: Bench) -> None:
+    chain = Chain(bench, headless=False)
+    bench.later(seconds=100)
+    chain.comes()
+    chain.schedule(chain.board, Phase.DOWNLOAD, end=bench.now + 1000)
+    chain.later(1)
+    assert chain.shown() == "WAITING_FOR_DOWNLOAD_APPROVAL"
+    chain.schedule(chain.board, Phase.DOWNLOAD)
+    assert chain.told() == [
+        "INSTANTIATED > WAITING_FOR_DOWNLOAD_APPROVAL",
+        "WAITING_FOR_DOWNLOAD_APPROVAL > WAITING_FOR_DOWNLOAD",
+        "WAITING_FOR_DOWNLOAD > WAITING_FOR_DOWNLOAD_APPROVAL",
+        "WAITING_FOR_DOWNLOAD_APPROVAL > WAITING_FOR_DOWNLOAD",
+    ]
+    chain.close(chain.board)
+    assert chain.told() == ["WAITING_FOR_DOWNLOAD > INSTANTIATED"]
+    assert chain.shown() == "INSTANTIATED"
+
+
+@pytest.mark.parametrize("headless", [True, False])
+def test_a_gateway_that_was_heard_of_stays_so_whatever_is_said_of_its_later_phases(
+    bench: Bench, *, headless: bool
+) -> None:
+    chain = Chain(bench, headless=headless)
+    here = "WAITING_FOR_DOWNLOAD" if headless else "WAITING_FOR_DOWNLOAD_APPROVAL"
+    chain.schedule(chain.board, Phase.INSTALL)
+    bench.later(seconds=100)
+    chain.comes()
+    assert chain.told() == [f"INSTANTIATED > {here}"]
+    bench.later(seconds=100)
+    chain.schedule(chain.board, Phase.ACTIVATE)
+    assert chain.shown() == here
+    bench.later(seconds=100)
+    chain.comes()
+    assert chain.told() == []
+    chain.schedule(chain.board, Phase.DOWNLOAD)
+    bench.poll(chain.board)
+    assert chain.told() == ([] if headless else [f"{here} > WAITING_FOR_DOWNLOAD"])
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_other_packages_and_back_are_told_as_they_are_shown(bench: Bench, *, is_known: bool) -> None:
+    """Those that need a word, where the campaign's need none."""
+    chain = Chain(bench, headless=True)
+    with_word = Steps(bench, headless=False).artifact_uid
+    bench.later(seconds=100)
+    if is_known:
+        chain.comes()
+    chain.carries(with_word)
+    assert chain.shown() == ("WAITING_FOR_DOWNLOAD_APPROVAL" if is_known else "INSTANTIATED")
+    chain.carries()
+    bench.poll(chain.board)
+    there_and_back = [
+        "WAITING_FOR_DOWNLOAD > WAITING_FOR_DOWNLOAD_APPROVAL",
+        "WAITING_FOR_DOWNLOAD_APPROVAL > WAITING_FOR_DOWNLOAD",
+    ]
+    assert chain.told() == ["INSTANTIATED > WAITING_FOR_DOWNLOAD", *(there_and_back if is_known else [])]
+
+
+def test_one_that_is_added_again_begins_a_new_chain_after_all_of_the_old_one(bench: Bench) -> None:
+    chain = Chain(bench, headless=True)
+    attempt = bench.poll(chain.board).attempt_id
+    bench.report(chain.board, attempt, 1, "downloaded")
+    bench.report(chain.board, attempt, 2, "failed", "install_failed")
+    chain.take_out([chain.board])
+    chain.add([chain.board])
+    bodies = chain.heard()
+    assert [body["entityState"] for body in bodies] == [
+        "WAITING_FOR_DOWNLOAD", "DOWNLOAD_COMPLETE", "FAILED", "INSTANTIATED",
+    ]  # fmt: skip
+    assert bodies[2]["additionalDetails"][1] == {"key": "causedBy", "valueString": "install_failed"}
+    assert bodies[3]["additionalDetails"] == []
+    assert chain.shown() == "INSTANTIATED"
+
+
+def test_the_end_of_a_campaign_that_was_never_started_says_so(bench: Bench) -> None:
+    chain = Chain(bench, headless=True)
+    chain.uid = chain.draft(chain.artifact_uid)
+    chain.register(News.COMPLETED)
+    chain.add([chain.board])
+    chain.close(chain.board)
+    assert [body["entityState"] for body in chain.heard()] == ["CREATED"]
 
 
 def test_that_a_gateway_waits_for_approval_is_told_once_when_it_comes(open_door: Campaigns, receiver: Receiver) -> None:

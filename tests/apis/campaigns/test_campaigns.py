@@ -147,6 +147,33 @@ def test_of_four_eyes_two_are_somebody_elses(door: Campaigns) -> None:
     assert door.ok("GET", f"{CAMPAIGNS}/{by_staff}")["hasApproval"] is True
 
 
+def test_who_chose_the_packages_does_not_approve_them_either(door: Campaigns) -> None:
+    door.settings(approvalNeeded=True, fourEyes=True)
+    package, other = door.upload(), door.upload("b.iotcp")
+    edited, given = (door.create(package, who="staff") for _ in range(2))
+    door.ok("PUT", f"{CAMPAIGNS}/{edited}", "admin", json={"updateSpec": {"packages": [other]}})
+    refused(door.ask("PUT", f"{CAMPAIGNS}/{edited}/approve", "admin"), 403, "forbidden", 7)
+    refused(door.ask("PUT", f"{CAMPAIGNS}/{edited}/approve", "client"), 403, "forbidden", 7)
+    [board] = door.gateways()
+    door.add(given, [board])
+    path = f"{CAMPAIGNS}/{given}/devices/{board.uid}/packages"
+    door.ok("PUT", path, "admin", json={"packages": [other]})
+    refused(door.ask("PUT", f"{CAMPAIGNS}/{given}/approve", "admin"), 403, "forbidden", 7)
+
+
+def test_after_the_approval_one_gateway_is_given_nothing_that_was_not_approved(door: Campaigns) -> None:
+    door.settings(approvalNeeded=True)
+    first, second, other = (door.upload(f"{name}.iotcp") for name in "abc")
+    campaign = door.create(first, second)
+    [board] = door.gateways()
+    door.add(campaign, [board])
+    path = f"{CAMPAIGNS}/{campaign}/devices/{board.uid}/packages"
+    door.steer(campaign, "approve", "admin")
+    refused(door.ask("PUT", path, json={"packages": [other]}), 400, "wrong_state", 9)
+    assert door.ok("PUT", path, json={"packages": [second]}) == {}
+    assert door.ok("PUT", path, json={"packages": []}) == {}
+
+
 def test_other_packages_than_the_approved_ones_need_approval_again(door: Campaigns) -> None:
     campaign = in_status(door, "APPROVED")
     same = door.ok("GET", f"{CAMPAIGNS}/{campaign}")["packages"]["packages"]

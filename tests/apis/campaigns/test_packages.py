@@ -76,9 +76,11 @@ LIES = {
 @pytest.mark.parametrize("lie", LIES)
 def test_a_package_that_contradicts_itself_is_refused_in_both_ways(door: Campaigns, lie: str) -> None:
     content = package(LIES[lie])
+    before = blobs(door.site)
     words = refused(door.ask("POST", PROGRAMS, files={"file": ("x.iotcp", content)}), 400, "broken_package", 3)
     assert words == refused(stream(door, content, "x.iotcp"), 400, "broken_package", 3)
     assert door.ok("GET", PROGRAMS)["programs"] == []
+    assert blobs(door.site) == before
 
 
 def test_what_is_wrong_with_a_form_or_a_name_is_said(door: Campaigns) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from tests.apis.campaigns.conftest import Campaigns, Json, refused
+from tests.apis.serving import eventually
 from tests.make import Board
 
 from airfreight.services import devices
@@ -162,3 +163,44 @@ def test_a_gateway_may_take_part_itself_too(door: Campaigns) -> None:
     assert own["attempt"] != theirs["attempt"]
     assert door.tell(gateway, own["attempt"], "downloading") == "moved"
     assert door.state(campaign, gateway) == "WAITING_FOR_DOWNLOAD"
+
+
+def test_one_thing_is_removed_by_itself_and_begins_anew(door: Campaigns) -> None:
+    [gateway] = door.gateways()
+    behind(door, gateway, "t1", "t2")
+    campaign = door.started(door.upload())
+    run(door, campaign, (gateway.uid, ["t1", "t2"]))
+    first = next_of(door, gateway, "t1")
+    assert first is not None
+    report = {"attempt": first["attempt"], "seq": 1, "event": "failed", "lines": ["no"], "thing": "t1"}
+    door.site.as_device(gateway).post("/device/v1/reports", json={"reports": [report]})
+    path = f"/api/campaigns/{campaign}/devices"
+    assert door.ok("GET", f"{path}/t1/status")["executionProgress"] == ["no"]
+    assert door.ok("PUT", path, json={"gatewayIds": ["t1"]}) == {}
+    assert [row["gatewayId"] for row in door.ok("GET", path)["gateways"]] == ["t2"]
+    assert run(door, campaign, (gateway.uid, ["t1"]))["gateway_things"][0]["thing_ids"] == ["t1"]
+    assert door.ok("GET", f"{path}/t1/status")["executionProgress"] == [], "what it told before was of another try"
+    assert next_of(door, gateway, "t1") is not None
+    assert door.ok("PUT", path, json={"gatewayIds": [gateway.uid, "t1"]}) == {}, "named beside its gateway"
+    assert door.ok("GET", path)["gateways"] == []
+
+
+def test_a_gateway_named_a_thousand_times_costs_no_more_than_once(door: Campaigns) -> None:
+    [gateway] = door.gateways()
+    behind(door, gateway, *(f"t{number}" for number in range(500)))
+    campaign = door.started(door.upload())
+    run(door, campaign, (gateway.uid, [f"t{number}" for number in range(500)]))
+    told = run(door, campaign, *[(gateway.uid, [])] * 5000, (gateway.uid, ["t1"]))
+    assert len(told["gateway_things"]) == 5001
+    assert told["not_processed_thing_ids"] == ["t1"]
+
+
+def test_a_thing_that_waits_for_approval_is_seen_to_wait(door: Campaigns) -> None:
+    """Nobody asks for it by name while there is nothing to do; but its gateway is there."""
+    [gateway] = door.gateways()
+    behind(door, gateway, "t1")
+    campaign = door.started(door.upload(headless=False))
+    run(door, campaign, (gateway.uid, ["t1"]))
+    assert door.site.as_device(gateway).get("/device/v1/things").json() == {"things": []}
+    path = f"/api/campaigns/{campaign}/devices"
+    assert eventually(lambda: door.ok("GET", f"{path}/t1/state")["state"] == "WAITING_FOR_DOWNLOAD_APPROVAL", 15)

@@ -152,3 +152,23 @@ def test_the_bell_looks_only_while_somebody_waits(site: Site) -> None:
         assert len(looks) >= 2
     finally:
         bell._look = look
+
+
+def test_it_is_held_while_the_device_is_only_to_wait(site: Site) -> None:
+    """As a phase waits for its word, or the rollout is paused: it hears at once when it may go on."""
+    [board] = site.devices(site.product_id)
+    shipment = site.create(site.artifact(""), [board])["id"]
+    attempt = site.as_device(board).get(NEXT).json()["attempt"]
+    report = {"attempt": attempt, "seq": 1, "event": "downloaded"}
+    site.as_device(board).post(REPORTS, json={"reports": [report]})
+    site.ask("POST", f"/api/v1/rollouts/{shipment}/pause")
+    told = site.as_device(board).get(NEXT).json()
+    assert (told["do"], told["poll_after"] > 1) == ("wait", True)
+    over = site.as_device(board).get(NEXT + "?wait=1").json()
+    assert (over["do"], over["poll_after"]) == ("wait", 1), "it has waited already"
+    poll = waiting(site, board)
+    began = time.monotonic()
+    site.ask("POST", f"/api/v1/rollouts/{shipment}/resume")
+    answer: httpx.Response = poll.outcome()
+    assert answer.json()["do"] == "install"
+    assert time.monotonic() - began < 3

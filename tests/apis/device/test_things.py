@@ -140,6 +140,14 @@ def test_a_thing_is_named_by_a_uid_once(site: Site, gateway: Board, query: str) 
     refusal(device.get(f"{THINGS}?thing=t1"), 400)
 
 
+def test_a_name_is_a_name_however_it_is_written(site: Site, gateway: Board) -> None:
+    things(site, gateway, "t1")
+    device = site.as_device(gateway)
+    device.put("/device/v1/attributes?th%69ng=t1", json={"version": "7"})
+    assert device.put("/device/v1/attributes?thing=t%31", json={}).json()["attributes"]["version"] == "7"
+    assert "version" not in device.put("/device/v1/attributes", json={}).json()["attributes"]
+
+
 def test_a_question_for_things_is_held_until_one_has_something_to_do(site: Site, gateway: Board) -> None:
     product_id = things(site, gateway, "t1")
     empty = site.as_device(gateway).get(THINGS)

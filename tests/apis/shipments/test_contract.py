@@ -174,5 +174,7 @@ def _own(path: str, status: str) -> list[str]:
     """What an error has at the door of this address."""
     if path.startswith("/v1/") and (path, status) not in SIGN_IN:
         return ["message"]
-    is_campaigns = path.startswith(("/api/", "/{campaign_id}/")) and not path.startswith(("/api/v1/", "/api/v2/", "/api/upload"))
+    is_campaigns = path.startswith(("/api/", "/{campaign_id}/")) and not path.startswith(
+        ("/api/v1/", "/api/v2/", "/api/upload")
+    )
     return ["code", "message"] if is_campaigns else ["error"]

@@ -29,6 +29,7 @@ from airfreight.apis.common.desk import Desk
 from airfreight.apis.common.fields import LINE
 from airfreight.apis.common.uploads import Form
 from airfreight.domain.errors import invalid
+from airfreight.formats.facts import Facts
 from airfreight.ports import Blob
 from airfreight.services import actors, artifacts
 
@@ -82,8 +83,8 @@ async def upload_package(
     limit = desk.settings.max_upload_bytes
     filename = artifacts.check_filename(name or _disposed(request) or _UNNAMED, "name")
     await asyncio.to_thread(uploads.check, request, desk, limit)
-    blob = await uploads.receive_raw(request, desk, limit)
-    return await asyncio.to_thread(_register, request, desk, blob, filename, description)
+    blob, facts = await uploads.receive_raw(request, desk, limit, filename)
+    return await asyncio.to_thread(_register, request, desk, blob, filename, facts, description)
 
 
 async def _from_form(request: Asked, desk: Desk) -> Made:
@@ -91,16 +92,20 @@ async def _from_form(request: Asked, desk: Desk) -> Made:
     await asyncio.to_thread(uploads.check, request, desk, limit, uploads.OVERHEAD)
     form = await uploads.receive_form(request, desk, limit, "file", _judge)
     described = form.fields.get("description", "")
-    return await asyncio.to_thread(_register, request, desk, form.stored, form.filename or _UNNAMED, described)
+    return await asyncio.to_thread(
+        _register, request, desk, form.stored, form.filename or _UNNAMED, form.facts, described
+    )
 
 
-def _judge(form: Form, _path: Path) -> None:
+def _judge(form: Form, path: Path) -> None:
     if set(form.fields) - {"description"}:
         raise invalid("The form may have file and description, and nothing else.", "bad_form")
     described = form.fields.get("description", "")
     if len(described) > LONGEST_DESCRIPTION or not (described.isprintable()):
         raise invalid(f"description must be one line of at most {LONGEST_DESCRIPTION} characters.", "bad_form")
-    artifacts.check_filename(form.filename or _UNNAMED, "The name of the file")
+    name = artifacts.check_filename(form.filename or _UNNAMED, "The name of the file")
+    if form.has_file:
+        form.facts = artifacts.read(path, name)
 
 
 def _disposed(request: Asked) -> str:
@@ -109,8 +114,7 @@ def _disposed(request: Asked) -> str:
     return options.get(b"filename", b"").decode("utf-8", "replace")
 
 
-def _register(request: Asked, desk: Desk, blob: Blob, filename: str, description: str) -> Made:
-    facts = artifacts.read(blob, filename)
+def _register(request: Asked, desk: Desk, blob: Blob, filename: str, facts: Facts | None, description: str) -> Made:
     with writing(desk, request) as call:
         return Made(uuid=artifacts.register(call, blob, filename, facts, description=description).uid)
 

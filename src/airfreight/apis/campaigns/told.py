@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from airfreight.apis.campaigns import translate
 from airfreight.apis.campaigns.shapes import GatewayState
-from airfreight.domain.delivery import THE_SIX, State
+from airfreight.domain.delivery import State
 from airfreight.domain.phases import Point, Standing
 from airfreight.services.callbacks import Change, News, Told
 from airfreight.services.members import Progress
@@ -26,11 +26,11 @@ def tell(news: News, told: Told, states: Sequence[str]) -> Sequence[Mapping[str,
     """The bodies of one piece of news; of changes only those to one of `states`, if any are named."""
     if told.member is None:
         return [_completed(told)]
-    here = translate.state_of(told.member, told.at)
+    here = [*_names(told.change)][-1:] or [translate.state_of(told.member, told.at)]
     match news:
         case News.STATE_CHANGE:
             return [
-                _body(news, told, name, previousState=before)
+                _body(news, told, name, **({"previousState": before} if before else {}))
                 for before, name in _changes(told.change)
                 if not states or name in states
             ]
@@ -39,53 +39,45 @@ def tell(news: News, told: Told, states: Sequence[str]) -> Sequence[Mapping[str,
             known = [
                 {"id": one.uid, "progress": str(done), "total": str(total)} for one, done, total in progress.downloads()
             ]
-            return [_body(news, told, here) | {"downloadProgress": {"packagesProgress": known}}]
+            return [_body(news, told, *here) | {"downloadProgress": {"packagesProgress": known}}]
         case News.EXECUTION_PROGRESS:
-            return [_body(news, told, here) | {"executionProgress": list(told.lines)}]
+            return [_body(news, told, *here) | {"executionProgress": list(told.lines)}]
         case _:
-            return [_body(news, told, here)]
+            return [_body(news, told, *here)]
 
 
-def _changes(change: Change | None) -> Iterator[tuple[GatewayState, GatewayState]]:
-    """From which state to which, one after another."""
-    if change is None or not change.points:
+def _changes(change: Change | None) -> Iterator[tuple[GatewayState | None, GatewayState]]:
+    """From which state to which, one after another; from none for one that begins anew."""
+    names: list[GatewayState | None] = [*_names(change)]
+    if change and change.points and change.points[0].state is State.CANCELED:
+        names[0] = None  # taken out, and added again: nobody was told of what it was meanwhile
+    for before, name in pairwise(names):
+        if name is not None and name is not before:
+            yield before, name
+
+
+def _names(change: Change | None) -> Iterator[GatewayState]:
+    """What a gateway is called, one point after another: what ends is complete before the next phase is waited for."""
+    if change is None:
         return
-    first = change.points[0]
-    before = translate.name_of(first)
-    if change.heard or _is_untold(first):
-        here, before = before, GatewayState.INSTANTIATED
-        if change.heard or _is_offered(change.points):
-            yield before, here
-            before = here
-    for last, point in pairwise(change.points):
-        for name in _names(point, is_new=last.state is not point.state):
-            if name is not before:
-                yield before, name
-            before = name
-
-
-def _is_untold(point: Point) -> bool:
-    """Of one that waits for its turn, and for nobody's word, nothing was told yet."""
-    return point.state is State.QUEUED and point.standing is Standing.OPEN and not point.has_slot
-
-
-def _is_offered(points: Sequence[Point]) -> bool:
-    return any(point.state in THE_SIX for point in points[1:2])
-
-
-def _names(point: Point, *, is_new: bool) -> list[GatewayState]:
-    """What a gateway is called as it comes to a point: what ends is complete before the next phase is waited for."""
-    name = translate.name_of(point)
-    if is_new and point.state is State.QUEUED:
-        return [GatewayState.INSTANTIATED]
-    if is_new and point.state in _COMPLETE:
-        return [translate.name_of(Point(point.state, point.reached, Standing.OPEN)), name]
-    return [name]
+    if change.heard:
+        yield GatewayState.INSTANTIATED
+    is_known, last = change.is_known or change.heard, None
+    for point in change.points:
+        is_new, last = last is not None and last is not point.state, point.state
+        if point.state is State.QUEUED:
+            is_known = is_known and not is_new
+            yield translate.name_of(point) if is_known or point.has_slot else GatewayState.INSTANTIATED
+            continue
+        if is_new and point.state in _COMPLETE:
+            yield translate.name_of(Point(point.state, point.reached, Standing.OPEN))
+        yield translate.name_of(point)
 
 
 def _body(news: News, told: Told, state: GatewayState, **details: str) -> Body:
     member = told.member
-    more = {**details, **({"causedBy": member.reason} if state is GatewayState.FAILED and member.reason else {})}
+    reason = told.change.reason if told.change else member.reason
+    more = {**details, **({"causedBy": reason} if state is GatewayState.FAILED and reason else {})}
     return {
         "event": _EVENTS[news],
         "entityType": "CAMPAIGN_THING" if member.parent_uid else "CAMPAIGN_GATEWAY",
@@ -113,7 +105,7 @@ def _completed(told: Told) -> Body:
         "entityType": "CAMPAIGN",
         "entityId": told.rollout.uid,
         "entityName": told.rollout.title,
-        "entityState": "STARTED",
+        "entityState": translate.status_of(told.rollout),
         "campaignId": told.rollout.uid,
         "timestamp": str(told.at),
         "additionalDetails": [{"key": key, "valueString": value} for key, value in numbers.items()],

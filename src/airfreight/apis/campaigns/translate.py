@@ -34,9 +34,9 @@ from airfreight.domain.phases import Phase, Point, Standing
 from airfreight.domain.rollout import Stage, standing_at
 from airfreight.domain.turns import Turn, turn
 from airfreight.services.callbacks import News
-from airfreight.services.members import Progress, Words, foremost
+from airfreight.services.members import Progress, Words
 from airfreight.services.members_behind import Taken
-from airfreight.services.rollout_steps import Draft, Filters, Kind, Shown
+from airfreight.services.rollout_steps import Draft, Filters, Kind, Shown, stage_of
 
 KIND = Kind("campaigns", "Campaign", "package")
 WORDS = Words("gatewayIds", "gateway")
@@ -178,18 +178,18 @@ _EXECUTING = {delivery.State.INSTALLING, delivery.State.ACTIVATING}
 
 
 def taken(campaign_id: str, one: Taken, now: Millis) -> GatewayThings:
-    """A gateway with no part in the campaign, itself or through its things, has no state."""
-    row = foremost(one.rows, one.parent) if one.rows else None
-    moving = {delivery.State(part.state) for part in one.rows}
+    """A gateway with no part in the campaign, itself or through the things named, has no state."""
+    row = one.row
+    at = delivery.State(row.state) if row else None
     return GatewayThings(
         gateway_id=one.parent,
         thing_ids=one.things,
         not_processed_thing_ids=one.refused,
         state=state_of(row, now) if row else "",
-        closed=bool(one.rows) and all(is_closed(part) for part in one.rows),
+        closed=row is not None and is_closed(row),
         caused_by=one.why,
-        download_progress=[campaign_id] if delivery.State.DOWNLOADING in moving else [],
-        execution_progress=[campaign_id] if moving & _EXECUTING else [],
+        download_progress=[campaign_id] if at is delivery.State.DOWNLOADING else [],
+        execution_progress=[campaign_id] if at in _EXECUTING else [],
         timestamp=str(now),
     )
 
@@ -213,6 +213,10 @@ def _settings(given: CampaignSettings | UnsetType) -> Mapping[str, str] | None:
 
 def _said(value: Any) -> Any:  # noqa: ANN401 - of whatever type it has
     return None if value is UNSET else value
+
+
+def status_of(row: Any) -> CampaignStatus:  # noqa: ANN401 - a row
+    return _STATUS[stage_of(row)]
 
 
 def campaign(shown: Shown) -> CampaignInfo:

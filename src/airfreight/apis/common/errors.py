@@ -125,6 +125,7 @@ _PATTERNS = {
     PHONE: "that is a phone number such as +44 20 7946 0000",
     products.KEY: "that is TMPL and 1 to 28 letters, digits, _ or -",
 }
+_OTHER_PATTERN = re.compile(r"matching regex '.*?'(?= - at |; |$)", re.DOTALL)
 _ODD_FIELD = re.compile(r"(unknown field) `(?![A-Za-z0-9_]{1,40}`(?: - at |$)).*", re.DOTALL)
 
 
@@ -133,5 +134,6 @@ def safe_words(words: str) -> str:
     plain = words
     for regex, in_words in _PATTERNS.items():
         plain = plain.replace(f"matching regex {regex!r}", in_words)
+    plain = _OTHER_PATTERN.sub("of the right form", plain)
     plain = _ODD_FIELD.sub(r"\1", _ENUM_VALUE.sub(r"\1", plain))
     return "".join(c if c.isprintable() else " " for c in plain)[:500]

@@ -17,6 +17,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from airfreight.apis.common.asgi import Receive, chunks
 from airfreight.apis.common.desk import Desk
 from airfreight.domain.errors import Kind, Refusal, invalid
+from airfreight.formats.facts import Facts
 from airfreight.ports import Blob, BlobWriter
 from airfreight.services import artifacts
 
@@ -44,20 +45,25 @@ def check(request: Asked, desk: Desk, limit: int, overhead: int = 0) -> None:
     artifacts.check_room(desk.settings, desk.blobs.free_bytes(), announced or 0)
 
 
-async def receive_raw(request: Asked, desk: Desk, limit: int) -> Blob:
-    """The request's body as a stored blob. Raises Refusal, asgi.Disconnected."""
+async def receive_raw(request: Asked, desk: Desk, limit: int, filename: str) -> tuple[Blob, Facts]:
+    """The request's body as a stored blob, and what it says of itself, which is looked at before it is kept.
+
+    Raises Refusal, asgi.Disconnected.
+    """
     writer = desk.blobs.receive()
     async with _kept(writer) as keep:
         async for chunk in chunks(_receive(request), desk.settings.chunk_seconds):
             await _write(desk, writer, chunk, limit)
-        return await keep()
+        facts = await asyncio.to_thread(lambda: artifacts.read(writer.finish(), filename))
+        return await keep(), facts
 
 
 @dataclass(slots=True)
 class Form:
-    """A multipart form: the file's blob and name, and the small text fields."""
+    """A multipart form: the file's blob and name, what it says of itself, and the small text fields."""
 
     blob: Blob | None = None
+    facts: Facts | None = None
     has_file: bool = False
     filename: str = ""
     fields: dict[str, str] = field(default_factory=dict)

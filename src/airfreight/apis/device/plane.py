@@ -129,7 +129,7 @@ class DevicePlane:
         if not told.has_work:
             await answer(send, 204, headers=[self._retry_after(told, waited=bool(query.wait))])
             return
-        poll_after = min(30, self._poll_after(told, waited=False))
+        poll_after = min(30, self._poll_after(told, waited=bool(query.wait) and not told.is_ready))
         await answer_json(send, 200, translate.instruction_of(told, self._base(scope), poll_after, query.thing))
 
     async def _things(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -137,7 +137,8 @@ class DevicePlane:
         query = query_of(scope["query_string"], ("wait",))
         digest = self._digest(scope)
         waiting = await self._held(lambda: asyncio.to_thread(self._waiting, digest), query.wait, receive)
-        self._seen.heard(waiting.device_id)
+        for device_id in (waiting.device_id, *waiting.open_ids):
+            self._seen.heard(device_id)
         found = [shapes.ThingOut(one.uid, one.product) for one in waiting.things]
         headers = [] if found else [self._retry_after(waiting, waited=bool(query.wait))]
         await answer_json(send, 200, shapes.ThingsOut(found), headers)
@@ -163,13 +164,13 @@ class DevicePlane:
         """
         rung = self._bell.rung
         told = await ask()
-        if not wait or told.has_work:
+        if not wait or told.is_ready:
             return told
         loop = asyncio.get_running_loop()
         end = loop.time() + wait
         gone = asyncio.ensure_future(_until_gone(receive))
         try:
-            while not told.has_work and (left := end - loop.time()) > 0:
+            while not told.is_ready and (left := end - loop.time()) > 0:
                 if told.recheck_at is not None:
                     left = min(left, max(0.1, (told.recheck_at - clock()) / 1000))
                 ringing = asyncio.ensure_future(self._bell.wait(left, rung))

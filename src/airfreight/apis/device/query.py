@@ -38,7 +38,7 @@ def query_of(text: bytes, takes: Collection[str]) -> Query:
 
 def thing_of(text: bytes) -> str:
     """The `thing` of an address that does not mind other parameters. Raises Refusal(INVALID) for one that is none."""
-    return _thing(_values(text)) if b"thing" in text else ""
+    return _thing(_values(text)) if b"thing" in text or b"%" in text else ""
 
 
 def _values(text: bytes) -> dict[str, str]:

@@ -13,6 +13,7 @@ from airfreight.apis.common.body import Out
 from airfreight.apis.common.desk import Desk
 from airfreight.apis.common.firmware_info import FirmwareInfo, info
 from airfreight.apis.common.paging import After, Limit, Page, RowId, page
+from airfreight.formats.facts import Facts
 from airfreight.ports import Blob
 from airfreight.services import artifacts
 
@@ -92,12 +93,11 @@ async def upload_artifact(
     limit = desk.settings.max_upload_bytes
     artifacts.check_filename(filename)
     await asyncio.to_thread(uploads.check, request, desk, limit)
-    blob = await uploads.receive_raw(request, desk, limit)
-    return await asyncio.to_thread(_register, request, desk, blob, filename)
+    blob, facts = await uploads.receive_raw(request, desk, limit, filename)
+    return await asyncio.to_thread(_register, request, desk, blob, filename, facts)
 
 
-def _register(request: Asked, desk: Desk, blob: Blob, filename: str) -> Artifact:
-    facts = artifacts.read(blob, filename)
+def _register(request: Asked, desk: Desk, blob: Blob, filename: str, facts: Facts) -> Artifact:
     with desk.write(request) as call:
         return shape(artifacts.register(call, blob, filename, facts))
 

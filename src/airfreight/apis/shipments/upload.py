@@ -1,6 +1,7 @@
 """`POST /api/upload`: the form that hands in a file for a shipment."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 from litestar import Request, post
@@ -9,9 +10,9 @@ from litestar.di import NamedDependency
 from airfreight.apis.common import uploads
 from airfreight.apis.common.desk import Desk
 from airfreight.apis.common.firmware_info import info
+from airfreight.apis.common.uploads import Form
 from airfreight.apis.shipments.shapes import Uploaded
 from airfreight.domain.errors import invalid
-from airfreight.ports import Blob
 from airfreight.services import artifacts
 
 _FORM = {
@@ -41,14 +42,19 @@ async def upload(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -
     """Upload a file (multipart: `upfile`, `type=FIRMWARE`). Needs `OTA_START`."""
     limit = desk.settings.max_form_bytes
     await asyncio.to_thread(uploads.check, request, desk, limit, uploads.OVERHEAD)
-    form = await uploads.receive_form(request, desk, limit, "upfile")
+    form = await uploads.receive_form(request, desk, limit, "upfile", _judge)
+    return await asyncio.to_thread(_register, request, desk, form)
+
+
+def _judge(form: Form, path: Path) -> None:
+    if not form.has_file:
+        return
     if form.fields != {"type": "FIRMWARE"}:
         raise invalid("The form needs exactly the fields upfile and type; type must be FIRMWARE.", "bad_form")
-    return await asyncio.to_thread(_register, request, desk, form.stored, form.filename)
+    form.facts = artifacts.read(path, form.filename)
 
 
-def _register(request: Request[Any, Any, Any], desk: Desk, blob: Blob, filename: str) -> Uploaded:
-    facts = artifacts.read(blob, filename)
+def _register(request: Request[Any, Any, Any], desk: Desk, form: Form) -> Uploaded:
     with desk.write(request) as call:
-        artifact = artifacts.register(call, blob, filename, facts)
+        artifact = artifacts.register(call, form.stored, form.filename, form.facts)
         return Uploaded(path=artifact.path, firmwareInfo=info(artifact))
