@@ -1,7 +1,6 @@
 """The statements of the device plane: any number of keys, and the indexes they are made for."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 from sqlalchemy import Connection, insert, text
@@ -64,8 +63,7 @@ def test_many_rows_are_written_at_once_and_counted(bench: Bench, size: int) -> N
 
 def plan(connection: Connection, statement: HotSelect, values: Sequence[object]) -> str:
     """How the database would go about it."""
-    sql, names = statement._text(connection.dialect, len(values))
-    parameters: Any = list(values) if names else {f"keys_{i}": value for i, value in enumerate(values, start=1)}
+    sql, parameters = statement.bound(connection.dialect, values)
     cursor = connection.connection.cursor()
     explain = "EXPLAIN QUERY PLAN " if connection.dialect.name == "sqlite" else "EXPLAIN "
     cursor.execute(explain + sql, parameters)

@@ -1,9 +1,11 @@
 """Statements of the device plane, compiled once per size and run on the raw driver connection.
 
-SQLAlchemy owns the SQL (one statement for both databases); its per-execution cost is what is left out. Lists of keys
-are padded to the next power of two, so that a handful of compiled texts serve every batch size.
+SQLAlchemy owns the SQL (one statement for both databases); its per-execution cost is what is left out. On PostgreSQL a
+list of keys is one array. On SQLite it is padded to the next power of two, so that a handful of compiled texts serve
+every batch size.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
@@ -12,6 +14,7 @@ from sqlalchemy import Connection, Insert, Select, Update, bindparam
 from sqlalchemy.engine import Dialect
 
 _LARGEST = 512
+_LIST_OF_ONE = re.compile(r"IN \(%\(keys_1\)s(::\w+)?\)")
 
 
 def keys(name: str) -> Any:  # noqa: ANN401 - a bind parameter, whatever column it is compared with
@@ -24,7 +27,7 @@ class HotSelect:
 
     def __init__(self, statement: Select[Any]) -> None:
         self._statement = statement
-        self._texts: dict[tuple[str, int], tuple[str, tuple[str, ...]]] = {}
+        self._texts: dict[tuple[str, int], str] = {}
 
     def __call__(self, connection: Connection, values: Sequence[object]) -> list[tuple[Any, ...]]:
         """All rows for `values` (any number), as plain driver tuples in the statement's column order."""
@@ -34,27 +37,32 @@ class HotSelect:
         return rows
 
     def _run(self, connection: Connection, values: Sequence[object]) -> list[tuple[Any, ...]]:
-        size = 1 << (len(values) - 1).bit_length()
-        padded = [*values, *[values[-1]] * (size - len(values))]
-        text, names = self._text(connection.dialect, size)
         cursor = connection.connection.cursor()
         try:
-            if names:
-                cursor.execute(text, padded)
-            else:
-                cursor.execute(text, {f"keys_{i}": value for i, value in enumerate(padded, start=1)})
+            cursor.execute(*self.bound(connection.dialect, values))
             return list(cursor.fetchall())
         finally:
             cursor.close()
 
-    def _text(self, dialect: Dialect, size: int) -> tuple[str, tuple[str, ...]]:
+    def bound(self, dialect: Dialect, values: Sequence[object]) -> tuple[str, Any]:
+        """The text and its parameters, as the driver takes them."""
+        if dialect.name == "postgresql":
+            return self._text(dialect, 1), {"keys_1": list(values)}
+        size = 1 << (len(values) - 1).bit_length()
+        return self._text(dialect, size), [*values, *[values[-1]] * (size - len(values))]
+
+    def _text(self, dialect: Dialect, size: int) -> str:
         found = self._texts.get((dialect.name, size))
         if found is None:
             statement = self._statement.params(keys=[b""] * size)
             compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
-            found = str(compiled), tuple(getattr(compiled, "positiontup", None) or ())
+            found = _LIST_OF_ONE.sub(_as_array, str(compiled)) if dialect.name == "postgresql" else str(compiled)
             self._texts[dialect.name, size] = found
         return found
+
+
+def _as_array(found: re.Match[str]) -> str:
+    return f"= ANY(%(keys_1)s{found[1]}[])" if found[1] else "= ANY(%(keys_1)s)"
 
 
 class HotWrite:
