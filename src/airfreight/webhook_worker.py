@@ -25,6 +25,7 @@ from airfreight.settings import Settings
 from airfreight.store.database import Database
 
 log = structlog.get_logger()
+_luck = random.Random()  # noqa: S311 - spreads tries, hides nothing
 
 _TICK_SECONDS = 0.2
 _HOLD_SECONDS = 4.0
@@ -129,8 +130,7 @@ class WebhookWorker:
 
     def _written(self, run: Run, posted: list[Posted]) -> bool:
         """Write down what became of them; whether the line goes on at once."""
-        luck = random.random()  # noqa: S311 - spreads tries, hides nothing
-        state = webhook_lines.record(self.database, self.settings, run, posted, self.clock(), luck)
+        state = webhook_lines.record(self.database, self.settings, run, posted, self.clock(), _luck.random())
         first_try = run.messages[len(posted) - 1].attempts == 0
         if state is MessageState.DEAD or (state is MessageState.WAITING and first_try):
             trouble, status = posted[-1].trouble, posted[-1].status
