@@ -34,7 +34,7 @@ from airfreight.domain.phases import Phase, Slot
 from airfreight.domain.rollout import RolloutState
 from airfreight.services.call import Call
 from airfreight.services.ledger import Ledger, Note, snapshot
-from airfreight.store import counters, outbox, rollouts
+from airfreight.store import alike, counters, outbox, rollouts
 from airfreight.store import deliveries as store
 from airfreight.store.deliveries import Row
 
@@ -351,6 +351,8 @@ def enlist(call: Call, product_id: int, device_ids: Sequence[int]) -> None:
 
 def enqueue(connection: Connection, rollout: Any, device_ids: Sequence[int] | None, now: Millis) -> int:  # noqa: ANN401
     """Queue a rollout for its product's devices (all, or those named) and count them; how many."""
+    if device_ids is None or len(device_ids) > _CHUNK:
+        alike.plan_anew(connection)
     queued = store.enqueue(
         connection,
         organization_id=rollout.organization_id,
@@ -431,6 +433,7 @@ def release(call: Call, device_id: int) -> None:
 
 def close_all(call: Call, rollout_id: int) -> None:
     """Close every delivery of a rollout that is still open; its devices are not asked."""
+    alike.plan_anew(call.connection)
     while ids := store.open_ids(call.connection, rollout_id, 0, _CHUNK):
         _apply(call, ids, Close(Reason.STOPPED))
 
@@ -442,6 +445,8 @@ def apply(call: Call, delivery_ids: Sequence[int], event: Event) -> None:
 
 
 def _apply(call: Call, delivery_ids: Sequence[int], event: Event) -> None:
+    if len(delivery_ids) > _CHUNK:
+        alike.plan_anew(call.connection)
     for start in range(0, len(delivery_ids), _CHUNK):
         ledger = Ledger(call.connection, call.settings, call.now)
         for entry in ledger.entries(delivery_ids[start : start + _CHUNK]):

@@ -135,7 +135,8 @@ def devices_by_uid(connection: Connection, organization_id: int, uids: Sequence[
             devices.c.deleted_at.is_(None),
             alike.among(connection, devices.c.uid, uids[start : start + _AT_ONCE]),
         )
-        found.update({row.uid: row for row in connection.execute(query).all()})
+        with alike.looked_up(connection, len(uids)):
+            found.update({row.uid: row for row in connection.execute(query).all()})
     return found
 
 
@@ -149,7 +150,8 @@ def deliveries_of(connection: Connection, rollout_id: int, device_ids: Sequence[
             deliveries.c.rollout_id == rollout_id,
             alike.among(connection, deliveries.c.device_id, device_ids[start : start + _AT_ONCE]),
         )
-        found.update({row.device_id: row for row in connection.execute(query).all()})
+        with alike.looked_up(connection, len(device_ids)):
+            found.update({row.device_id: row for row in connection.execute(query).all()})
     return found
 
 
@@ -161,7 +163,8 @@ def behind(connection: Connection, rollout_id: int, device_ids: Sequence[int]) -
             devices.c.parent_id.is_not(None),
             alike.among(connection, devices.c.parent_id, device_ids[start : start + _AT_ONCE]),
         )
-        parents.update({row.id: row.parent_id for row in connection.execute(query).all()})
+        with alike.looked_up(connection, len(device_ids)):
+            parents.update({row.id: row.parent_id for row in connection.execute(query).all()})
     found: dict[int, list[Any]] = {}
     for device_id, row in deliveries_of(connection, rollout_id, list(parents)).items():
         found.setdefault(parents[device_id], []).append(row)
@@ -238,7 +241,8 @@ def members_of(connection: Connection, rollout_id: int, device_ids: Sequence[int
     for start in range(0, len(device_ids), _AT_ONCE):
         those = alike.among(connection, deliveries.c.device_id, device_ids[start : start + _AT_ONCE])
         query = _members().where(deliveries.c.rollout_id == rollout_id, those, is_member)
-        found.update({row.device_id: row for row in connection.execute(query).all()})
+        with alike.looked_up(connection, len(device_ids)):
+            found.update({row.device_id: row for row in connection.execute(query).all()})
     return found
 
 
