@@ -194,6 +194,17 @@ def test_who_is_added_while_the_end_is_counted_has_an_end_of_its_own(bench: Benc
     assert watched.words() == ["completed"]
 
 
+def test_who_begins_or_ends_before_the_start_is_told_is_woken_like_all_others(bench: Bench) -> None:
+    watched = Watched(bench, kinds=[News.WAKE_UP])
+    boards = bench.devices(watched.product, 3)
+    watched.add(boards)
+    watched.start()
+    bench.later(seconds=1)
+    bench.report(boards[1], bench.poll(boards[1]).attempt_id, 1, "downloading")
+    bench.report(boards[2], bench.poll(boards[2]).attempt_id, 1, "succeeded")
+    assert [one["uid"] for one in watched.heard()] == [board.uid for board in boards]
+
+
 def test_a_device_is_woken_by_hand(bench: Bench) -> None:
     watched = Watched(bench, kinds=[News.WAKE_UP])
     board, other = bench.devices(watched.product, 2)

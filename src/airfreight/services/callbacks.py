@@ -106,7 +106,10 @@ def notify(call: Call, kind: Kind, uid: str, device_uid: str, words: Words) -> N
 
 
 def tell_started(database: Database, rollout_id: int, body: Mapping[str, Any], teller: Teller) -> None:
-    """Wake up every device that may begin at once, some in each transaction; a gateway once for all behind it."""
+    """Wake up every device that could begin at the start, some in each transaction; a gateway once for all behind it.
+
+    Whoever has begun by now is told as well: who is told does not depend on who is faster.
+    """
     at, skip = Millis(body["at"]), 0
     woken: set[str] = set()
     while True:
@@ -134,6 +137,8 @@ def _is_first(uid: str, seen: set[str]) -> bool:
 
 
 def _may_begin(row: Any, at: Millis) -> bool:  # noqa: ANN401 - a row
+    if row.state != State.QUEUED and row.updated_at >= at:
+        return True  # it has begun since
     here = phases.point(State(row.state), row.reached, phases.decode(row.slots), at, needs_word=bool(row.needs_word))
     return here.standing is Standing.OPEN
 
