@@ -27,10 +27,14 @@ from airfreight.apis.common.asgi import Message, Receive, Scope, Send, answer, a
 from airfreight.apis.common.broker_line import BrokerLine, Tongue
 from airfreight.apis.common.desk import Desk, clock
 from airfreight.apis.common.errors import UNAVAILABLE
+from airfreight.apis.common.hands import Hands
+from airfreight.apis.ddi import operators as direct_operators
+from airfreight.apis.ddi.address import MARK
+from airfreight.apis.ddi.plane import DirectPlane
 from airfreight.apis.device.plane import PREFIX, DevicePlane
 from airfreight.apis.device_ota.mqtt import TriggerTongue
 from airfreight.apis.device_ota.plane import PREFIXES as UPDATES
-from airfreight.apis.device_ota.plane import Hands, UpdatePlane
+from airfreight.apis.device_ota.plane import UpdatePlane
 from airfreight.apis.device_ota.routers import ROUTERS as DEVICE_OTA
 from airfreight.apis.operators import HIDDEN, operator_app
 from airfreight.apis.platform import webhooks
@@ -66,9 +70,12 @@ class App:
         self.devices = DevicePlane(self.desk)
         poster = HttpPoster(settings.webhook_networks, f"Airfreight/{VERSION}")
         routes = [*ROUTERS, webhooks.router(poster), shipments.router, upload, *NEIGHBOURS, *DEVICE_OTA, *CAMPAIGNS]
+        routes.append(direct_operators.router)
         self.operators = operator_app(self.desk, routes, VERSION, on_stray)
         self.files = StaticFiles(self.desk, self.devices.tell, self.devices.heard)
-        self.updates = UpdatePlane(self.desk, Hands(self.devices.tell, self.devices.do, self.devices.heard))
+        hands = Hands(self.devices.tell, self.devices.do, self.devices.heard)
+        self.updates = UpdatePlane(self.desk, hands)
+        self.direct = DirectPlane(self.desk, hands)
         tongues: list[Tongue] = [PushTongue(self.desk, clock), TriggerTongue(self.desk, clock)]
         self.mqtt = BrokerLine(self.desk, PahoBroker(settings), clock, tongues) if settings.mqtt_url else None
         self.worker = Worker(self.database, settings, self.blobs, LogAnnouncer(), clock, told.tell)
@@ -128,12 +135,15 @@ class App:
             return self.devices
         if path.startswith(STATIC):
             return self.files
+        if MARK in path:
+            return self.direct
         return self.updates if path.startswith(UPDATES) else None
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         await self.devices.start()
         await self.updates.start()
+        await self.direct.start()
         for thread in self._threads:
             thread.start()
         await send({"type": "lifespan.startup.complete"})
@@ -142,6 +152,7 @@ class App:
         self.webhooks.stop.set()
         if self.mqtt:
             self.mqtt.stop.set()
+        await self.direct.stop()
         await self.updates.stop()
         await self.devices.stop()
         for thread in self._threads:

@@ -40,6 +40,11 @@ class Settings:
     public_url: str = _setting(
         "", "Base of the URLs given to devices, such as `https://ota.example.com`; empty means the request's own Host."
     )
+    trusted_proxies: str = _setting(
+        "",
+        "Networks of the reverse proxies in front of this server, `127.0.0.1/32, 10.1.0.0/16`; empty: none. From these "
+        "`X-Forwarded-Proto`, `-Host` and `-Port` are believed, and who they say has shown a certificate (DDI).",
+    )
     admin_email: str = _setting("", "Email of the first user, made at the first start.")
     admin_password: str = _setting(
         "", "Password of the first user; empty means a random one, printed once.", secret=True
@@ -112,6 +117,11 @@ class Settings:
     def webhook_networks(self) -> tuple[Network, ...]:
         """`webhook_allow`, read."""
         return read_networks(self.webhook_allow)
+
+    @property
+    def proxy_networks(self) -> tuple[Network, ...]:
+        """`trusted_proxies`, read."""
+        return read_networks(self.trusted_proxies)
 
     @property
     def url(self) -> str:
@@ -189,6 +199,10 @@ def _check(settings: Settings) -> None:
         raise SettingError("AIRFREIGHT_LOG_LEVEL must be debug, info, warning or error.")
     _check_broker(settings)
     _check_webhooks(settings)
+    try:
+        _ = settings.proxy_networks
+    except ValueError:
+        raise SettingError("AIRFREIGHT_TRUSTED_PROXIES must be networks such as 127.0.0.1/32, fd12::/32.") from None
 
 
 def _check_webhooks(settings: Settings) -> None:

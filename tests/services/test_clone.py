@@ -2,13 +2,15 @@
 
 import pytest
 from sqlalchemy import select
-from tests.make import Bench, Board
+from tests.make import NOON, Bench, Board
 
 from airfreight.domain.access import Permission, Principal
 from airfreight.domain.conditions import Condition
 from airfreight.domain.decide import Do
 from airfreight.domain.errors import Kind, Refusal
 from airfreight.domain.finish import FinishOn
+from airfreight.domain.handling import Urgency
+from airfreight.domain.ids import Millis
 from airfreight.domain.windows import DayPart
 from airfreight.services import rollout_clone, rollouts
 from airfreight.services.artifacts import Confirmed
@@ -83,11 +85,15 @@ def test_a_clone_has_all_of_the_old_one_but_its_devices_and_its_time(bench: Benc
         secure=True,
         on_conflict="queue",
         finish_on=FinishOn.SERVED,
+        urgency=Urgency.SOFT,
+        forced_at=Millis(NOON + 1),
+        early_download=True,
+        deadline_seconds=4321,
     )
     with bench.call() as call:
         rollout = rollouts.create(
             call, origin="shipments", title="v2", product_id=product, device_ids=[board.id for board in boards],
-            cargo=[Cargo(stored.id, "lamp.bin", confirmed)], policy=policy,
+            cargo=[Cargo(stored.id, "lamp.bin", confirmed)], policy=policy, description="why",
         )  # fmt: skip
     bench.stop(rollout)
     bench.later(days=1)

@@ -7,7 +7,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 from tests.make import Bench, Board
 
-from airfreight.store import deliveries, tables
+from airfreight.store import attempts, deliveries, tables
 from airfreight.store.database import Database
 
 SIX = ["offered", "downloading", "downloaded", "installing", "installed", "activating"]
@@ -92,7 +92,7 @@ def test_a_number_of_an_attempt_is_never_used_again(bench: Bench) -> None:
     first = bench.poll(board).attempt_id
     with bench.database.write() as connection:
         connection.execute(tables.attempts.delete())
-        made = deliveries.new_attempts(connection, [bench.delivery(one, board).id], 1)
+        made = attempts.add(connection, [bench.delivery(one, board).id], 1)
     assert first == 1001
     assert list(made.values()) == [1002]
 

@@ -4,6 +4,7 @@ Rule: an address inside another one (IPv4 in IPv6) is judged as the one inside.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Address = IPv4Address | IPv6Address
@@ -68,6 +69,7 @@ def is_allowed(address: Address, allowed: Sequence[Network]) -> bool:
     return is_public(address) or any(meant in one for one in allowed if one.version == meant.version)
 
 
+@lru_cache(maxsize=64)
 def read_networks(text: str) -> tuple[Network, ...]:
     """`10.0.0.0/8, fd00::/8` as networks. Raises ValueError for what is none, or has bits behind its length."""
     return tuple(ip_network(word) for word in text.replace(",", " ").split())

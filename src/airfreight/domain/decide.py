@@ -47,7 +47,8 @@ class Check:
 class Device:
     """What the server knows of a device. `reported`: it has sent its attributes at least once.
 
-    `component`: which of its processors an update is for; `auto_update`: its user lets updates come by themselves.
+    `component`: which of its processors an update is for; `auto_update`: its user lets updates come by themselves;
+    `asks_user`: what is offered to it waits for a word of its user, who has given none for all that may come.
     """
 
     id: int
@@ -58,6 +59,7 @@ class Device:
     board: str = ""
     component: str = ""
     auto_update: bool = True
+    asks_user: bool = False
     time_zones: tuple[str, ...] = ()
 
 
@@ -67,6 +69,7 @@ class Plan:
 
     `superseded`: a newer rollout has come for the device, and this one is of the kind that gives way.
     `needs_word`: no phase begins before somebody has given it a slot.
+    `early_download`: the window is for the installation; the download may come before.
     """
 
     state: RolloutState
@@ -82,6 +85,7 @@ class Plan:
     reset_period_ms: int = 86_400_000
     superseded: bool = False
     needs_word: bool = False
+    early_download: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +162,12 @@ class _Walk:
         if self.plan.state in _HOLDING and state in _WAITING:
             return self._stop("rollout running", f"the rollout is {self.plan.state}", Do.WAIT)
         self._info("rollout running", f"the rollout is {self.plan.state}; an attempt under way goes on")
+        if state is State.OFFERED and is_unconfirmed(self.device, self.delivery, self.plan):
+            return self._stop("user confirmation", "its user has not confirmed this update yet", Do.WAIT)
         if state in _WAITING and (held := self._held_phase(Do.WAIT)):
             return held
-        if state is State.OFFERED and (closed := self._closed_window()):
+        held_back = State.DOWNLOADED if self.plan.early_download else State.OFFERED
+        if state is held_back and (closed := self._closed_window()):
             return closed
         self._info("instruction", f"state {state}")
         return Decision(_INSTRUCTION[state], None, None, tuple(self.trace))
@@ -186,7 +193,7 @@ class _Walk:
             return unasked
         if held := self._held_phase(Do.NOTHING):
             return held
-        if closed := self._closed_window():
+        if not self.plan.early_download and (closed := self._closed_window()):
             return closed
         since = self.snapshot.tries_since
         is_over = since is not None and self.now - since >= self.plan.reset_period_ms
@@ -250,19 +257,17 @@ class _Walk:
                 return None
 
     def _closed_window(self) -> Decision | None:
-        if self.plan.critical or self.delivery.consented:
+        if ignores_window(self.device, self.delivery, self.plan):
             why = "critical" if self.plan.critical else "the user wants it now"
             self._pass("window open", f"{why}: the window is not looked at")
             return None
-        tz = windows.zone(*self.device.time_zones)
-        place = share(self.device.id)
-        opens = windows.opens_at(self.plan.window, self.now, tz, share=place, since=self.plan.started_at)
-        words = f"{self.plan.window} in {tz.key}"
+        opens = window_opens_at(self.device, self.plan, self.now)
+        words = f"{self.plan.window} in {windows.zone(*self.device.time_zones).key}"
         if opens is None:
             self._pass("window open", words)
             return None
-        offered = self.delivery.state is State.OFFERED
-        return self._stop("window open", words, Do.WAIT if offered else Do.NOTHING, recheck_at=opens)
+        waits = self.delivery.state is not State.QUEUED
+        return self._stop("window open", words, Do.WAIT if waits else Do.NOTHING, recheck_at=opens)
 
     def _pass(self, name: str, detail: str) -> None:
         self.trace.append(Check(name, Mark.PASS, detail))
@@ -281,6 +286,22 @@ class _Walk:
     ) -> Decision:
         self.trace.append(Check(name, Mark.FAIL, detail))
         return Decision(do, event, recheck_at, tuple(self.trace))
+
+
+def is_unconfirmed(device: Device, delivery: Delivery, plan: Plan) -> bool:
+    """Whether an update waits for its user's yes."""
+    return device.asks_user and not delivery.consented and not plan.critical
+
+
+def ignores_window(device: Device, delivery: Delivery, plan: Plan) -> bool:
+    """Whether the window does not count. A user who is asked every time says yes, not now."""
+    return plan.critical or (delivery.consented and not device.asks_user)
+
+
+def window_opens_at(device: Device, plan: Plan, now: Millis) -> Millis | None:
+    """When the rollout's window opens for the device; None while it is open."""
+    tz = windows.zone(*device.time_zones)
+    return windows.opens_at(plan.window, now, tz, share=share(device.id), since=plan.started_at)
 
 
 _GOLDEN = 2_654_435_769

@@ -16,17 +16,20 @@ class FinishOn(StrEnum):
     REPORT = "report"
     VERSION = "version"
     SERVED = "served"
+    DOWNLOAD = "download"
 
 
-def settle(event: Event, finish_on: FinishOn) -> Event:
+def settle(event: Event, finish_on: FinishOn, *, is_provable: bool = True) -> Event:
     """What a device's word counts for under `finish_on`.
 
-    VERSION: a claim of success only says that it is activating; the version that comes back decides.
+    VERSION: a claim of success only says that it is activating; the version that comes back decides. Where no version
+    can (not `is_provable`), a device that has nothing but its word is believed.
     SERVED: having the last byte is the success, for devices that never report.
+    DOWNLOAD: the rollout only brings the files; having them, as the device says, is the success.
     """
-    if finish_on is FinishOn.VERSION and isinstance(event, Succeed):
+    if finish_on is FinishOn.VERSION and isinstance(event, Succeed) and is_provable:
         return Reach(State.ACTIVATING)
-    if finish_on is FinishOn.SERVED and event == Reach(State.DOWNLOADED):
+    if finish_on in {FinishOn.SERVED, FinishOn.DOWNLOAD} and event == Reach(State.DOWNLOADED):
         return Succeed()
     return event
 

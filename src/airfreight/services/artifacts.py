@@ -209,8 +209,8 @@ _FACTS = {
 """The name in firmwareInfo, and ours."""
 
 
-def confirm(artifact: Any, claims: Claims) -> Confirmed:  # noqa: ANN401 - a row
-    """The facts a rollout goes by. Raises INVALID naming the claims that the stored file contradicts.
+def confirm(artifact: Any, claims: Claims, field: str = "firmwareInfo") -> Confirmed:  # noqa: ANN401 - a row
+    """The facts a rollout goes by. Raises INVALID naming the claims, sent in `field`, that the file contradicts.
 
     Size and hashes are the file's, always. What a tag says stands; in a file without one, the maker knows better.
     """
@@ -224,7 +224,7 @@ def confirm(artifact: Any, claims: Claims) -> Confirmed:  # noqa: ANN401 - a row
     if artifact.tagged:
         wrong += [name for name, (claimed, true) in said.items() if claimed and true and claimed != true]
     if wrong:
-        raise invalid(f"firmwareInfo contradicts the uploaded file in: {', '.join(wrong)}.", "contradiction")
+        raise invalid(f"{field} contradicts the uploaded file in: {', '.join(wrong)}.", "contradiction")
     chosen = {
         _FACTS[name]: true if artifact.tagged and true else claimed or true for name, (claimed, true) in said.items()
     }

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -27,15 +28,25 @@ WELL_KNOWN = {
 }
 """Those that are text: the name on the wire, and the column."""
 
+
+class How(StrEnum):
+    """What a device's word of itself does to what is known: laid over it, in its place, or taken out of it."""
+
+    MERGE = "merge"
+    REPLACE = "replace"
+    REMOVE = "remove"
+
+
 AUTO_UPDATE = "autoUpdate"
 """Whether updates come by themselves, or wait until somebody asks for them; null: as the product says."""
 
 COMPONENTS = frozenset({"MCU", "NCP"})
 
-_MOST = 64
-_LONGEST_KEY = 64
+_MOST = 100
+_LONGEST_KEY = 128
 _LONGEST_KNOWN = 64
 _LONGEST = 256
+TOO_MANY = "too_many_attributes"
 _LARGEST_NUMBER = 2**53
 """Beyond it JSON readers disagree about integers."""
 
@@ -51,7 +62,7 @@ class Merged:
 def merge(stored_json: str, given: Mapping[str, object]) -> Merged:
     """`given` laid over what is stored; null removes. Pure.
 
-    Raises INVALID for more than 64 other attributes, a key that is not 1 to 64 printable characters, a value that is
+    Raises INVALID for more than 100 other attributes, a key that is not 1 to 128 printable characters, a value that is
     not text of up to 256 characters (well-known: 64, printable), true or false, a number or null, an unknown time zone
     or component, an autoUpdate that is neither true, false nor null.
     """
@@ -69,7 +80,8 @@ def merge(stored_json: str, given: Mapping[str, object]) -> Merged:
         else:
             others[key] = _other(value)
     if len(others) > _MOST:
-        raise _bad(f"A device has at most {_MOST} attributes beside {', '.join(WELL_KNOWN)} and {AUTO_UPDATE}.")
+        words = f"A device has at most {_MOST} attributes beside {', '.join(WELL_KNOWN)} and {AUTO_UPDATE}."
+        raise invalid(words, TOO_MANY)
     return Merged(columns, msgspec.json.encode(others, order="sorted").decode())
 
 
@@ -84,6 +96,29 @@ def merge_what_is_good(stored_json: str, given: Mapping[str, object]) -> tuple[M
     for name in [name for name in good if name not in WELL_KNOWN and name != AUTO_UPDATE][max(0, room) :]:
         del good[name]
     return merge(stored_json, good), [name for name in given if name not in good]
+
+
+def without_bad_known(given: Mapping[str, object]) -> dict[str, object]:
+    """For who means something else by these names: without those well-known ones that have no value of theirs. Pure."""
+    good: dict[str, object] = {}
+    for name, value in given.items():
+        if name in WELL_KNOWN or name == AUTO_UPDATE:
+            with suppress(Refusal):
+                merge("{}", {name: value})
+                good[name] = value
+        else:
+            good[name] = value
+    return good
+
+
+def as_merge(stored_json: str, given: Mapping[str, object], how: How) -> Mapping[str, object]:
+    """What has to be laid over what is stored to come to the same; the switch for updates is not the device's."""
+    if how is How.REMOVE:
+        return dict.fromkeys(given)
+    if how is How.REPLACE:
+        stored: dict[str, Value] = msgspec.json.decode(stored_json, type=dict[str, Value])
+        return {**dict.fromkeys([*stored, *WELL_KNOWN]), **given}
+    return given
 
 
 def shown(row: Any) -> dict[str, Value]:  # noqa: ANN401 - a row of devices

@@ -10,8 +10,9 @@ from airfreight.domain.errors import Refusal
 from airfreight.domain.ids import Millis
 from airfreight.services import credentials, passwords, users
 from airfreight.services.credentials import Keyring
+from airfreight.services.direct_access import FIRST_NAME
 from airfreight.settings import SettingError, Settings, variable
-from airfreight.store import access, organizations
+from airfreight.store import access, direct_access, organizations
 
 _EMAIL = "admin@airfreight.local"
 _LONGEST_CLIENT_ID = 64
@@ -46,6 +47,7 @@ def first_start(connection: Connection, keyring: Keyring, settings: Settings, no
     email, password = _admin(settings)
     client_id, secret = _client(settings)
     organization_id = organizations.add(connection, name="Airfreight", parent_id=None, time_zone="", now=now)
+    direct_access.put(connection, organization_id, {"name": FIRST_NAME})
     user_id = access.add_user(
         connection,
         organization_id,

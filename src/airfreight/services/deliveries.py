@@ -5,7 +5,6 @@ The verbs of the device plane take many requests at once: one statement reads fo
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -15,13 +14,11 @@ from airfreight.domain.access import Permission
 from airfreight.domain.conditions import Facts
 from airfreight.domain.decide import Decision, Do
 from airfreight.domain.delivery import (
-    RANK,
     Close,
     Consent,
     Event,
     Expire,
     Offer,
-    Reach,
     Reason,
     Skip,
     State,
@@ -76,18 +73,21 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A device's word about an attempt; `seq` makes a repeat recognizable.
+    """A device's word about an attempt; `seq` makes a repeat recognizable, None: this one has no number.
 
     `bytes`: `(artifact id, done, total)` of downloads; `lines`: what an installation printed since the last one.
+    `told`: the device's own word for the event, for the history. `may_be_mute`: as for Ledger.claim.
     """
 
     attempt_id: int
-    seq: int
+    seq: int | None
     event: Event
     progress: int | None = None
     message: str = ""
     bytes: tuple[tuple[int, int, int], ...] = ()
     lines: tuple[str, ...] = ()
+    told: str = ""
+    may_be_mute: bool = False
 
 
 def choose(rows: Sequence[Row]) -> Row:
@@ -115,7 +115,7 @@ def poll(connection: Connection, askers: Sequence[Asker], now: Millis) -> list[A
     busy: list[Asker] = [asker for asker in askers if isinstance(asker, int)]
     digests = [asker for asker in askers if isinstance(asker, bytes)]
     for digest, device_id, enabled, has_open in store.asking(connection, list(dict.fromkeys(digests))):
-        answers[digest] = Answer(device_id, deciding.IDLE if enabled else deciding.DISABLED)
+        answers[digest] = idle(device_id, is_on=enabled)
         if has_open:
             busy.append(digest)
     if busy:
@@ -162,10 +162,15 @@ def _token_of(row: Row) -> bytes:
     return bytes(row.token_hash or b"")
 
 
+def idle(device_id: int, *, is_on: bool) -> Answer:
+    """What a device is told for which nothing is open."""
+    return Answer(device_id, deciding.IDLE if is_on else deciding.DISABLED)
+
+
 def answer_for(row: Row, now: Millis) -> Answer:
     """What the device of this row is told; no more than that: its artifacts are not read."""
     if row.id is None:
-        return Answer(row.device_id, deciding.IDLE if row.enabled else deciding.DISABLED)
+        return idle(row.device_id, is_on=bool(row.enabled))
     decision = deciding.decide(snapshot(row), now)
     return Answer(row.device_id, decision, row, row.attempt_id, row.deadline_at)
 
@@ -241,7 +246,8 @@ def report(ledger: Ledger, calls: Sequence[tuple[int, Sequence[Report]]]) -> lis
     """
     told = [one for _, reports in calls for one in reports]
     owners = store.deliveries_of_attempts(ledger.connection, sorted({one.attempt_id for one in told}))
-    answered = store.answered_reports(ledger.connection, sorted({store.report_key(o.attempt_id, o.seq) for o in told}))
+    numbered = {store.report_key(one.attempt_id, one.seq) for one in told if one.seq is not None}
+    answered = store.answered_reports(ledger.connection, sorted(numbered))
     ledger.entries(sorted(set(owners.values())))
     return [[_report(ledger, device_id, one, owners, answered) for one in reports] for device_id, reports in calls]
 
@@ -254,13 +260,17 @@ def _report(
     entry = ledger.entries([delivery_id])[0] if delivery_id is not None else None
     if entry is None or entry.row.device_id != device_id:
         return Verdict.REFUSED
-    key = store.report_key(one.attempt_id, one.seq)
+    key = None if one.seq is None else store.report_key(one.attempt_id, one.seq)
     if key in answered:
         return Verdict(answered[key])
     note = Note("device", one.seq, one.progress, one.message)
     is_current = entry.attempt_id == one.attempt_id
-    take = ledger.claim if is_current else partial(ledger.late, attempt_id=one.attempt_id)
-    answered[key] = verdict = take(entry, event=one.event, note=note)
+    if is_current:
+        verdict = ledger.claim(entry, one.event, note, told=one.told, may_be_mute=one.may_be_mute)
+    else:
+        verdict = ledger.late(entry, one.event, note, attempt_id=one.attempt_id)
+    if key is not None:
+        answered[key] = verdict
     if is_current and (one.bytes or one.lines):
         ledger.told(entry, one.bytes, one.lines)
     return verdict
@@ -286,37 +296,6 @@ def revert(ledger: Ledger, running: Mapping[int, Facts]) -> None:
         return
     for entry in ledger.entries(store.latest_tried(ledger.connection, sorted(running))):
         ledger.revert(entry, running[entry.row.device_id])
-
-
-def served(ledger: Ledger, moments: Sequence[tuple[int, int, State]]) -> None:
-    """The server saw bytes go: `(device id, attempt id, state reached)` each. For an attempt that is over: nothing.
-
-    Only what moves a delivery is kept: a file fetched in a thousand ranges leaves room for the device's own words.
-    """
-    owners = store.deliveries_of_attempts(ledger.connection, sorted({attempt_id for _, attempt_id, _ in moments}))
-    ledger.entries(sorted(set(owners.values())))
-    for device_id, attempt_id, state in moments:
-        for entry in ledger.entries([owners[attempt_id]] if attempt_id in owners else []):
-            if entry.row.device_id != device_id or entry.attempt_id != attempt_id:
-                continue
-            if RANK[state] > RANK.get(entry.delivery.state, len(RANK)):
-                ledger.claim(entry, Reach(state), Note("server"))
-            else:
-                ledger.heard(entry)
-
-
-def broken_off(ledger: Ledger, moments: Sequence[tuple[int, int]]) -> None:
-    """Devices that cannot report left in the middle of a download: `(device id, attempt id)` each.
-
-    They get `resume_seconds` to go on with it; then the attempt expires.
-    """
-    owners = store.deliveries_of_attempts(ledger.connection, sorted({attempt_id for _, attempt_id in moments}))
-    ledger.entries(sorted(set(owners.values())))
-    for device_id, attempt_id in moments:
-        for entry in ledger.entries([owners[attempt_id]] if attempt_id in owners else []):
-            is_current = entry.row.device_id == device_id and entry.attempt_id == attempt_id
-            if is_current and entry.delivery.state is State.DOWNLOADING:
-                ledger.hurry(entry, Note("server", message="the download broke off"))
 
 
 def open_of(connection: Connection, device_ids: Sequence[int]) -> dict[int, list[Row]]:
@@ -379,6 +358,8 @@ def consent(call: Call, device_id: int) -> int:
     entry = ledger.entry(row)
     ledger.apply(entry, Consent(), Note(call.actor))
     entry.not_before = None
+    if row.asks_user:
+        ledger.taken(entry)
     ledger.flush()
     outbox.ring(call.connection)
     return row.id

@@ -16,7 +16,8 @@ from airfreight.domain.errors import Refusal
 from airfreight.domain.finish import same
 from airfreight.domain.ids import Millis
 from airfreight.domain.phases import Phase, Standing
-from airfreight.services import attributes, deliveries
+from airfreight.services import attributes, deliveries, delivery_moments
+from airfreight.services.attributes import How
 from airfreight.services.deliveries import Asker, Report
 from airfreight.services.ledger import Ledger, transact
 from airfreight.services.rollout_state import tell_changes
@@ -41,7 +42,7 @@ class Reports:
     None of them: all reports are of the device itself.
     """
 
-    digest: bytes
+    asker: Asker
     reports: Sequence[Report]
     things: Sequence[str] = ()
 
@@ -52,6 +53,7 @@ class SetAttributes:
 
     asker: Asker
     given: Mapping[str, object]
+    how: How = How.MERGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,33 @@ class TurnedAway:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """A device has looked at what it was offered. Result: none that matters."""
+
+    device_id: int
+    attempt_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """An offer that its device has not looked at, and is not wanted any more, ends here. Result: none that matters."""
+
+    device_id: int
+    attempt_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class StandingConsent:
+    """The device's user says yes to whatever comes, in these words (None: not any more).
+
+    Result: its attributes, or nothing where it has said so already.
+    """
+
+    device_id: int
+    words: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Returned:
     """A device that never reports has come back and says what it runs. Result: none that matters.
 
@@ -92,7 +121,9 @@ class Returned:
     listens: bool = True
 
 
-Job = Advance | Reports | SetAttributes | Served | BrokenOff | TurnedAway | Returned
+Job = (
+    Advance | Reports | SetAttributes | Served | BrokenOff | TurnedAway | Returned | Taken | Withdraw | StandingConsent
+)
 Result = deliveries.Answer | Sequence[Verdict] | Mapping[str, object] | None
 
 
@@ -117,10 +148,17 @@ def _work(ledger: Ledger, jobs: Sequence[Job]) -> list[Result | Exception]:
     _reports(ledger, [(i, job) for i, job in enumerate(jobs) if isinstance(job, Reports)], results)
     moments = [(job.device_id, job.attempt_id, job.reached) for job in jobs if isinstance(job, Served)]
     if moments:
-        deliveries.served(ledger, moments)
+        delivery_moments.served(ledger, moments)
     broken = [(job.device_id, job.attempt_id) for job in jobs if isinstance(job, BrokenOff)]
     if broken:
-        deliveries.broken_off(ledger, broken)
+        delivery_moments.broken_off(ledger, broken)
+    looked_at = [(job.device_id, job.attempt_id) for job in jobs if isinstance(job, Taken)]
+    if looked_at:
+        delivery_moments.taken(ledger, looked_at)
+    unseen = [(job.device_id, job.attempt_id) for job in jobs if isinstance(job, Withdraw)]
+    if unseen:
+        delivery_moments.withdraw(ledger, unseen)
+    _standing_consents(ledger, [(i, job) for i, job in enumerate(jobs) if isinstance(job, StandingConsent)], results)
     if away := [job.device_id for job in jobs if isinstance(job, TurnedAway)]:
         connections.unsent(ledger.connection, away, ledger.now)
     asking = [(i, job) for i, job in enumerate(jobs) if isinstance(job, Advance)]
@@ -132,8 +170,8 @@ def _work(ledger: Ledger, jobs: Sequence[Job]) -> list[Result | Exception]:
 def _reports(ledger: Ledger, asked: list[tuple[int, Reports]], results: dict[int, Result | Exception]) -> None:
     if not asked:
         return
-    ids = devices.ids_by_digest(ledger.connection, [job.digest for _, job in asked])
-    known = [(i, ids[job.digest], job) for i, job in asked if job.digest in ids]
+    ids = _ids(ledger.connection, [job.asker for _, job in asked])
+    known = [(i, ids[job.asker], job) for i, job in asked if job.asker in ids]
     parents = {device_id for _, device_id, job in known if any(job.things)}
     behind = devices.ids_behind(ledger.connection, sorted(parents))
     calls: list[tuple[int, Sequence[Report]]] = []
@@ -147,6 +185,27 @@ def _reports(ledger: Ledger, asked: list[tuple[int, Reports]], results: dict[int
     results.update({i: list(islice(verdicts, len(job.reports))) for i, _, job in known})
 
 
+def _standing_consents(
+    ledger: Ledger, asked: Sequence[tuple[int, StandingConsent]], results: dict[int, Result | Exception]
+) -> None:
+    if not asked:
+        return
+    rows = {row.id: row for row in devices.lock(ledger.connection, {job.device_id for _, job in asked})}
+    for i, job in asked:
+        row = rows.get(job.device_id)
+        if row is not None and not (row.standing_consent and job.words is not None):
+            devices.change(ledger.connection, row.organization_id, row.id, {"standing_consent": job.words or ""})
+            results[i] = {}
+    outbox.ring(ledger.connection)
+
+
+def _ids(connection: Connection, askers: Sequence[Asker]) -> dict[Asker, int]:
+    """Whose id each is, without those that are nobody's."""
+    known = devices.ids_by_digest(connection, [asker for asker in askers if isinstance(asker, bytes)])
+    found: dict[Asker, int] = dict(known.items())
+    return found | {asker: asker for asker in askers if isinstance(asker, int)}
+
+
 Said = tuple[int, SetAttributes | Returned, int]
 """A device's word of itself: its place in the batch, the job, the device."""
 
@@ -157,10 +216,7 @@ def _attributes(
     """Take what devices say of themselves, one word of each device at a time: new and then old again is a rollback."""
     if not asked:
         return
-    ids = devices.ids_by_digest(
-        ledger.connection,
-        [job.asker for _, job in asked if isinstance(job, SetAttributes) and isinstance(job.asker, bytes)],
-    )
+    ids = _ids(ledger.connection, [job.asker for _, job in asked if isinstance(job, SetAttributes)])
     said = [(i, job, device_id) for i, job in asked if (device_id := _whose(job, ids)) is not None]
     rows = {row.id: row._asdict() for row in devices.lock(ledger.connection, {device_id for _, _, device_id in said})}
     switched = {device_id: row["auto_update"] for device_id, row in rows.items()}
@@ -175,10 +231,8 @@ def _attributes(
         outbox.ring(ledger.connection)
 
 
-def _whose(job: SetAttributes | Returned, ids: Mapping[bytes, int]) -> int | None:
-    if isinstance(job, Returned):
-        return job.device_id
-    return job.asker if isinstance(job.asker, int) else ids.get(job.asker)
+def _whose(job: SetAttributes | Returned, ids: Mapping[Asker, int]) -> int | None:
+    return job.device_id if isinstance(job, Returned) else ids.get(job.asker)
 
 
 def _note_presence(ledger: Ledger, returned: Sequence[tuple[Returned, int]]) -> None:
@@ -267,20 +321,21 @@ def _lay_over(row: dict[str, Any], job: SetAttributes | Returned) -> set[str]:
     One that never reports cannot be told what is wrong: what is good of its word counts.
     A new version that comes without a build makes the old build unknown: it belonged to the old version.
     """
-    left_out: list[str] = []
+    given, left_out = job.given, list[str]()
     if isinstance(job, Returned):
-        merged, left_out = attributes.merge_what_is_good(row["attributes"], job.given)
+        merged, left_out = attributes.merge_what_is_good(row["attributes"], given)
         if left_out:
             known = [name for name in left_out if name in attributes.WELL_KNOWN]
             log.info("a part of what a device says is left out", device=job.device_id, parts=len(left_out), known=known)
     else:
-        merged = attributes.merge(row["attributes"], job.given)
+        given = attributes.as_merge(row["attributes"], job.given, job.how)
+        merged = attributes.merge(row["attributes"], given)
     columns = dict(merged.columns)
     if "build" not in columns and columns.get("version", row["version"]) != row["version"]:
         columns["build"] = ""
     row.update(columns)
     row["attributes"] = merged.json
-    return job.given.keys() - set(left_out)
+    return given.keys() - set(left_out)
 
 
 def remember_seen(database: Database, moments: Mapping[int, int]) -> bool:

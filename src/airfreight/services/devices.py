@@ -79,21 +79,31 @@ def create_many(call: Call, *, product_id: int, wanted: Sequence[Wanted], parent
 
 
 def add(
-    call: Call, product_id: int, wanted: Sequence[Wanted], *, columns: Mapping[str, object] | None = None
+    call: Call,
+    product_id: int,
+    wanted: Sequence[Wanted],
+    *,
+    columns: Mapping[str, object] | None = None,
+    is_foreign: bool = False,
 ) -> list[Made]:
     """Make devices for a caller who may, and queue the running rollouts of the whole product for them.
 
-    `columns` are further values, the same for each; a `parent_id` among them is checked. Raises NOT_FOUND, INVALID,
-    CONFLICT.
+    `columns` are further values, the same for each; a `parent_id` among them is checked. `is_foreign`: uids of another
+    form, which the caller has checked; such a device gets no token here. Raises NOT_FOUND, INVALID, CONFLICT.
     """
     if products.get(call.connection, call.organization_id, product_id) is None:
         raise not_found("Product")
-    _check_uids(call, wanted)
+    _check_uids(call, wanted, any_form=is_foreign)
     parent_id = (columns or {}).get("parent_id")
     if isinstance(parent_id, int):
         _check_parent(call, parent_id, len(wanted))
     made = [
-        Made(0, one.uid or secrets.token_hex(12), one.name, "" if parent_id else credentials.new_device_token())
+        Made(
+            0,
+            one.uid or secrets.token_hex(12),
+            one.name,
+            "" if parent_id or is_foreign else credentials.new_device_token(),
+        )
         for one in wanted
     ]
     common = {
@@ -224,7 +234,8 @@ def rotate_token(call: Call, device_id: int) -> Made:
     if device.parent_id is not None:
         raise conflict("This device is behind another one, which speaks for it: it has no token.", "no_token")
     token = credentials.new_device_token()
-    hashes = {"token_hash": call.keyring.digest(token), "broker_hash": credentials.broker_hash(token)}
+    at_broker = credentials.broker_hash(token) if _UID.fullmatch(device.uid) else ""
+    hashes = {"token_hash": call.keyring.digest(token), "broker_hash": at_broker}
     devices.change(call.connection, home.organization_id, device_id, hashes)
     outbox.ring(call.connection, "devices")
     return Made(device.id, device.uid, device.name, token)
@@ -293,13 +304,13 @@ def _check_parent(call: Call, parent_id: int, more: int) -> None:
         raise invalid(f"At most {MOST_BEHIND} devices can be behind one.", "too_many")
 
 
-def _check_uids(call: Call, wanted: Sequence[Wanted]) -> None:
+def _check_uids(call: Call, wanted: Sequence[Wanted], *, any_form: bool) -> None:
     """The messages name positions, counted from 0, and never repeat a uid."""
     seen: set[str] = set()
     for position, one in enumerate(wanted):
         if one.uid is None:
             continue
-        if not _UID.fullmatch(one.uid):
+        if not (any_form or _UID.fullmatch(one.uid)):
             raise invalid(f"A uid is 1 to 64 of A-Z a-z 0-9 . _ : -{_where(wanted, position)}", "bad_uid")
         if one.uid in seen:
             raise invalid(f"A uid is given twice.{_where(wanted, position)}", "bad_uid")

@@ -18,6 +18,7 @@ from airfreight.domain.conditions import Condition, Facts
 from airfreight.domain.decide import Device, Plan, Snapshot
 from airfreight.domain.delivery import (
     ENDS,
+    Consent,
     Delivery,
     Event,
     Offer,
@@ -29,21 +30,20 @@ from airfreight.domain.delivery import (
     Verdict,
     step,
 )
-from airfreight.domain.finish import FinishOn, has_reverted, judge, judge_returned, settle
+from airfreight.domain.finish import FinishOn, has_reverted, judge, judge_returned, same, settle
 from airfreight.domain.ids import Millis
 from airfreight.domain.phases import Phase, Point, Slot, Standing, may_schedule, next_phase, stands
 from airfreight.domain.rollout import OVER, RolloutState
 from airfreight.domain.windows import DayPart
 from airfreight.services.rollout_state import finish_if_done, tell_changes
 from airfreight.settings import Settings
-from airfreight.store import connections, counters, progress, seen
+from airfreight.store import attempts, connections, counters, progress, seen
 from airfreight.store import deliveries as store
 from airfreight.store.database import Database, is_contention, is_duplicate
 from airfreight.store.deliveries import Row
 
 _NOTE_EVERY = 0.1
 """A note moves the deadline only when this share of it has passed: most notes then leave the index alone."""
-
 
 _TRIES = 10
 _luck = random.Random()  # noqa: S311 - out of step with whoever was in the way; nothing secret
@@ -109,6 +109,7 @@ def snapshot(row: Row) -> Snapshot:
         board=row.device_board,
         component=row.device_component,
         auto_update=bool(row.product_auto_update if row.device_auto_update is None else row.device_auto_update),
+        asks_user=bool(row.asks_user),
         time_zones=(row.device_time_zone, row.product_time_zone, row.organization_time_zone),
     )
     if row.id is None:
@@ -127,6 +128,7 @@ def snapshot(row: Row) -> Snapshot:
         reset_period_ms=row.reset_period_ms,
         superseded=row.on_conflict == "supersede" and (row.newest_rollout_id or 0) > row.rollout_id,
         needs_word=bool(row.needs_word),
+        early_download=bool(row.early_download),
     )
     not_before = None if row.not_before is None else Millis(row.not_before)
     tries_since = None if row.tries_since is None else Millis(row.tries_since)
@@ -206,17 +208,24 @@ class Ledger:
         ids = [entry.row.id for entry, _ in chosen if entry.row.id is not None]
         if not ids:
             return
-        attempts = store.new_attempts(self.connection, ids, self.now)
+        made = attempts.add(self.connection, ids, self.now)
         for entry, event in chosen:
-            entry.attempt_id = attempts[entry.row.id or 0]
+            entry.attempt_id = made[entry.row.id or 0]
             entry.from_version, entry.from_build = entry.row.device_version, entry.row.device_build
             if event.fresh or entry.tries_since is None:
                 entry.tries_since = self.now
             self.apply(entry, event, Note(actor))
 
-    def claim(self, entry: Entry, event: Event, note: Note) -> Verdict:
-        """Step one delivery by what somebody's word counts for under its rollout's `finish_on`."""
-        return self.apply(entry, settle(event, FinishOn(entry.row.finish_on)), note, told=word(event))
+    def claim(self, entry: Entry, event: Event, note: Note, *, told: str = "", may_be_mute: bool = False) -> Verdict:
+        """Step one delivery by what somebody's word counts for under its rollout's `finish_on`.
+
+        `may_be_mute`: the device perhaps never says what it runs; then its word is all there is.
+        """
+        wanted, _ = _facts(entry)
+        running = Facts(entry.row.device_version, entry.row.device_build)
+        is_provable = not may_be_mute or same(running, wanted) is not None
+        settled = settle(event, FinishOn(entry.row.finish_on), is_provable=is_provable)
+        return self.apply(entry, settled, note, told=told or word(event))
 
     def apply(self, entry: Entry, event: Event, note: Note, *, told: str = "") -> Verdict:
         """Step one delivery and remember what to write; `told`: the event as it was told, for the history."""
@@ -229,6 +238,8 @@ class Ledger:
         attempt_id = entry.attempt_id
         if verdict is Verdict.MOVED:
             self._moved(entry, before)
+            if isinstance(event, Consent) and note.actor == "device":
+                self.taken(entry)
         elif verdict is Verdict.NOTED:
             self.heard(entry)
         if verdict is Verdict.MOVED or entry.events < self.settings.history_limit:
@@ -319,6 +330,12 @@ class Ledger:
         if entry.deadline_at is not None and deadline - entry.deadline_at > period * _NOTE_EVERY:
             entry.deadline_at, entry.dirty = deadline, True
 
+    def taken(self, entry: Entry) -> None:
+        """Its device has looked: from now on it can be late."""
+        if entry.deadline_at is None and entry.delivery.state is State.OFFERED:
+            entry.deadline_at, entry.dirty = self._deadline(entry), True
+        self.heard(entry)
+
     def told(self, entry: Entry, given: Iterable[tuple[int, int, int]], lines: Iterable[str]) -> None:
         """How far downloads have come, and what was printed; when the history is full, only the latest lines stay."""
         if entry.row.id is not None:
@@ -358,10 +375,13 @@ class Ledger:
 
     def _deadline(self, entry: Entry) -> int | None:
         """When a device under way has been silent for too long; never while it waits for a word that nobody gave."""
-        period = entry.row.deadline_seconds * 1000
+        row = entry.row
+        if entry.delivery.state is State.OFFERED and row.asks_user and not (entry.delivery.consented or row.critical):
+            return None
+        period = row.deadline_seconds * 1000
         phase = next_phase(entry.delivery.state)
         slot = entry.slots.get(phase) if phase else None
-        needs_word = phase is not None and bool(entry.row.needs_word)
+        needs_word = phase is not None and bool(row.needs_word)
         match stands(slot, self.now, needs_word=needs_word):
             case Standing.UNAPPROVED:
                 return None

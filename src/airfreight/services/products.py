@@ -18,6 +18,11 @@ from airfreight.store import outbox, products
 KEY = r"^TMPL[A-Za-z0-9_-]{1,28}(?![\s\S])"
 """What a product's key looks like: firmware in the field carries it as its type."""
 
+PART = r"^[A-Za-z0-9_.-]{1,32}(?![\s\S])"
+"""What the part of a device is called that its files are for."""
+
+DEFAULT_PART = "application"
+
 
 def create(
     call: Call,
@@ -27,15 +32,20 @@ def create(
     time_zone: str = "",
     key: str = "",
     auto_update: bool = True,
+    part: str = DEFAULT_PART,
+    one_part: bool = False,
     details: Mapping[str, str] | None = None,
 ) -> Any:  # noqa: ANN401 - a row
     """A new product; without a `key` it gets a random one. `details` are what doors show and nothing decides on.
 
-    Raises CONFLICT when the organization has one of this name or any product has this key, INVALID for a key of another
-    form or an unknown time zone.
+    `part`: what devices are told that a file is for; `one_part`: all files of a rollout are one part, not each its own.
+
+    Raises CONFLICT when the organization has one of this name or any product has this key, INVALID for a key or part of
+    another form or an unknown time zone.
     """
     call.need(Permission.PRODUCT_EDIT)
     check_time_zone(time_zone)
+    _check_part(part)
     _check_name(call, name)
     if key:
         _check_key(call, key)
@@ -45,6 +55,8 @@ def create(
         "time_zone": time_zone,
         "key": key or credentials.new_product_key(),
         "auto_update": auto_update,
+        "part": part,
+        "one_part": one_part,
         "details": _written(details or {}),
         "created_at": call.now,
         "changed_at": call.now,
@@ -83,19 +95,31 @@ def change(
     description: str | None = None,
     time_zone: str | None = None,
     auto_update: bool | None = None,
+    part: str | None = None,
+    one_part: bool | None = None,
     details: Mapping[str, str] | None = None,
     what: str = "Product",
 ) -> Any:  # noqa: ANN401 - a row
     """Change what is given; an empty one of the `details` is removed. Waiting devices are decided for again.
 
-    Raises NOT_FOUND, CONFLICT when another product of the organization has this name, INVALID for the time zone.
+    Raises NOT_FOUND, CONFLICT when another product of the organization has this name, INVALID for the time zone and the
+    part.
     """
     call.need(Permission.PRODUCT_EDIT)
     call, product = _find(call, product_id, what)
     check_time_zone(time_zone or "")
+    if part is not None:
+        _check_part(part)
     if name is not None and name != product.name:
         _check_name(call, name)
-    given = {"name": name, "description": description, "time_zone": time_zone, "auto_update": auto_update}
+    given = {
+        "name": name,
+        "description": description,
+        "time_zone": time_zone,
+        "auto_update": auto_update,
+        "part": part,
+        "one_part": one_part,
+    }
     values = {column: value for column, value in given.items() if value is not None}
     if details:
         values["details"] = _written({**shown_details(product), **details})
@@ -147,6 +171,11 @@ def _check_key(call: Call, key: str) -> None:
         raise invalid("A product's key is TMPL and 1 to 28 of A-Z a-z 0-9 _ -")
     if products.with_key(call.connection, key) is not None:
         raise conflict("A product with this key exists already. Choose another, or leave it out.", "key_taken")
+
+
+def _check_part(part: str) -> None:
+    if not re.fullmatch(PART, part):
+        raise invalid("A product's part is 1 to 32 of A-Z a-z 0-9 . _ -")
 
 
 def _written(details: Mapping[str, str]) -> str:

@@ -17,16 +17,23 @@ from airfreight.store import rollouts
 _FIELDS = {"fw_type": "fwType", "board": "boardType", "component": "type"}
 """The fact, and its name in firmwareInfo."""
 
+NATIVE = "native"
+"""The origin of rollouts that were made through the native API."""
 
-def check_type(connection: Connection, organization_id: int, confirmed: Confirmed, device_ids: Sequence[int]) -> None:
+
+def check_type(
+    connection: Connection, organization_id: int, confirmed: Confirmed, device_ids: Sequence[int], *, origin: str
+) -> None:
     """Raises INVALID when no device can ever pass the type check: the file has no type, or all named ones contradict.
 
     A whole product (no `device_ids`) may get fitting devices later; one that has not reported yet may still fit.
+    `origin`: whose words say how to do without the check.
     """
+    is_native = origin == NATIVE
+    without = "leave checkType (--check-type) out" if is_native else "set skipFwTypeCheck (--skip-type-check)"
     if not confirmed.fw_type:
         raise invalid(
-            "The file names no fwType, so the type check could never pass. "
-            "Set skipFwTypeCheck (--skip-type-check), or send a tagged file.",
+            f"The file names no fwType, so the type check could never pass. Send a tagged file, or {without}.",
             "type_unknown",
         )
     plan = Plan(RolloutState.RUNNING, fw_type=confirmed.fw_type, board=confirmed.board, component=confirmed.component)
@@ -40,7 +47,7 @@ def check_type(connection: Connection, organization_id: int, confirmed: Confirme
         named = ", ".join(name for fact, name in _FIELDS.items() if fact in fields)
         raise invalid(
             f"The file can fit none of the {len(device_ids)} devices: what they report contradicts it in {named}. "
-            "Name other devices, send another file, or set skipFwTypeCheck (--skip-type-check).",
+            f"Name other devices, send another file, or {without}.",
             "never_matches",
         )
 

@@ -8,6 +8,8 @@ from airfreight.domain.conditions import Condition
 from airfreight.domain.delivery import Reason, State
 from airfreight.domain.errors import conflict, not_found
 from airfreight.domain.finish import FinishOn
+from airfreight.domain.handling import Urgency
+from airfreight.domain.ids import Millis
 from airfreight.domain.rollout import OVER, RolloutState
 from airfreight.domain.windows import DayPart
 from airfreight.services.artifacts import Confirmed
@@ -58,6 +60,7 @@ def clone(call: Call, rollout_id: int, *, which: Which, title: str | None) -> in
         device_ids=chosen,
         cargo=[_cargo(one) for one in rollouts.artifacts_of(call.connection, [rollout_id])[rollout_id]],
         policy=_policy(old),
+        description=old.description,
     )
 
 
@@ -83,4 +86,8 @@ def _policy(old: Any) -> Policy:  # noqa: ANN401 - a row
         secure=bool(old.secure),
         on_conflict=old.on_conflict,
         finish_on=FinishOn(old.finish_on),
+        urgency=Urgency(old.urgency),
+        forced_at=None if old.forced_at is None else Millis(old.forced_at),
+        early_download=bool(old.early_download),
+        deadline_seconds=old.deadline_seconds,
     )

@@ -12,6 +12,7 @@ from airfreight.domain.conditions import Condition
 from airfreight.domain.delivery import Verdict
 from airfreight.domain.errors import conflict, invalid, not_found
 from airfreight.domain.finish import FinishOn
+from airfreight.domain.handling import Urgency
 from airfreight.domain.ids import Millis
 from airfreight.domain.rollout import DELETABLE, OVER, Count, RolloutEvent, RolloutState
 from airfreight.domain.windows import DayPart
@@ -44,6 +45,13 @@ class Policy:
     on_conflict: str = "supersede"
     finish_on: FinishOn | None = None
     """What ends a delivery well; None: the version if the file has one, else the device's word."""
+    urgency: Urgency = Urgency.FORCED
+    forced_at: Millis | None = None
+    """When a soft one becomes a forced one."""
+    early_download: bool = False
+    """The window is for the installation only."""
+    deadline_seconds: int | None = None
+    """How long a device under way may be silent; None: as the server is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,7 @@ def create(
     device_ids: Sequence[int],
     cargo: Sequence[Cargo],
     policy: Policy,
+    description: str = "",
 ) -> int:
     """Make a rollout and start it; its id. No `device_ids`: the whole product, devices that appear later included.
 
@@ -89,30 +98,20 @@ def create(
     product_id = _product_of(call, product_id, chosen)
     first = cargo[0].confirmed
     if policy.check_type:
-        check_type(call.connection, call.organization_id, first, chosen)
+        check_type(call.connection, call.organization_id, first, chosen, origin=origin)
     values = {
         "organization_id": call.organization_id,
         "uid": str(uuid.uuid4()),
         "origin": origin,
         "product_id": product_id,
         "title": title,
+        "description": description,
         "state": RolloutState.READY,
         "whole_product": not chosen,
-        "condition": policy.condition,
-        "check_type": policy.check_type,
-        "critical": policy.critical,
-        "day_part": policy.day_part,
-        "attempts_limit": policy.attempts_limit,
-        "reset_period_ms": policy.reset_period_ms,
-        "deadline_seconds": call.settings.deadline_seconds,
-        "finish_on": policy.finish_on or (FinishOn.VERSION if first.version else FinishOn.REPORT),
-        "on_conflict": policy.on_conflict,
-        "host": policy.host,
-        "secure": policy.secure,
         "created_by_user_id": call.principal.user_id,
         "created_at": call.now,
     }
-    rollout_id = rollouts.add(call.connection, values)
+    rollout_id = rollouts.add(call.connection, {**values, **_columns(call, policy, first)})
     rollouts.add_artifacts(call.connection, rollout_id, [_carried(one) for one in cargo])
     rollout = rollouts.locked(call.connection, rollout_id)
     deliveries.enqueue(call.connection, rollout, chosen or None, call.now)
@@ -120,6 +119,26 @@ def create(
     if policy.on_conflict == "supersede":
         tell(call.connection, rollout, "rollout.supersede", {}, call.now)
     return rollout_id
+
+
+def _columns(call: Call, policy: Policy, first: Confirmed) -> dict[str, Any]:
+    """The policy as a rollout's row has it; `first`: what judges by the version go by."""
+    return {
+        "condition": policy.condition,
+        "check_type": policy.check_type,
+        "critical": policy.critical,
+        "day_part": policy.day_part,
+        "attempts_limit": policy.attempts_limit,
+        "reset_period_ms": policy.reset_period_ms,
+        "deadline_seconds": policy.deadline_seconds or call.settings.deadline_seconds,
+        "finish_on": policy.finish_on or (FinishOn.VERSION if first.version else FinishOn.REPORT),
+        "urgency": policy.urgency,
+        "forced_at": policy.forced_at,
+        "early_download": policy.early_download,
+        "on_conflict": policy.on_conflict,
+        "host": policy.host,
+        "secure": policy.secure,
+    }
 
 
 def _carried(one: Cargo) -> dict[str, Any]:

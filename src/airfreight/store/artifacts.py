@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, func, insert, select
+from sqlalchemy import Connection, case, delete, func, insert, select, update
 
 from airfreight.store.tables import (
     artifacts,
@@ -24,6 +24,12 @@ def add(connection: Connection, values: dict[str, Any]) -> int:
 
 def get(connection: Connection, organization_id: int, artifact_id: int) -> Any:  # noqa: ANN401 - a row
     query = select(artifacts).where(artifacts.c.organization_id == organization_id, artifacts.c.id == artifact_id)
+    return connection.execute(query).one_or_none()
+
+
+def first_of(connection: Connection, organization_ids: Sequence[int], artifact_id: int) -> Any:  # noqa: ANN401 - a row
+    """The artifact of one of these organizations, or None."""
+    query = select(artifacts).where(artifacts.c.id == artifact_id, artifacts.c.organization_id.in_(organization_ids))
     return connection.execute(query).one_or_none()
 
 
@@ -70,6 +76,17 @@ def remove(connection: Connection, organization_id: int, artifact_id: int) -> No
 def is_stored(connection: Connection, sha256: str) -> bool:
     """Whether any organization has an artifact with these bytes."""
     return connection.execute(select(artifacts.c.id).where(artifacts.c.sha256 == sha256).limit(1)).first() is not None
+
+
+def sha1s(connection: Connection, sha256: str) -> set[str]:
+    """What artifacts with these bytes have for their SHA-1: one, an empty text where it is not known yet, or both."""
+    query = select(artifacts.c.sha1).distinct().where(artifacts.c.sha256 == sha256)
+    return set(connection.scalars(query))
+
+
+def set_sha1(connection: Connection, sha256: str, sha1: str) -> None:
+    """Of every artifact with these bytes that has none, whose ever it is."""
+    connection.execute(update(artifacts).where(artifacts.c.sha256 == sha256, artifacts.c.sha1 == "").values(sha1=sha1))
 
 
 def carried_by(connection: Connection, device_id: int, artifact_id: int, active_states: list[str]) -> Any:  # noqa: ANN401

@@ -20,6 +20,10 @@ Big = BigInteger().with_variant(Integer(), "sqlite")
 """A 64-bit id: on SQLite an INTEGER PRIMARY KEY has 64 bits, and only that spelling increments by itself."""
 
 
+Uid = String(256).with_variant(String(64), "sqlite")
+"""SQLite does not look at lengths: there the column stays as it was made."""
+
+
 def identity(kind: Any = Integer) -> Column[int]:  # noqa: ANN401 - a column type or an instance of one
     return Column("id", kind, primary_key=True, autoincrement=True)
 

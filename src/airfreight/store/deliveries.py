@@ -7,7 +7,7 @@ artifact and its device.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, bindparam, func, insert, literal, literal_column, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, func, insert, literal, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from airfreight.store import alike
@@ -92,6 +92,10 @@ class Row(NamedTuple):
     artifact_component: str = ""
     artifact_library_version: str = ""
     own_artifacts: bool = False
+    asks_user: bool = False
+    urgency: str = "forced"
+    forced_at: int | None = None
+    early_download: bool = False
     newest_rollout_id: int | None = None
 
 
@@ -161,6 +165,10 @@ _deciding = (
     rollout_artifacts.c.component,
     rollout_artifacts.c.library_version,
     deliveries.c.own_artifacts,
+    and_(organizations.c.confirmation_needed, devices.c.standing_consent == literal_column("''")),
+    rollouts.c.urgency,
+    rollouts.c.forced_at,
+    rollouts.c.early_download,
     select(func.max(_other.c.rollout_id))
     .join(_newer, _newer.c.id == _other.c.rollout_id)
     .where(_other.c.device_id == devices.c.id, _newer.c.on_conflict == literal_column("'supersede'"))
@@ -378,13 +386,6 @@ def set_own(connection: Connection, ids: Sequence[int], *, has_own: bool, needs_
     values = {"own_artifacts": has_own, "needs_word": needs_word}
     for some in _chunks(ids, 10_000):
         connection.execute(update(deliveries).where(alike.among(connection, deliveries.c.id, some)).values(values))
-
-
-def new_attempts(connection: Connection, delivery_ids: Sequence[int], now: int) -> dict[int, int]:
-    """One new attempt for each delivery: delivery id -> attempt id."""
-    rows = [{"delivery_id": delivery_id, "offered_at": now} for delivery_id in delivery_ids]
-    made = connection.execute(insert(attempts).returning(attempts.c.delivery_id, attempts.c.id), rows)
-    return {row.delivery_id: row.id for row in made}
 
 
 class Moved(NamedTuple):

@@ -8,6 +8,7 @@ from sqlalchemy import CTE, Connection, Select, delete, func, insert, select, up
 from airfreight.store.tables import (
     artifacts,
     clients,
+    direct_access,
     enrollment_keys,
     groups,
     organizations,
@@ -80,6 +81,7 @@ def is_used(connection: Connection, organization_id: int) -> bool:
 
 
 def remove(connection: Connection, organization_id: int) -> None:
+    connection.execute(delete(direct_access).where(direct_access.c.organization_id == organization_id))
     connection.execute(delete(organizations).where(organizations.c.id == organization_id))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from airfreight.store.tables import devices, products, rollouts
+from airfreight.store.tables import devices, direct_access, products, rollouts
 
 
 def add(connection: Connection, organization_id: int, values: Mapping[str, object]) -> int:
@@ -52,9 +52,9 @@ def paged(connection: Connection, organization_id: int, *, skip: int, limit: int
 
 
 def is_used(connection: Connection, product_id: int) -> bool:
-    """Whether a device (removed ones too: their history stays) or a rollout belongs to it."""
-    for table in (devices, rollouts):
-        if connection.execute(select(table.c.id).where(table.c.product_id == product_id).limit(1)).first():
+    """Whether a device (removed ones too: their history stays) or a rollout belongs to it, or unknown devices will."""
+    for column in (devices.c.product_id, rollouts.c.product_id, direct_access.c.product_id):
+        if connection.execute(select(column).where(column == product_id).limit(1)).first():
             return True
     return False
 

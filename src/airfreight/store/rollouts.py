@@ -15,6 +15,7 @@ from airfreight.store.tables import (
 )
 
 _alive = rollouts.c.deleted_at.is_(None)
+_STORED = ("uid", "path", "size", "sha256", "md5", "sha1", "created_at")
 
 
 def add(connection: Connection, values: dict[str, Any]) -> int:
@@ -54,7 +55,7 @@ def listed(
 
 def artifacts_of(connection: Connection, rollout_ids: Sequence[int]) -> dict[int, list[Any]]:
     """Rollout id -> its artifacts in order: facts as confirmed for the rollout, bytes as stored."""
-    stored = (artifacts.c.id, artifacts.c.uid, artifacts.c.path, artifacts.c.size, artifacts.c.sha256, artifacts.c.md5)
+    stored = [artifacts.c[name] for name in ("id", *_STORED)]
     query = (
         select(rollout_artifacts, *stored)
         .join(artifacts, artifacts.c.id == rollout_artifacts.c.artifact_id)
@@ -70,9 +71,8 @@ def artifacts_of(connection: Connection, rollout_ids: Sequence[int]) -> dict[int
 def own_artifacts_of(connection: Connection, delivery_ids: Sequence[int]) -> dict[int, list[Any]]:
     """Delivery id -> what its device gets instead of the rollout's artifacts, in order: rows as in `artifacts_of`."""
     names = ("filename", "version", "build", "fw_type", "board", "library_version", "component")
-    stored = ("uid", "path", "size", "sha256", "md5")
     query = (
-        select(delivery_artifacts, artifacts.c.id, *(artifacts.c[name] for name in (*names, *stored)))
+        select(delivery_artifacts, artifacts.c.id, *(artifacts.c[name] for name in (*names, *_STORED)))
         .join(artifacts, artifacts.c.id == delivery_artifacts.c.artifact_id)
         .where(delivery_artifacts.c.delivery_id.in_(delivery_ids))
         .order_by(delivery_artifacts.c.delivery_id, delivery_artifacts.c.position)

@@ -52,11 +52,13 @@ organizations = Table(
     words("time_zone", 64),
     Column("approval_needed", Boolean, nullable=False, server_default=text("false")),
     Column("four_eyes", Boolean, nullable=False, server_default=text("false")),
+    Column("confirmation_needed", Boolean, nullable=False, server_default=text("false")),
     details(),
     at("created_at"),
     changed_at(),
 )
-"""`approval_needed`: who makes a rollout in steps needs somebody's approval; `four_eyes`: somebody else's."""
+"""`approval_needed`: who makes a rollout in steps needs somebody's approval; `four_eyes`: somebody else's.
+`confirmation_needed`: what is offered to a device waits for the word of its user."""
 
 users = Table(
     "users",
@@ -123,12 +125,28 @@ products = Table(
     words("time_zone", 64),
     words("key", 32),
     Column("auto_update", Boolean, nullable=False, server_default=text("true")),
+    words("part", 32, "application"),
+    Column("one_part", Boolean, nullable=False, server_default=text("false")),
     details(),
     at("created_at"),
     changed_at(),
     UniqueConstraint("organization_id", "name"),
     Index("uq_products_key", "key", unique=True),
 )
+
+direct_access = Table(
+    "direct_access",
+    metadata,
+    Column("organization_id", ForeignKey("organizations.id"), primary_key=True, autoincrement=False),
+    words("name", 64, None),
+    Column("key_hash", LargeBinary(32)),
+    Column("product_id", ForeignKey("products.id")),
+    Column("authorities", Text, nullable=False, server_default="[]"),
+    words("polling", 1000),
+    UniqueConstraint("name"),
+)
+"""How devices of an organization come in by its `name`: `key_hash`, of the key that speaks for each of them and makes
+new ones of `product_id`; `authorities`: what a trusted proxy says of who it has let in; `polling`: how often."""
 
 devices = Table(
     "devices",
@@ -137,7 +155,7 @@ devices = Table(
     organization(index=False),
     Column("product_id", ForeignKey("products.id"), nullable=False),
     Column("parent_id", ForeignKey("devices.id")),
-    words("uid", 64, None),
+    Column("uid", columns.Uid, nullable=False),
     words("name", 100),
     Column("token_hash", LargeBinary(32), unique=True),
     words("broker_hash", 160),
@@ -154,6 +172,8 @@ devices = Table(
     Column("group_id", Integer, index=True),
     Column("attributes", Text, nullable=False, server_default="{}"),
     at("attributes_at", nullable=True),
+    at("asked_at", nullable=True),
+    Column("standing_consent", Text, nullable=False, server_default=""),
     at("created_at"),
     at("deleted_at", nullable=True),
     partial("uq_devices_uid", "organization_id", "uid", where="deleted_at IS NULL", unique=True),
@@ -162,6 +182,7 @@ devices = Table(
     Index("ix_devices_uid", "uid", "id"),
     partial("ix_devices_parent", "parent_id", "id", where="parent_id IS NOT NULL"),
 )
+"""`asked_at`: when somebody last wanted its attributes; `standing_consent`: its user's word for whatever comes."""
 
 groups = Table(
     "groups",
@@ -206,6 +227,7 @@ artifacts = Table(
     Column("size", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False, index=True),
     Column("md5", String(32), nullable=False),
+    words("sha1", 40),
     words("format", 32, None),
     words("version", 64),
     words("build", 64),
@@ -244,6 +266,9 @@ rollouts = Table(
     Column("reset_period_ms", BigInteger, nullable=False),
     Column("deadline_seconds", Integer, nullable=False),
     Column("finish_on", String(8), nullable=False),
+    words("urgency", 8, "forced"),
+    at("forced_at", nullable=True),
+    Column("early_download", Boolean, nullable=False, server_default=text("false")),
     Column("on_conflict", String(16), nullable=False),
     words("host", 255),
     Column("secure", Boolean, nullable=False),
@@ -369,8 +394,10 @@ attempts = Table(
     Column("id", Integer, Identity(start=1001), primary_key=True, autoincrement=True),
     Column("delivery_id", ForeignKey("deliveries.id"), nullable=False, index=True),
     at("offered_at"),
+    at("taken_at", nullable=True),
     sqlite_autoincrement=True,
 )
+"""`taken_at`: when its device first looked at what is in it."""
 
 history = Table(
     "history",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airfreight.apis.common.ranges import Unsatisfiable, parse
+from airfreight.apis.common.ranges import Unsatisfiable, parse, parse_all
 
 SIZE = 1000
 SPANS = [
@@ -78,6 +78,35 @@ def test_a_span_is_exactly_the_bytes_that_were_asked_for(pairs: list[list[int]],
         return
     whole = len(asked) == max(asked) - min(asked) + 1
     assert parse(header, size) == ((min(asked), max(asked) + 1) if whole else None)
+
+
+ENDS = st.integers(0, 60)
+NAMED = st.one_of(
+    st.builds(lambda first, last: f"{first}-{last}", ENDS, ENDS),
+    ENDS.map(lambda first: f"{first}-"),
+    ENDS.map(lambda last: f"-{last}"),
+)
+
+
+def bytes_of(part: str, size: int) -> list[int]:
+    """The numbers of the bytes that a range names: a model that counts them one by one."""
+    first, _, last = part.partition("-")
+    if not first:
+        return [byte for byte in range(size) if byte >= size - int(last)]
+    return [byte for byte in range(size) if byte >= int(first) and (not last or byte <= int(last))]
+
+
+@given(st.lists(NAMED, min_size=1, max_size=5), st.integers(0, 50))
+def test_each_range_is_exactly_the_bytes_it_names(parts: list[str], size: int) -> None:
+    named = [bytes_of(part, size) for part in parts]
+    everything = [byte for one in named for byte in one]
+    header = "bytes=" + ",".join(parts)
+    if not all(named) or len(set(everything)) < len(everything):
+        with pytest.raises(Unsatisfiable):
+            parse_all(header, size, 100)
+        return
+    spans = parse_all(header, size, 100)
+    assert [list(range(start, end)) for start, end in spans] == sorted(named)
 
 
 @pytest.mark.parametrize("header", ["bytes=" + "0-0," * 100_000, "bytes=" + "9" * 1_000_000 + "-", "=" * 1_000_000])

@@ -6,7 +6,8 @@ Reads come from the page cache without a thread; only cold ones go to one. A cli
 import asyncio
 import base64
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -73,10 +74,7 @@ async def serve(
     goes out only after the client's side has acknowledged all before it, where the HTTP server can tell (TCP).
     Raises FileNotFoundError before anything is sent.
     """
-    descriptor = os.open(file.path, os.O_RDONLY)
-    try:
-        if os.fstat(descriptor).st_size != file.size:
-            raise FileNotFoundError(file.path)
+    with opened(file.path, file.size) as descriptor:
         try:
             span = _wanted(scope, file)
         except ranges.Unsatisfiable:
@@ -87,20 +85,71 @@ async def serve(
             await answer(send, 304, headers=[(b"etag", file.etag.encode())])
             return Outcome.ANSWERED
         start, end = span or (0, file.size)
-        await send({"type": "http.response.start", "status": 206 if span else 200, "headers": _headers(file, span)})
-        if scope["method"] == "GET":
-            started()
-        if scope["method"] == "HEAD" or file.accel:
-            await send({"type": "http.response.body", "body": b""})
-            return Outcome.ANSWERED
-        if not await _send_span(receive, send, descriptor, start, end, seconds, _line(scope, proves=proves)):
-            return Outcome.BROKEN
+        ready = Ready(206 if span else 200, _headers(file, span), [] if file.accel else [Piece(start, end)])
+        outcome = await give(scope, receive, send, descriptor, ready, seconds=seconds, started=started, proves=proves)
         # the last byte says that it has all only after all the others: from the first on, or as a proper resumption
+        if outcome is not Outcome.WHOLE:
+            return outcome
         if end < file.size:
             return Outcome.ANSWERED
         return Outcome.WHOLE if start == 0 or header(scope, b"if-range") == file.etag else Outcome.TAIL
+
+
+@contextmanager
+def opened(path: Path, size: int) -> Iterator[int]:
+    """A descriptor of a stored file. Raises FileNotFoundError unless it is there with all its bytes."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        if os.fstat(descriptor).st_size != size:
+            raise FileNotFoundError(path)
+        yield descriptor
     finally:
         os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes `start` to `end` (exclusive) of the file, with what stands `before` and `after` them in the answer."""
+
+    start: int
+    end: int
+    before: bytes = b""
+    after: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An answer with parts of a file. Without `pieces` somebody else adds the body (`X-Accel-Redirect`)."""
+
+    status: int
+    headers: Headers
+    pieces: Sequence[Piece]
+
+
+async def give(
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    descriptor: int,
+    ready: Ready,
+    *,
+    seconds: float,
+    started: Callable[[], None],
+    proves: bool,
+) -> Outcome:
+    """Answer a GET or HEAD with what is `ready`; the other arguments are those of `serve`.
+
+    WHOLE: the last byte of the last piece has gone out; BROKEN: the client left before; ANSWERED: no body was to be
+    sent. Raises Disconnected.
+    """
+    await send({"type": "http.response.start", "status": ready.status, "headers": ready.headers})
+    if scope["method"] == "GET":
+        started()
+    if scope["method"] == "HEAD" or not ready.pieces:
+        await send({"type": "http.response.body", "body": b""})
+        return Outcome.ANSWERED
+    is_sent = await _send_pieces(receive, send, descriptor, ready.pieces, seconds, _line(scope, proves=proves))
+    return Outcome.WHOLE if is_sent else Outcome.BROKEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,40 +198,45 @@ def _headers(file: ServedFile, span: tuple[int, int] | None) -> Headers:
     return headers
 
 
-async def _send_span(
+async def _send_pieces(
     receive: Receive,
     send: Send,
     descriptor: int,
-    start: int,
-    end: int,
+    pieces: Sequence[Piece],
     seconds: float,
     line: _Line,
 ) -> bool:
-    """Send bytes start..end; False when the client left before the last. Raises Disconnected when it took none for
-    `seconds`. Where the line tells what is `unsent`, the last byte waits for all before it.
+    """Send them; False when the client left before the last byte. Raises Disconnected when it took none for `seconds`.
+    Where the line tells what is `unsent`, the last byte waits for all before it.
     """
     gone = asyncio.ensure_future(_until_gone(receive))
     loop = asyncio.get_running_loop()
     size, keeps_up = _BLOCK, False
     try:
         async with asyncio.timeout(seconds) as patience:
-            while start < end:
-                if gone.done():
-                    return False
-                block = await _read(descriptor, start, min(size, end - start))
-                start += len(block)
-                if line.unsent is not None and start == end:
-                    await send({"type": "http.response.body", "body": block[:-1], "more_body": True})
-                    block = block[-1:]
-                    if not await _arrived(line.unsent, gone, patience, seconds):
+            for piece in pieces:
+                start, before = piece.start, piece.before
+                while start < piece.end:
+                    if gone.done():
                         return False
-                await send({"type": "http.response.body", "body": block, "more_body": start < end})
-                # neither sending nor reading need ever wait: let in the news that the client has left
-                await asyncio.sleep(0)
-                # a client that keeps up gets larger blocks; one that does not holds little of the server's memory
-                kept_up, keeps_up = keeps_up, not line.waiting()
-                size = min(2 * size, _LARGEST) if kept_up and keeps_up else _BLOCK
-                patience.reschedule(loop.time() + seconds)
+                    block = await _read(descriptor, start, min(size, piece.end - start))
+                    start += len(block)
+                    after = piece.after if start == piece.end else b""
+                    if before or after:
+                        block, before = before + block + after, b""
+                    is_last = start == piece.end and piece is pieces[-1]
+                    if line.unsent is not None and is_last:
+                        await send({"type": "http.response.body", "body": block[:-1], "more_body": True})
+                        block = block[-1:]
+                        if not await _arrived(line.unsent, gone, patience, seconds):
+                            return False
+                    await send({"type": "http.response.body", "body": block, "more_body": not is_last})
+                    # neither sending nor reading need ever wait: let in the news that the client has left
+                    await asyncio.sleep(0)
+                    # a client that keeps up gets larger blocks; one that does not holds little of the server's memory
+                    kept_up, keeps_up = keeps_up, not line.waiting()
+                    size = min(2 * size, _LARGEST) if kept_up and keeps_up else _BLOCK
+                    patience.reschedule(loop.time() + seconds)
     except TimeoutError:
         raise Disconnected from None
     finally:

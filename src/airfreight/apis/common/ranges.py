@@ -1,8 +1,11 @@
 """Range requests (RFC 9110 section 14), as far as firmware clients use them. Pure.
 
-One range, or several that make one, is answered with 206. Anything else (other units, more than 8, ranges with gaps,
-nonsense) is answered with the whole file, as the RFC allows: never more bytes than the file has.
+`parse`: one range, or several that make one, is answered with 206. Anything else (other units, more than 8, ranges with
+gaps, nonsense) is answered with the whole file, as the RFC allows. `parse_all` is for a door that answers each range,
+and takes nothing else for one. Neither ever gives more bytes than the file has.
 """
+
+from itertools import pairwise
 
 _MOST = 8
 
@@ -28,6 +31,20 @@ def parse(value: str | None, size: int) -> tuple[int, int] | None:
     if not kept:
         raise Unsatisfiable
     return _joined(kept)
+
+
+def parse_all(value: str, size: int, most: int) -> list[tuple[int, int]]:
+    """Each range as `(start, end)` with `end` exclusive, sorted. Raises Unsatisfiable unless there are at most `most`,
+    well formed, each with its first byte in the file, and no two with a byte in common.
+    """
+    unit, equals, spec = value.partition("=")
+    if not equals or unit.strip().lower() != "bytes" or spec.count(",") >= most:
+        raise Unsatisfiable
+    spans = [_span(part.strip(), size) for part in spec.split(",")]
+    kept = sorted(span for span in spans if span is not None and span[0] < span[1])
+    if len(kept) < len(spans) or any(after[0] < before[1] for before, after in pairwise(kept)):
+        raise Unsatisfiable
+    return kept
 
 
 def _span(part: str, size: int) -> tuple[int, int] | None:

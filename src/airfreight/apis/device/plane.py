@@ -21,13 +21,13 @@ from airfreight.apis.common.asgi import (
     answer_json,
     answer_refusal,
     body_of,
-    header,
     token_of,
 )
 from airfreight.apis.common.batching import Batcher
 from airfreight.apis.common.body import decode
 from airfreight.apis.common.desk import Desk, clock
 from airfreight.apis.common.files import Outcome, ServedFile, serve
+from airfreight.apis.common.forwarded import base_of
 from airfreight.apis.device import shapes, translate
 from airfreight.apis.device.bell import Bell
 from airfreight.apis.device.query import query_of, thing_of
@@ -197,10 +197,7 @@ class DevicePlane:
 
     def _base(self, scope: Scope) -> str:
         """Scheme and host of the URLs in an instruction."""
-        if self._settings.public_url:
-            return self._settings.public_url.rstrip("/")
-        host = header(scope, b"host") or "localhost"
-        return f"{scope['scheme']}://{host}"
+        return base_of(scope, self._settings)
 
     # what devices tell
 

@@ -5,8 +5,7 @@ docs/apis/device-ota.md.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 
 import structlog
@@ -16,12 +15,13 @@ from airfreight.apis.common.attempts import serve_attempt
 from airfreight.apis.common.batching import Batcher
 from airfreight.apis.common.desk import Desk, clock
 from airfreight.apis.common.files import Outcome, ServedFile, serve
+from airfreight.apis.common.hands import Hands
 from airfreight.apis.common.limits import AddressLimits
 from airfreight.apis.device_ota.errors import answer_missing, answer_problem
 from airfreight.domain.errors import Refusal
 from airfreight.services import group_updates, single_downloads, single_updates
 from airfreight.services.deliveries import Answer
-from airfreight.services.device_work import Advance, Job, Result, Returned
+from airfreight.services.device_work import Advance, Job, Returned
 from airfreight.services.single_downloads import File, Visit
 from airfreight.services.single_updates import Content
 
@@ -48,15 +48,6 @@ class _Spelled(bytes):
 
 
 _X_MD5 = _Spelled(b"x-MD5")
-
-
-@dataclass(frozen=True, slots=True)
-class Hands:
-    """What this plane has of the device plane: `tell` and `do` write (the second waits), `heard` is a sign of life."""
-
-    tell: Callable[[Job], None]
-    do: Callable[[Job], Awaitable[Result]]
-    heard: Callable[[int], None]
 
 
 class UpdatePlane:

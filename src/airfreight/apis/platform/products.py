@@ -1,5 +1,6 @@
 """`/api/v1/products`."""
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 import msgspec
@@ -23,6 +24,19 @@ AutoUpdate = Annotated[
 ]
 OrgIn = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1, description="Yours, or one below it.")]
 OrgId = Annotated[int | None, QueryParameter(name="orgId", ge=1, le=2**31 - 1, description="Yours, or one below it.")]
+Part = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=products.PART, description="What DDI devices are told that a file is for: `os`, `runtime`, ..."
+    ),
+]
+
+
+class Chunks(StrEnum):
+    """What DDI devices get of a rollout with several files: a chunk for each, or one with all of them."""
+
+    EACH = "each"
+    ONE = "one"
 
 
 class ProductIn(In):
@@ -31,6 +45,8 @@ class ProductIn(In):
     time_zone: ZoneName = ""
     key: Key | None = None
     auto_update: AutoUpdate = True
+    part: Part = products.DEFAULT_PART
+    chunks: Chunks = Chunks.EACH
     org_id: OrgIn | None = None
 
 
@@ -41,6 +57,8 @@ class ProductChange(In):
     description: Words | None = None
     time_zone: ZoneName | None = None
     auto_update: AutoUpdate | None = None
+    part: Part | None = None
+    chunks: Chunks | None = None
 
 
 class Product(Out):
@@ -51,12 +69,15 @@ class Product(Out):
     time_zone: str
     key: Key
     auto_update: AutoUpdate
+    part: Part
+    chunks: Chunks
     created_at: At
     changed_at: At
 
 
 def shape(row: Any) -> Product:  # noqa: ANN401 - a row
-    return Product(**{name: getattr(row, name) for name in Product.__struct_fields__})
+    same = [name for name in Product.__struct_fields__ if name != "chunks"]
+    return Product(**{name: getattr(row, name) for name in same}, chunks=Chunks.ONE if row.one_part else Chunks.EACH)
 
 
 @post("/", tags=TAGS, sync_to_thread=True)
@@ -70,6 +91,8 @@ def create_product(request: Request[Any, Any, Any], desk: NamedDependency[Desk],
             time_zone=data.time_zone,
             key=data.key or "",
             auto_update=data.auto_update,
+            part=data.part,
+            one_part=data.chunks is Chunks.ONE,
         )
         return shape(row)
 
@@ -99,8 +122,11 @@ def change_product(
     request: Request[Any, Any, Any], desk: NamedDependency[Desk], product_id: RowId, data: JSONBody[ProductChange]
 ) -> Product:
     """Change a product. Needs `PRODUCT_EDIT`. Waiting devices are decided for again."""
+    given = msgspec.structs.asdict(data)
+    chunks = given.pop("chunks")
     with desk.write(request) as call:
-        return shape(products.change(call, product_id, **msgspec.structs.asdict(data)))
+        row = products.change(call, product_id, **given, one_part=None if chunks is None else chunks is Chunks.ONE)
+        return shape(row)
 
 
 @delete("/{product_id:int}", tags=TAGS, sync_to_thread=True)

@@ -9,6 +9,7 @@ from litestar.params import QueryParameter
 from airfreight.apis.common.body import Out
 from airfreight.apis.common.desk import Desk
 from airfreight.apis.common.paging import Limit, LongAfter, Page, RowId
+from airfreight.apis.platform.products import OrgId
 from airfreight.domain.delivery import Reason, State
 from airfreight.services import explanations, standings
 from airfreight.services.standings import Standing
@@ -107,11 +108,12 @@ def list_deliveries(
     rollout_id: RowId,
     state_: InState = None,
     reason: WithReason = None,
+    org_id: OrgId = None,
     limit: Limit = 50,
     after: LongAfter = 0,
 ) -> Page[Delivery]:
     """List the devices of a rollout with where they stand. Needs `OTA_VIEW`."""
-    with desk.read(request) as call:
+    with desk.read(request, org_id) as call:
         found = standings.search(call, rollout_id, state=state_, reason=reason, after=after, limit=limit + 1)
     items = [shape(standing) for standing in found[:limit]]
     return Page(items, items[-1].id if len(found) > limit else None)
@@ -119,10 +121,10 @@ def list_deliveries(
 
 @get("/{rollout_id:int}/deliveries/{delivery_id:int}/history", tags=TAGS, sync_to_thread=True)
 def get_history(
-    request: Asked, desk: NamedDependency[Desk], rollout_id: RowId, delivery_id: RowId
+    request: Asked, desk: NamedDependency[Desk], rollout_id: RowId, delivery_id: RowId, org_id: OrgId = None
 ) -> list[HistoryEvent]:
     """Everything that happened to one device in one rollout, oldest first. Needs `OTA_VIEW`."""
-    with desk.read(request) as call:
+    with desk.read(request, org_id) as call:
         return [_event(row) for row in explanations.history(call, rollout_id, delivery_id)]
 
 

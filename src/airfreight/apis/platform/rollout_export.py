@@ -19,6 +19,7 @@ from litestar.response import Stream
 
 from airfreight.apis.common.desk import Desk, clock
 from airfreight.apis.common.paging import RowId
+from airfreight.apis.platform.products import OrgId
 from airfreight.apis.platform.rollout_deliveries import Delivery, shape
 from airfreight.services import standings
 from airfreight.services.standings import Standing, moment
@@ -112,13 +113,14 @@ def export_rollout(
     desk: NamedDependency[Desk],
     rollout_id: RowId,
     format_: Annotated[Format, QueryParameter(name="format", description="What to write.")] = Format.CSV,
+    org_id: OrgId = None,
 ) -> Stream:
     """Export all devices of a rollout with where they stand, as CSV or JSON. Needs `OTA_VIEW`.
 
     Sent in pages of a thousand: each page shows one moment, and between two of them devices go on. A document that is
     cut off ends without its last chunk.
     """
-    with desk.read(request) as call:
+    with desk.read(request, org_id) as call:
         pages = standings.walk(call, desk.database, rollout_id)
     name = f"rollout-{rollout_id}.{format_}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"}

@@ -1,4 +1,4 @@
-"""`/api/v1/rollouts`: every rollout, whatever door made it: watch, steer, send again; and why a device waits."""
+"""`/api/v1/rollouts`: make one; every one, whatever door made it: watch, steer, send again; and why a device waits."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -13,7 +13,9 @@ from airfreight.apis.common.body import In, Out
 from airfreight.apis.common.desk import Desk, clock
 from airfreight.apis.common.fields import LINE
 from airfreight.apis.common.paging import After, Limit, Page, RowId
-from airfreight.apis.platform import rollout_deliveries, rollout_export
+from airfreight.apis.platform import rollout_create, rollout_deliveries, rollout_export
+from airfreight.apis.platform.products import OrgId
+from airfreight.apis.platform.rollout_create import RolloutIn, WindowOn
 from airfreight.domain.access import Permission
 from airfreight.domain.delivery import RANK, THE_SIX, State
 from airfreight.domain.rollout import Count
@@ -49,15 +51,31 @@ class Funnel(Out):
 
 
 class Rollout(Out):
-    """A rollout; `counts` has how many deliveries are in each state, `reasons` why those that ended badly did."""
+    """A rollout; `counts` has how many deliveries are in each state, `reasons` why those that ended badly did.
+
+    `urgency` soft: devices that ask how urgent it is may choose their time, until `forcedAt` if that is set.
+    `windowOn`: what `dayPart` is for.
+    """
 
     id: int
     title: str
+    description: str
     state: str
     origin: str
     product_id: int | None
     whole_product: bool
     finish_on: str
+    urgency: str
+    forced_at: int | None
+    condition: str
+    check_type: bool
+    critical: bool
+    day_part: str
+    window_on: WindowOn
+    attempts_limit: int
+    reset_period_ms: int
+    on_conflict: str
+    deadline_seconds: int
     artifacts: list[RolloutArtifact]
     counts: dict[str, int]
     funnel: Funnel
@@ -116,11 +134,23 @@ def shape(view: View) -> Rollout:
     return Rollout(
         id=rollout.id,
         title=rollout.title,
+        description=rollout.description,
         state=rollout.state,
         origin=rollout.origin,
         product_id=rollout.product_id,
         whole_product=bool(rollout.whole_product),
         finish_on=rollout.finish_on,
+        urgency=rollout.urgency,
+        forced_at=rollout.forced_at,
+        condition=rollout.condition,
+        check_type=bool(rollout.check_type),
+        critical=bool(rollout.critical),
+        day_part=rollout.day_part,
+        window_on=WindowOn.INSTALL if rollout.early_download else WindowOn.UPDATE,
+        attempts_limit=rollout.attempts_limit,
+        reset_period_ms=rollout.reset_period_ms,
+        on_conflict=rollout.on_conflict,
+        deadline_seconds=rollout.deadline_seconds,
         artifacts=[
             RolloutArtifact(
                 id=a.id,
@@ -152,70 +182,83 @@ def funnel(counts: Iterable[Count]) -> Funnel:
     return Funnel(**reached, succeeded=came[len(THE_SIX) + 1])
 
 
+@post("/", tags=TAGS, sync_to_thread=True)
+def create_rollout(request: Asked, desk: NamedDependency[Desk], data: JSONBody[RolloutIn]) -> Rollout:
+    """Make a rollout and start it. Needs `OTA_START`; for a group also `DEVICE_VIEW`.
+
+    It goes to devices of every kind, whatever they speak: a device is offered it when it next asks.
+    """
+    with desk.write(request, data.org_id) as call:
+        rollout_id = rollout_create.start(call, data)
+        return shape(rollouts.get(call, rollout_id, need=Permission.OTA_START, with_devices=False))
+
+
 @get("/", tags=TAGS, sync_to_thread=True)
-def list_rollouts(request: Asked, desk: NamedDependency[Desk], limit: Limit = 50, after: After = 0) -> Page[Rollout]:
+def list_rollouts(
+    request: Asked, desk: NamedDependency[Desk], org_id: OrgId = None, limit: Limit = 50, after: After = 0
+) -> Page[Rollout]:
     """List rollouts, oldest first. Needs `OTA_VIEW`."""
-    with desk.read(request) as call:
+    with desk.read(request, org_id) as call:
         views = rollouts.search(call, after=after, limit=limit + 1, with_devices=False)
         shown = [shape(view) for view in views[:limit]]
         return Page(shown, shown[-1].id if len(views) > limit else None)
 
 
 @get("/{rollout_id:int}", tags=TAGS, sync_to_thread=True)
-def get_rollout(request: Asked, desk: NamedDependency[Desk], rollout_id: RowId) -> Rollout:
+def get_rollout(request: Asked, desk: NamedDependency[Desk], rollout_id: RowId, org_id: OrgId = None) -> Rollout:
     """Get a rollout with its exact counts. Needs `OTA_VIEW`."""
-    with desk.read(request) as call:
+    with desk.read(request, org_id) as call:
         return shape(rollouts.get(call, rollout_id, with_devices=False))
 
 
-def _steered(request: Asked, desk: Desk, rollout_id: int) -> Rollout:
-    with desk.read(request) as call:
+def _steered(request: Asked, desk: Desk, rollout_id: int, org_id: int | None) -> Rollout:
+    with desk.read(request, org_id) as call:
         return shape(rollouts.get(call, rollout_id, need=Permission.OTA_CANCEL, with_devices=False))
 
 
 @post("/{rollout_id:int}/pause", tags=TAGS, status_code=200, sync_to_thread=True)
-def pause_rollout(request: Asked, desk: NamedDependency[Desk], rollout_id: RowId) -> Rollout:
+def pause_rollout(request: Asked, desk: NamedDependency[Desk], rollout_id: RowId, org_id: OrgId = None) -> Rollout:
     """Offer nothing new until it is resumed. Needs `OTA_CANCEL`."""
-    with desk.write(request) as call:
+    with desk.write(request, org_id) as call:
         rollouts.pause(call, rollout_id)
-    return _steered(request, desk, rollout_id)
+    return _steered(request, desk, rollout_id, org_id)
 
 
 @post("/{rollout_id:int}/resume", tags=TAGS, status_code=200, sync_to_thread=True)
-def resume_rollout(request: Asked, desk: NamedDependency[Desk], rollout_id: RowId) -> Rollout:
+def resume_rollout(request: Asked, desk: NamedDependency[Desk], rollout_id: RowId, org_id: OrgId = None) -> Rollout:
     """Go on after a pause. Needs `OTA_CANCEL`."""
-    with desk.write(request) as call:
+    with desk.write(request, org_id) as call:
         rollouts.resume(call, rollout_id)
-    return _steered(request, desk, rollout_id)
+    return _steered(request, desk, rollout_id, org_id)
 
 
 @post("/{rollout_id:int}/stop", tags=TAGS, status_code=200, sync_to_thread=True)
-def stop_rollout(request: Asked, desk: NamedDependency[Desk], rollout_id: RowId) -> Rollout:
+def stop_rollout(request: Asked, desk: NamedDependency[Desk], rollout_id: RowId, org_id: OrgId = None) -> Rollout:
     """Stop for good: nothing new is offered, devices under way are asked to cancel. Needs `OTA_CANCEL`."""
-    with desk.write(request) as call:
+    with desk.write(request, org_id) as call:
         rollouts.stop(call, rollout_id)
     rollouts.carry_out_now(desk.database, desk.settings, "rollout.wind_down", rollout_id, clock())
-    return _steered(request, desk, rollout_id)
+    return _steered(request, desk, rollout_id, org_id)
 
 
 @post("/{rollout_id:int}/clone", tags=TAGS, sync_to_thread=True)
 def clone_rollout(
-    request: Asked, desk: NamedDependency[Desk], rollout_id: RowId, data: JSONBody[RolloutClone]
+    request: Asked, desk: NamedDependency[Desk], rollout_id: RowId, data: JSONBody[RolloutClone], org_id: OrgId = None
 ) -> Rollout:
     """Send the same again to devices of a rollout that is over. Needs `OTA_START`.
 
     The new rollout has the old one's file, facts and policy, and is for those of its devices that failed (or that are
     not updated, or all) and still exist. It is seen at the same doors.
     """
-    with desk.write(request) as call:
+    with desk.write(request, org_id) as call:
         clone_id = rollout_clone.clone(call, rollout_id, which=data.devices, title=data.title)
         return shape(rollouts.get(call, clone_id, need=Permission.OTA_START, with_devices=False))
 
 
 @delete("/{rollout_id:int}", tags=TAGS, sync_to_thread=True)
-def delete_rollout(request: Asked, desk: NamedDependency[Desk], rollout_id: RowId) -> None:
+def delete_rollout(request: Asked, desk: NamedDependency[Desk], rollout_id: RowId, org_id: OrgId = None) -> None:
     """Take a rollout that is over out of sight; its record is kept. Needs `OTA_CANCEL`."""
-    with desk.write(request) as call:
+    with desk.write(request, org_id) as call:
         rollouts.delete(call, rollout_id)
 
 
@@ -239,6 +282,7 @@ def explain_device(request: Asked, desk: NamedDependency[Desk], device_id: RowId
 router = Router(
     "/api/v1/rollouts",
     route_handlers=[
+        create_rollout,
         list_rollouts,
         get_rollout,
         *rollout_deliveries.HANDLERS,

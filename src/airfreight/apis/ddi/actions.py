@@ -1,0 +1,143 @@
+"""Actions and their feedback, configData and installedBase. Each handler is given the request and what its address has.
+
+The body is read before anything is looked up: who sends nonsense learns nothing. Source: the DDI reference, 2, 5-8.
+"""
+
+import asyncio
+from typing import Any
+from urllib.parse import parse_qs
+
+from airfreight.apis.ddi import reading, translate
+from airfreight.apis.ddi.asked import Asked
+from airfreight.apis.ddi.shapes import CancelAction, Deployment, DeploymentBase, Execution, Finished, Stop
+from airfreight.apis.ddi.wire import Code, Problem, read_body, send_empty
+from airfreight.domain.delivery import State, Verdict
+from airfreight.services import attributes, offers, visits
+from airfreight.services.artifact_sha1 import sha1_of
+from airfreight.services.attributes import How
+from airfreight.services.deliveries import Report
+from airfreight.services.device_work import Reports, SetAttributes, Taken
+from airfreight.services.offers import Offer
+from airfreight.services.visits import Errand
+
+_GONE = frozenset({State.CANCELED, State.SKIPPED})
+
+
+async def get_deployment(number: str, asked: Asked) -> None:
+    """`GET .../deploymentBase/{actionId}`: the action, also one that is over, unless it was cancelled."""
+    visitor, offer = await asked.offer(number)
+    if offer.state in _GONE or offer.row.cancel_requested or offer.errand is Errand.CONFIRM:
+        raise Problem(404)
+    if offer.is_open and not visitor.enabled:
+        raise Problem(404)
+    if offer.is_open and offer.row.taken_at is None:
+        await asked.hands.do(Taken(visitor.device_id, offer.attempt_id))
+    await answer_deployment(asked, offer)
+
+
+async def get_installed(number: str, asked: Asked) -> None:
+    """`GET .../installedBase/{actionId}`: an action that is over and was not cancelled."""
+    _, offer = await asked.offer(number)
+    if offer.is_open or offer.state in _GONE:
+        raise Problem(404)
+    await answer_deployment(asked, offer)
+
+
+async def answer_deployment(asked: Asked, offer: Offer) -> None:
+    """The action with its files and, if asked for, its history."""
+    most = _history_wanted(asked)
+    stamp = (offer.stamp, offer.row.part, offer.row.one_part, offer.row.product_name, most)
+    if not await asked.has_it(stamp):
+        deployment, lines = await asyncio.to_thread(deployment_of, asked, offer, most)
+        history = translate.history_of(offer, lines) if most else None
+        await asked.answer(DeploymentBase(str(offer.attempt_id), deployment, history), stamp)
+
+
+def deployment_of(asked: Asked, offer: Offer, most: int) -> tuple[Deployment, list[str]]:
+    """The files of an action, and `most` lines of what the device has said. Reads: call it in a thread."""
+    desk = asked.desk
+    with desk.database.read() as connection:
+        artifacts = offers.artifacts_of(connection, offer)
+        lines = offers.lines_of(connection, offer, most)
+    sha1s = {artifact.id: sha1_of(desk.database, desk.blobs, artifact) for artifact in artifacts}
+
+    def sha1(artifact: Any) -> str:  # noqa: ANN401 - a row
+        return sha1s[artifact.id]
+
+    return translate.deployment_of(offer, artifacts, asked.base, sha1), lines
+
+
+def _history_wanted(asked: Asked) -> int:
+    """`actionHistory`: how many messages; -1 for all."""
+    [text, *_] = parse_qs(asked.scope["query_string"].decode("latin-1")).get("actionHistory", ["0"])
+    digits = text.removeprefix("-")
+    return int(text) if digits.isascii() and digits.isdigit() and len(digits) < 10 else 0
+
+
+async def post_feedback(number: str, asked: Asked) -> None:
+    """`POST .../deploymentBase/{actionId}/feedback`"""
+    told = reading.feedback_of(await _body(asked))
+    visitor, offer = await asked.offer(number)
+    if offer.errand is Errand.CONFIRM:
+        raise Problem(404)
+    is_success = told.execution is Execution.CLOSED and told.finished is not Finished.FAILURE
+    is_proven = is_success and offer.state is State.SUCCEEDED and not await asked.read(offers.has_closed, offer)
+    report = translate.report_of(offer.attempt_id, told, translate.event_of(told))
+    verdict = await _reported(asked, visitor.device_id, report)
+    if verdict in {Verdict.LATE, Verdict.REFUSED} and not is_proven:
+        raise Problem(410)
+    await send_empty(asked.scope, asked.send, 200)
+
+
+async def get_cancel(number: str, asked: Asked) -> None:
+    """`GET .../cancelAction/{actionId}`"""
+    _, offer = await asked.offer(number)
+    if not (offer.state is State.CANCELED or (offer.is_open and offer.row.cancel_requested)):
+        raise Problem(404)
+    stamp = ("cancel", offer.attempt_id)
+    if not await asked.has_it(stamp):
+        text = str(offer.attempt_id)
+        await asked.answer(CancelAction(text, Stop(text)), stamp)
+
+
+async def post_cancel_feedback(number: str, asked: Asked) -> None:
+    """`POST .../cancelAction/{actionId}/feedback`"""
+    told = reading.feedback_of(await _body(asked))
+    visitor, offer = await asked.offer(number)
+    if not (offer.is_open and offer.row.cancel_requested):
+        raise Problem(405, Code.NOT_CANCELABLE, "Nobody wants this action to be cancelled.")
+    report = translate.report_of(offer.attempt_id, told, translate.cancel_event_of(told))
+    if await _reported(asked, visitor.device_id, report) in {Verdict.LATE, Verdict.REFUSED}:
+        raise Problem(405, Code.NOT_CANCELABLE, "Nobody wants this action to be cancelled.")
+    await send_empty(asked.scope, asked.send, 200)
+
+
+async def put_config(asked: Asked) -> None:
+    """`PUT .../configData`: what the device is; it is not asked again until there is a reason."""
+    how, said = reading.attributes_of(await _body(asked))
+    visitor = await asked.visitor()
+    given = said if how is How.REMOVE else attributes.without_bad_known(said)
+    await asked.hands.do(SetAttributes(visitor.device_id, given, how))
+    await send_empty(asked.scope, asked.send, 200)
+
+
+async def put_installed(asked: Asked) -> None:
+    """`PUT .../installedBase`: the device says that it has this version of its product."""
+    name, version = reading.installed_of(await _body(asked))
+    visitor = await asked.visitor()
+    runs = await asked.read(visits.version_of, visitor, name, version)
+    if runs is None:
+        raise Problem(404, Code.NOT_FOUND, "No update of this product has brought this version.")
+    if runs != version:
+        await asked.hands.do(SetAttributes(visitor.device_id, {"version": version}))
+    await send_empty(asked.scope, asked.send, 200 if runs == version else 201)
+
+
+async def _body(asked: Asked) -> object:
+    return await read_body(asked.scope, asked.receive, asked.desk.settings.chunk_seconds)
+
+
+async def _reported(asked: Asked, device_id: int, report: Report) -> Verdict:
+    """Have it written; the verdict when it is on disk."""
+    verdicts: Any = await asked.hands.do(Reports(device_id, [report]))
+    return Verdict(verdicts[0])

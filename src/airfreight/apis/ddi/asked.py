@@ -1,0 +1,85 @@
+"""One request at the DDI door: who asks, and what every answer needs."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from airfreight.apis.common.asgi import Receive, Scope, Send, header
+from airfreight.apis.common.desk import Desk, clock
+from airfreight.apis.common.forwarded import base_of
+from airfreight.apis.common.hands import Hands
+from airfreight.apis.ddi.address import Address, number_of
+from airfreight.apis.ddi.wire import Media, Problem, accepted, send_empty, send_value
+from airfreight.services import offers, visits
+from airfreight.services.offers import Offer
+from airfreight.services.visits import Knock, Visitor
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request with what answers it."""
+
+    desk: Desk
+    hands: Hands
+    scope: Scope
+    receive: Receive
+    send: Send
+    address: Address
+    knock: Knock
+
+    @property
+    def media(self) -> Media:
+        """What the client accepts. Raises Problem(406)."""
+        return accepted(self.scope)
+
+    @property
+    def base(self) -> str:
+        """The device's address, as the client sees it."""
+        return base_of(self.scope, self.desk.settings) + self.address.path
+
+    async def read(self, work: Callable[..., T], *args: object) -> T:
+        """`work`, given a connection that only reads and `args`, in a thread."""
+
+        def run() -> T:
+            with self.desk.database.read() as connection:
+                return work(connection, *args)
+
+        return await asyncio.to_thread(run)
+
+    async def visitor(self) -> Visitor:
+        """The device. Raises Problem(401), and 404 for one that does not exist to who may speak for all."""
+        visitor = await self.read(visits.admit, self.knock)
+        if visitor is None:
+            raise Problem(404 if await self.read(visits.opens_for_all, self.knock) else 401)
+        self.hands.heard(visitor.device_id)
+        return visitor
+
+    async def offer(self, attempt_id: str) -> tuple[Visitor, Offer]:
+        """The device and its attempt. Raises Problem(401), and 404 also for an attempt that is not its own."""
+        visitor = await self.visitor()
+        offer = await self.read(offers.find, visitor.device_id, number_of(attempt_id), clock())
+        if offer is None:
+            raise Problem(404)
+        return visitor, offer
+
+    async def answer(self, value: object, stamp: object) -> None:
+        """Answer with `value`, under the ETag of `stamp`."""
+        await send_value(self.scope, self.send, 200, value, self.media, self.etag(stamp))
+
+    async def has_it(self, stamp: object) -> bool:
+        """Whether the client has the answer of this stamp: then it is told so, and nothing is made."""
+        known = header(self.scope, b"if-none-match")
+        etag = self.etag(stamp)
+        if known is None or etag not in [one.strip().removeprefix("W/") for one in known.split(",")]:
+            return False
+        await send_empty(self.scope, self.send, 304, [(b"etag", etag.encode())])
+        return True
+
+    def etag(self, stamp: object) -> str:
+        """It differs whenever the answer would: `stamp` is what the answer is made of."""
+        text = repr((stamp, self.base, self.media))
+        return f'"0{hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()}"'

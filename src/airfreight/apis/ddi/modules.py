@@ -1,0 +1,93 @@
+"""Software modules: the list of their files, and the bytes. Source: the DDI reference, 2 and 10."""
+
+import asyncio
+from typing import Any
+
+import structlog
+
+from airfreight.apis.common.desk import clock
+from airfreight.apis.common.files import Outcome
+from airfreight.apis.ddi import translate
+from airfreight.apis.ddi.address import number_of
+from airfreight.apis.ddi.asked import Asked
+from airfreight.apis.ddi.files import FileOfArtifact, serve_artifact, serve_md5sum
+from airfreight.apis.ddi.wire import Problem
+from airfreight.domain.delivery import State
+from airfreight.services import offers
+from airfreight.services.artifact_sha1 import sha1_of
+from airfreight.services.device_work import Served
+
+_MD5SUM = ".MD5SUM"
+
+log = structlog.get_logger()
+
+
+async def get_list(number: str, asked: Asked) -> None:
+    """`GET .../softwaremodules/{id}/artifacts`: of the active action, or of what is installed."""
+    visitor = await asked.visitor()
+    found = await asked.read(offers.artifacts_in_reach, visitor, number_of(number), clock())
+    if not found:
+        raise Problem(404)
+    stamp = ("module", number, found[0].filename)
+    if not await asked.has_it(stamp):
+        desk, base = asked.desk, asked.base
+
+        def shown() -> list[Any]:
+            return [translate.artifact_of(one, base, sha1_of(desk.database, desk.blobs, one)) for one in found]
+
+        await asked.answer(await asyncio.to_thread(shown), stamp)
+
+
+async def get_file(number: str, filename: str, asked: Asked) -> None:
+    """`GET .../softwaremodules/{id}/artifacts/{fileName}`, or its `.MD5SUM`: of the active action only."""
+    visitor = await asked.visitor()
+    attempt_id, carried = await asked.read(offers.carried_now, visitor.device_id, clock())
+    found = next((one for one in carried if one.id == number_of(number)), None)
+    if found is None or filename not in {found.filename, found.filename + _MD5SUM}:
+        raise Problem(404)
+    file = await asyncio.to_thread(_file, asked, found)
+    if filename != found.filename:
+        await serve_md5sum(asked.scope, asked.send, file)
+        return
+
+    def note(reached: State) -> None:
+        asked.hands.tell(Served(visitor.device_id, attempt_id, reached))
+
+    try:
+        outcome = await serve_artifact(
+            asked.scope,
+            asked.receive,
+            asked.send,
+            file,
+            seconds=asked.desk.settings.chunk_seconds,
+            started=lambda: note(State.DOWNLOADING),
+        )
+    except FileNotFoundError:
+        _missing(found)
+        raise Problem(404) from None
+    if outcome is Outcome.WHOLE and len(carried) == 1:
+        note(State.DOWNLOADED)
+
+
+def _file(asked: Asked, found: Any) -> FileOfArtifact:  # noqa: ANN401 - a row
+    """The file, with the hash by which its clients know it. Raises Problem(404) when its bytes are not there."""
+    desk = asked.desk
+    accel = desk.settings.accel_prefix
+    try:
+        sha1 = sha1_of(desk.database, desk.blobs, found)
+    except FileNotFoundError:
+        _missing(found)
+        raise Problem(404) from None
+    return FileOfArtifact(
+        desk.blobs.path(found.sha256),
+        found.filename,
+        found.size,
+        sha1,
+        found.md5,
+        found.created_at,
+        accel=f"{accel}/{found.sha256[:2]}/{found.sha256}" if accel else "",
+    )
+
+
+def _missing(found: Any) -> None:  # noqa: ANN401 - a row
+    log.error("the bytes of an artifact are missing", sha256=found.sha256)

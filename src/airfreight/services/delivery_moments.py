@@ -1,0 +1,66 @@
+"""What the server sees of deliveries by itself: bytes that go out, downloads that break off, offers looked at or not.
+
+A neighbour of services.deliveries. Moments of an attempt that is over change nothing.
+"""
+
+from collections.abc import Sequence
+
+from airfreight.domain.delivery import RANK, Reach, State, Yield
+from airfreight.domain.finish import FinishOn
+from airfreight.services.ledger import Entry, Ledger, Note
+from airfreight.store import attempts
+from airfreight.store import deliveries as store
+
+
+def served(ledger: Ledger, moments: Sequence[tuple[int, int, State]]) -> None:
+    """The server saw bytes go: `(device id, attempt id, state reached)` each. For an attempt that is over: nothing.
+
+    Only what moves a delivery is kept: a file fetched in a thousand ranges leaves room for the device's own words.
+    """
+    owners = store.deliveries_of_attempts(ledger.connection, sorted({attempt_id for _, attempt_id, _ in moments}))
+    ledger.entries(sorted(set(owners.values())))
+    for device_id, attempt_id, state in moments:
+        for entry in ledger.entries([owners[attempt_id]] if attempt_id in owners else []):
+            if entry.row.device_id != device_id or entry.attempt_id != attempt_id:
+                continue
+            if RANK[state] > RANK.get(entry.delivery.state, len(RANK)):
+                # where files are all there is to it, the device says that it has them: what is sent may not be kept
+                take = ledger.apply if entry.row.finish_on == FinishOn.DOWNLOAD else ledger.claim
+                take(entry, Reach(state), Note("server"))
+            else:
+                ledger.heard(entry)
+
+
+def taken(ledger: Ledger, moments: Sequence[tuple[int, int]]) -> None:
+    """Devices have looked at what they were offered: `(device id, attempt id)` each."""
+    entries = _current(ledger, moments)
+    for entry in entries:
+        ledger.taken(entry)
+    attempts.take(ledger.connection, sorted(entry.attempt_id or 0 for entry in entries), ledger.now)
+
+
+def withdraw(ledger: Ledger, moments: Sequence[tuple[int, int]]) -> None:
+    """Offers that are not wanted any more end, unless their devices have looked: `(device id, attempt id)` each."""
+    entries = _current(ledger, moments)
+    looked_at = attempts.taken(ledger.connection, [entry.attempt_id or 0 for entry in entries])
+    for entry in entries:
+        if entry.delivery.state is State.OFFERED and entry.attempt_id not in looked_at:
+            ledger.apply(entry, Yield(), Note("server", message="the device had not looked at it"))
+
+
+def _current(ledger: Ledger, moments: Sequence[tuple[int, int]]) -> list[Entry]:
+    """The deliveries that are at these attempts, of these devices: `(device id, attempt id)` each."""
+    owners = store.deliveries_of_attempts(ledger.connection, sorted({attempt_id for _, attempt_id in moments}))
+    told = set(moments)
+    entries = ledger.entries(sorted(set(owners.values())))
+    return [entry for entry in entries if (entry.row.device_id, entry.attempt_id) in told]
+
+
+def broken_off(ledger: Ledger, moments: Sequence[tuple[int, int]]) -> None:
+    """Devices that cannot report left in the middle of a download: `(device id, attempt id)` each.
+
+    They get `resume_seconds` to go on with it; then the attempt expires.
+    """
+    for entry in _current(ledger, moments):
+        if entry.delivery.state is State.DOWNLOADING:
+            ledger.hurry(entry, Note("server", message="the download broke off"))

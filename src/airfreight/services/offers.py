@@ -1,0 +1,128 @@
+"""What one attempt holds for its device: how to handle it, the files, and what the device has said of it.
+
+Source: the DDI reference, 6.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from airfreight.domain.delivery import ENDS, State
+from airfreight.domain.finish import FinishOn
+from airfreight.domain.handling import Handled, Handling, Urgency
+from airfreight.domain.ids import Millis
+from airfreight.services import deliveries
+from airfreight.services.visits import Errand, errand_of, handled
+from airfreight.store import direct_access, rollouts
+from airfreight.store.direct_access import Visitor
+
+MOST_LINES = 100
+CLOSED = "closed"
+"""The event in the history by which a device says how an attempt ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An attempt of a device: `row` has its delivery and its rollout's policy, `state` how far the attempt has come.
+
+    `errand`: what the device is sent to do under it; `is_open`: words of the device count.
+    """
+
+    row: Any
+    state: State
+    errand: Errand
+    handled: Handled
+    is_open: bool
+
+    @property
+    def has_words(self) -> bool:
+        """Whether the device has said anything of it."""
+        return bool(self.row.has_words)
+
+    @property
+    def attempt_id(self) -> int:
+        return int(self.row.id)
+
+    @property
+    def stamp(self) -> tuple[object, ...]:
+        """Differs whenever what there is to tell of the attempt does."""
+        return (self.attempt_id, self.row.version, self.row.cancel_requested, self.errand, self.handled)
+
+
+def find(connection: Connection, device_id: int, attempt_id: int, now: Millis) -> Offer | None:
+    """An attempt of this device; None when it has no such one."""
+    row = direct_access.attempt(connection, device_id, attempt_id)
+    if row is None:
+        return None
+    is_current = row.attempt_id == attempt_id
+    answer = None
+    if is_current and State(row.state) not in ENDS:
+        answer = deliveries.look(connection, [device_id], now).get(device_id)
+    if answer is None or answer.attempt_id != attempt_id:
+        # a device that is switched off has no answer about it, but may go on with what it has begun
+        is_open = is_current and State(row.state) not in ENDS
+        state = State(row.state) if is_current else State.FAILED
+        return Offer(row, state, Errand.NOTHING, _as_it_was(row), is_open)
+    return Offer(row, State(row.state), errand_of(answer), handled(answer, now), is_open=True)
+
+
+def _as_it_was(row: Any) -> Handled:  # noqa: ANN401 - a row of direct_access.attempt
+    pace = Handling.FORCED if row.urgency == Urgency.FORCED else Handling.ATTEMPT
+    if row.finish_on == FinishOn.DOWNLOAD:
+        return Handled(Handling.FORCED, Handling.SKIP)
+    return Handled(pace, pace)
+
+
+def artifacts_of(connection: Connection, offer: Offer) -> list[Any]:
+    """The files of the attempt, in order."""
+    row = offer.row
+    if row.own_artifacts:
+        return rollouts.own_artifacts_of(connection, [row.delivery_id]).get(row.delivery_id, [])
+    return rollouts.artifacts_of(connection, [row.rollout_id]).get(row.rollout_id, [])
+
+
+def active(connection: Connection, device_id: int, now: Millis) -> Offer | None:
+    """The attempt whose files the device may fetch now; None when there is none, or it is not to begin yet."""
+    answer = deliveries.look(connection, [device_id], now).get(device_id)
+    offer = find(connection, device_id, answer.attempt_id, now) if answer and answer.attempt_id else None
+    if offer is None or not offer.is_open or offer.row.cancel_requested:
+        return None
+    return offer if offer.errand is Errand.UPDATE or offer.state is State.ACTIVATING else None
+
+
+def artifacts_in_reach(connection: Connection, visitor: Visitor, artifact_id: int, now: Millis) -> list[Any]:
+    """The file with this id, of the device's active attempt or of the one that brought what it runs; or none."""
+    found = [active(connection, visitor.device_id, now)]
+    if visitor.last_attempt_id:
+        found.append(find(connection, visitor.device_id, visitor.last_attempt_id, now))
+    for offer in found:
+        if offer and (chosen := [one for one in artifacts_of(connection, offer) if one.id == artifact_id]):
+            return chosen
+    return []
+
+
+def carried_now(connection: Connection, device_id: int, now: Millis) -> tuple[int, list[Any]]:
+    """The active attempt and the files that the device may fetch under it; 0 and none when there is none."""
+    offer = active(connection, device_id, now)
+    return (offer.attempt_id, artifacts_of(connection, offer)) if offer else (0, [])
+
+
+def to_confirm(connection: Connection, device_id: int, now: Millis) -> tuple[str, int | None]:
+    """The standing consent of the device's user as it is kept, and the attempt that waits for a word."""
+    answer = deliveries.look(connection, [device_id], now).get(device_id)
+    waits = answer is not None and answer.attempt_id and errand_of(answer) is Errand.CONFIRM
+    return direct_access.consent_of(connection, device_id), answer.attempt_id if answer and waits else None
+
+
+def has_closed(connection: Connection, offer: Offer) -> bool:
+    """Whether the device has said how the attempt ended."""
+    return direct_access.has_event(connection, offer.row.delivery_id, offer.attempt_id, CLOSED)
+
+
+def lines_of(connection: Connection, offer: Offer, most: int) -> list[str]:
+    """What the device has said of the attempt, newest first; -1 or too many: MOST_LINES of it."""
+    limit = MOST_LINES if most < 0 or most > MOST_LINES else most
+    if not limit:
+        return []
+    return direct_access.lines_since(connection, offer.row.delivery_id, offer.row.offered_at, limit)

@@ -1,0 +1,258 @@
+"""Devices that come by their organization's name: who is let in, and what each is to do.
+
+Their protocol has an address for each thing there is to do; `Errand` says which one a device is sent to.
+Source: the DDI reference, 3 to 9.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, assert_never
+
+import msgspec
+from sqlalchemy import Connection
+
+from airfreight.domain import polling
+from airfreight.domain.access import Permission, Principal
+from airfreight.domain.decide import Do, is_unconfirmed, spread
+from airfreight.domain.delivery import State
+from airfreight.domain.errors import invalid
+from airfreight.domain.finish import FinishOn
+from airfreight.domain.handling import Handled, Urgency, handling
+from airfreight.domain.ids import Millis
+from airfreight.ports import Blobs
+from airfreight.services import credentials, deliveries, devices
+from airfreight.services.call import Call
+from airfreight.services.credentials import Keyring
+from airfreight.services.deliveries import Answer
+from airfreight.services.devices import Wanted
+from airfreight.services.ledger import snapshot
+from airfreight.settings import Settings
+from airfreight.store import attempts, direct_access, filters, groups
+
+Visitor = direct_access.Visitor
+LONGEST_UID = 256
+MOST_LINES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """Somebody who says to be the device `uid` of the organization that is called `name`, and how they prove it.
+
+    `token`, `key`: digests of the device's token and of the organization's key; `authorities`: what a trusted proxy
+    says of who it has let in, in lower case.
+    """
+
+    name: str
+    uid: str
+    token: bytes = b""
+    key: bytes = b""
+    authorities: tuple[str, ...] = ()
+
+
+class Errand(StrEnum):
+    """What a device is sent to do next."""
+
+    NOTHING = "nothing"
+    CONFIRM = "confirm"
+    UPDATE = "update"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What a device that was let in finds. `wants_attributes`: it should tell what it is; `sleep`: in seconds.
+
+    `installed`: the attempt that brought what it runs. `unseen`: it never looked at the offer that is to be cancelled.
+    """
+
+    visitor: Visitor
+    answer: Answer
+    errand: Errand
+    wants_attributes: bool
+    sleep: int
+    unseen: bool = False
+
+    @property
+    def device_id(self) -> int:
+        return self.visitor.device_id
+
+    @property
+    def installed(self) -> int | None:
+        return self.visitor.last_attempt_id
+
+
+def admit(connection: Connection, knock: Knock) -> Visitor | None:
+    """The device that knocks, if it is let in."""
+    return _admitted(connection, [knock])[0]
+
+
+def _admitted(connection: Connection, knocks: Sequence[Knock]) -> list[Visitor | None]:
+    known: dict[tuple[str, str], Visitor] = {}
+    for visitor in direct_access.visitors(connection, list(dict.fromkeys(knock.uid for knock in knocks))):
+        known[visitor.name, visitor.uid] = visitor
+    found = [known.get((knock.name, knock.uid)) for knock in knocks]
+    return [one if one and _opens(knock, one) else None for knock, one in zip(knocks, found, strict=True)]
+
+
+def _opens(knock: Knock, door: Any) -> bool:  # noqa: ANN401 - a Visitor, or a row of direct_access, which has no token
+    own = getattr(door, "token_hash", None)
+    if knock.token and own and credentials.same(bytes(own), knock.token):
+        return True
+    if knock.key and door.key_hash and credentials.same(bytes(door.key_hash), knock.key):
+        return True
+    return bool(knock.authorities) and not set(knock.authorities).isdisjoint(_authorities(door))
+
+
+def _authorities(door: Any) -> list[str]:  # noqa: ANN401 - as above
+    found: list[str] = msgspec.json.decode(door.authorities)
+    return found
+
+
+def poll(connection: Connection, knocks: Sequence[Knock], settings: Settings, now: Millis) -> list[Visit | None]:
+    """What each of them finds; None for who is not let in. Reads only: an answer with an event is not final."""
+    found = _admitted(connection, knocks)
+    busy = [one.device_id for one in found if one and one.has_open and one.enabled]
+    answers = deliveries.look(connection, busy, now) if busy else {}
+    seen = _looked_at(connection, answers.values())
+    usual = _intervals(connection, [one for one in found if one], settings, now)
+    return [one and _visit(one, answers.get(one.device_id), seen, usual[one.device_id], now) for one in found]
+
+
+def look_again(connection: Connection, visit: Visit, answer: Answer, now: Millis) -> Visit:
+    """The visit after `answer` has been made of what was open."""
+    return _visit(visit.visitor, answer, _looked_at(connection, [answer]), visit.sleep, now)
+
+
+def _visit(visitor: Visitor, answer: Answer | None, seen: set[int], usual: int, now: Millis) -> Visit:
+    answer = answer or deliveries.idle(visitor.device_id, is_on=bool(visitor.enabled))
+    errand = errand_of(answer)
+    unseen = errand is Errand.CANCEL and _is_offered(answer) and answer.attempt_id not in seen
+    sleep = polling.until(usual, _recheck_at(answer, now), now)
+    return Visit(visitor, answer, errand, _wants_attributes(visitor, answer), sleep, unseen)
+
+
+def errand_of(answer: Answer) -> Errand:
+    """Total. One that says it has updated, and is to prove it, is sent nowhere: its attributes are asked for.
+
+    Not even to cancel: it has nothing left to cancel, and some clients would not answer.
+    """
+    if answer.row and answer.row.state == State.ACTIVATING:
+        return Errand.NOTHING
+    match answer.decision.do:
+        case Do.NOTHING:
+            return Errand.NOTHING
+        case Do.CANCEL:
+            return Errand.CANCEL
+        case Do.WAIT:
+            return _errand_while_waiting(answer)
+        case Do.DOWNLOAD | Do.INSTALL | Do.ACTIVATE:
+            return Errand.UPDATE
+        case never:
+            assert_never(never)
+
+
+def _errand_while_waiting(answer: Answer) -> Errand:
+    """One that has the files keeps its errand, which tells it to wait."""
+    if not _is_offered(answer) or answer.row is None:
+        return Errand.UPDATE
+    now = snapshot(answer.row)
+    if now.delivery and now.plan and is_unconfirmed(now.device, now.delivery, now.plan):
+        return Errand.CONFIRM
+    return Errand.NOTHING
+
+
+def _is_offered(answer: Answer) -> bool:
+    return answer.row is not None and answer.row.state == State.OFFERED
+
+
+def _looked_at(connection: Connection, answers: Iterable[Answer]) -> set[int]:
+    offered = [one.attempt_id for one in answers if one.decision.do is Do.CANCEL and _is_offered(one)]
+    return attempts.taken(connection, [one for one in offered if one])
+
+
+def _recheck_at(answer: Answer, now: Millis) -> Millis | None:
+    """When there may be another answer: the decision's time, or that of the update."""
+    if answer.recheck_at is not None or answer.row is None or answer.decision.do in {Do.NOTHING, Do.CANCEL}:
+        return answer.recheck_at
+    return handled(answer, now).recheck_at
+
+
+def handled(answer: Answer, now: Millis) -> Handled:
+    """How the device is to handle what it was offered; `answer` is about a delivery."""
+    assert answer.row is not None  # noqa: S101 - the caller's
+    row = answer.row
+    return handling(
+        snapshot(row),
+        now,
+        urgency=Urgency(row.urgency),
+        forced_at=None if row.forced_at is None else Millis(row.forced_at),
+        finish_on=FinishOn(row.finish_on),
+    )
+
+
+def _wants_attributes(visitor: Visitor, answer: Answer) -> bool:
+    """Never told, since its last success, since somebody asked, or since it said that it has updated."""
+    told = visitor.attributes_at
+    if told is None:
+        return True
+    claimed_at = answer.row.updated_at if answer.row and answer.row.state == State.ACTIVATING else None
+    moments = (visitor.last_succeeded_at, visitor.asked_at, claimed_at)
+    return any(told <= moment for moment in moments if moment is not None)
+
+
+def _intervals(connection: Connection, visitors: Sequence[Visitor], settings: Settings, now: Millis) -> dict[int, int]:
+    """Device id -> how long it sleeps when nothing is to come, in seconds."""
+    found = {one.device_id: spread(one.device_id, settings.poll_seconds) for one in visitors if not one.polling}
+    texts: dict[tuple[int, str], list[int]] = {}
+    for one in visitors:
+        if one.polling:
+            texts.setdefault((one.organization_id, one.polling), []).append(one.device_id)
+    for (organization_id, text), ids in texts.items():
+        policy = polling.read(text)
+        found.update({device_id: policy.usual.of(device_id) for device_id in ids})
+        for node, interval in reversed(policy.others):
+            where = filters.condition(
+                connection, organization_id, node, filters.Now(now, now - settings.online_seconds * 1000)
+            )
+            found.update({i: interval.of(i) for i in groups.among(connection, organization_id, where, ids)})
+    return found
+
+
+# newcomers
+
+
+def welcome(
+    connection: Connection, keyring: Keyring, settings: Settings, blobs: Blobs, knock: Knock, now: Millis
+) -> bool:
+    """Make a device of somebody unknown who shows what opens for all: the organization's key or an authority.
+
+    False when nobody is let in like this. Raises INVALID for a uid that none can have, CONFLICT when it exists by now.
+    """
+    door = direct_access.named(connection, knock.name)
+    if door is None or door.product_id is None or not _opens(knock, door):
+        return False
+    check_uid(knock.uid)
+    who = Principal(door.organization_id, frozenset({Permission.DEVICE_EDIT}), name=f"the key of {door.name}")
+    call = Call(who, door.organization_id, now, connection, settings, keyring, blobs)
+    devices.add(call, door.product_id, [Wanted(knock.uid)], is_foreign=True)
+    return True
+
+
+def opens_for_all(connection: Connection, knock: Knock) -> bool:
+    """Whether what is shown opens for every device of the organization, also for one that there is not."""
+    door = direct_access.named(connection, knock.name)
+    return door is not None and _opens(knock, door)
+
+
+def version_of(connection: Connection, visitor: Visitor, name: str, version: str) -> str | None:
+    """What the device says that it runs; None when updates of its product, `name`, have never brought `version`."""
+    if not direct_access.knows_version(connection, visitor.device_id, name, version):
+        return None
+    return direct_access.version_of(connection, visitor.device_id)
+
+
+def check_uid(uid: str) -> None:
+    """Raises INVALID."""
+    if not 1 <= len(uid) <= LONGEST_UID or not uid.isprintable():
+        raise invalid(f"The id of a device has 1 to {LONGEST_UID} printable characters.", "bad_uid")
