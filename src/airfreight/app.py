@@ -133,10 +133,10 @@ class App:
         """What answers devices at this address, the most frequent first; None for an address of people."""
         if path.startswith(PREFIX):
             return self.devices
-        if path.startswith(STATIC):
-            return self.files
         if MARK in path:
             return self.direct
+        if path.startswith(STATIC):
+            return self.files
         return self.updates if path.startswith(UPDATES) else None
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:

@@ -232,9 +232,15 @@ def found(run: Run) -> str:
 
 
 @pytest.mark.timeout(300)
+def without_ddi(document: Json) -> Json:
+    """DDI's errors have another form, many of them none at all: tests/fuzz/test_ddi.py asks at its addresses."""
+    paths = {path: methods for path, methods in document["paths"].items() if "/controller/v1/" not in path}
+    return {**document, "paths": paths}
+
+
 def test_our_own_document_is_the_truth(world: World, session: requests.Session) -> None:
     run = Run(world, session, not_refused_for_its_shape)
-    run.whole(loaded(world.ask("GET", "/openapi.json", None).json(), world))
+    run.whole(loaded(without_ddi(world.ask("GET", "/openapi.json", None).json()), world))
     assert found(run) == ""
     assert run.unreached() == []
     assert sum(run.statuses.values(), Counter())[HTTPStatus.BAD_REQUEST] > 500

@@ -251,7 +251,7 @@ def test_an_owner_is_a_user_of_the_devices_organization(world: World) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [{"name": None}, {"name": "a\nb"}, {"autoUpdate": "no"}, {"ownerUserId": 0}, {"ownerUserId": "1"}, {"attributes": None}, {"attributes": []}, {"attributes": {"k": []}}, {"attributes": {"": 1}}, {"attributes": {"version": "2"}}, {"attributes": {f"k{i}": 1 for i in range(65)}}, {"uid": "x"}, {"token": "x"}],
+    [{"name": None}, {"name": "a\nb"}, {"autoUpdate": "no"}, {"ownerUserId": 0}, {"ownerUserId": "1"}, {"attributes": None}, {"attributes": []}, {"attributes": {"k": []}}, {"attributes": {"": 1}}, {"attributes": {"version": "2"}}, {"attributes": {f"k{i}": 1 for i in range(101)}}, {"uid": "x"}, {"token": "x"}],
 )  # fmt: skip
 def test_a_bad_change_is_refused_and_changes_nothing(world: World, body: dict[str, Any]) -> None:
     number = world.make("device")

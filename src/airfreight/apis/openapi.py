@@ -14,6 +14,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
 from airfreight.apis.common.errors import ErrorResponse
+from airfreight.apis.ddi import document as ddi
 from airfreight.apis.device import shapes
 from airfreight.apis.device_ota import document as device_ota
 from airfreight.apis.device_ota.errors import Problem
@@ -28,7 +29,12 @@ def document(app: Litestar) -> dict[str, Any]:
     """The whole document, ready to be encoded as JSON."""
     made: dict[str, Any] = app.openapi_schema.to_schema()
     operations = list(_operations(app, made))
-    types = {kind for _, _, kinds in operations for kind in kinds} | {ErrorResponse, Problem, *_DEVICE_TYPES}
+    types = {kind for _, _, kinds in operations for kind in kinds} | {
+        ErrorResponse,
+        Problem,
+        *_DEVICE_TYPES,
+        *ddi.TYPES,
+    }
     ordered = sorted(types, key=repr)
     schemas, components = msgspec.json.schema_components(ordered, ref_template=_REF)
     by_type = dict(zip(ordered, schemas, strict=True))
@@ -38,8 +44,8 @@ def document(app: Litestar) -> dict[str, Any]:
         if all(isinstance(value, str) for value in schema.get("enum", [0])):
             schema["type"] = "string"  # msgspec leaves it out
     made["components"]["schemas"] = components
-    made["components"]["securitySchemes"] |= _DEVICE_SECURITY
-    made["paths"] |= _device_paths(by_type) | device_ota.paths(by_type[Problem])
+    made["components"]["securitySchemes"] |= _DEVICE_SECURITY | ddi.SECURITY
+    made["paths"] |= _device_paths(by_type) | device_ota.paths(by_type[Problem]) | ddi.paths(by_type)
     return made
 
 

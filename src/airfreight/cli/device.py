@@ -11,7 +11,7 @@ import typer
 from airfreight.cli import output
 from airfreight.cli.auth import connect
 from airfreight.cli.errors import usage
-from airfreight.cli.http import Doc
+from airfreight.cli.http import Doc, Request, decode
 from airfreight.cli.options import After, AsJson, Device, Limit, Product, device_id, present, product_id
 from airfreight.cli.output import Column, columns, when
 
@@ -201,6 +201,44 @@ def consent(device: Device, as_json: AsJson = False) -> None:
             output.emit(answer)
         else:
             output.line(f"The update that waits for device {number} goes out now.")
+
+
+@app.command("ask-attributes")
+def ask_attributes(device: Device, as_json: AsJson = False) -> None:
+    """Have a device that speaks DDI tell what it is when it next comes.
+
+    Example: airfreight device ask-attributes gateway-1
+    """
+    with connect() as session:
+        number = device_id(session, device)
+        session.post(f"{PATH}/{number}/ask-attributes")
+        if as_json:
+            output.emit({"id": number, "asked": True})
+        else:
+            output.line(f"Device {number} is asked for its attributes when it next comes.")
+
+
+@app.command("auto-confirm")
+def auto_confirm(
+    device: Device,
+    off: Annotated[bool, typer.Option("--off", help="Have its user asked again, each time.")] = False,
+    remark: Annotated[str | None, typer.Option(help="Why; the device is told.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Confirm every update of a device from now on, in place of its user.
+
+    Example: airfreight device auto-confirm gateway-1 --remark "in the lab"
+    """
+    if off and remark is not None:
+        raise usage("--off has no reason", "Leave --remark out.")
+    with connect() as session:
+        number = device_id(session, device)
+        body = present(active=not off, remark=remark)
+        decode(session.send(Request("PUT", f"{PATH}/{number}/auto-confirm", document=body)))
+        if as_json:
+            output.emit({"id": number, "active": not off})
+        else:
+            output.line(f"Updates of device {number} {'wait for its user' if off else 'are confirmed by themselves'}.")
 
 
 @app.command()

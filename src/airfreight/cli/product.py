@@ -12,13 +12,23 @@ from airfreight.cli.output import Column, columns, when
 
 app = typer.Typer(help="Manage products: the kinds of device that you make.", no_args_is_help=True)
 PATH = "/api/v1/products"
-COLUMNS = (*columns("id", "name", "key", "description", "timeZone", "autoUpdate"), Column("created", "createdAt", when))
+COLUMNS = (
+    *columns("id", "name", "key", "description", "timeZone", "autoUpdate", "part", "chunks"),
+    Column("created", "createdAt", when),
+)
 Which = Annotated[str, typer.Argument(metavar="ID|NAME", help="The product, by id or by its exact name.")]
 Words = Annotated[str | None, typer.Option(help="What it is.")]
 Org = Annotated[int | None, typer.Option("--org", metavar="ID", help="An organization below yours; yours by default.")]
 AutoUpdate = Annotated[
     bool | None,
     typer.Option("--auto-update/--no-auto-update", help="Whether its devices take updates without being asked."),
+]
+
+Part = Annotated[
+    str | None, typer.Option(help="What DDI devices are told that a file is for: application, runtime, os, ...")
+]
+Chunks = Annotated[
+    str | None, typer.Option(metavar="each|one", help="Whether DDI devices get a chunk for each file, or one with all.")
 ]
 
 
@@ -31,6 +41,8 @@ def create(
         str | None, typer.Option(metavar="TMPL...", help="What firmware in the field has as its type.")
     ] = None,
     auto_update: AutoUpdate = None,
+    part: Part = None,
+    chunks: Chunks = None,
     org: Org = None,
     as_json: AsJson = False,
 ) -> None:
@@ -40,7 +52,14 @@ def create(
     """
     with connect() as session:
         body = present(
-            name=name, description=description, timeZone=time_zone, key=key, autoUpdate=auto_update, orgId=org
+            name=name,
+            description=description,
+            timeZone=time_zone,
+            key=key,
+            autoUpdate=auto_update,
+            part=part,
+            chunks=chunks,
+            orgId=org,
         )
         output.record(session.post(PATH, body), COLUMNS, as_json=as_json)
 
@@ -52,15 +71,20 @@ def edit(
     description: Words = None,
     time_zone: TimeZone = None,
     auto_update: AutoUpdate = None,
+    part: Part = None,
+    chunks: Chunks = None,
     as_json: AsJson = False,
 ) -> None:
     """Change a product.
 
     Example: airfreight product edit Thermostat --no-auto-update
     """
-    body = present(name=name, description=description, timeZone=time_zone, autoUpdate=auto_update)
+    body = present(
+        name=name, description=description, timeZone=time_zone, autoUpdate=auto_update, part=part, chunks=chunks
+    )
     if not body:
-        raise usage("Nothing to change was named", "Give --name, --description, --time-zone or --auto-update.")
+        options = "--name, --description, --time-zone, --auto-update, --part or --chunks"
+        raise usage("Nothing to change was named", f"Give {options}.")
     with connect() as session:
         changed = session.patch(f"{PATH}/{product_id(session, product)}", body)
         output.record(changed, COLUMNS, as_json=as_json)

@@ -4,7 +4,7 @@ Making, showing, stopping and deleting go through the Shipments door; lists, cou
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -72,7 +72,6 @@ OPTIONS = {
     "isSecure": "--secure",
     "host": "--host",
 }
-FIELD = re.compile(rf"\$\.({'|'.join(OPTIONS)})\b|\b({'|'.join(name for name in OPTIONS if not name.islower())})\b")
 
 ArtifactId = Annotated[int | None, typer.Option("--artifact", metavar="ID", help="An artifact that is uploaded.")]
 Devices = Annotated[
@@ -385,13 +384,16 @@ def delete(number: Id, as_json: AsJson = False) -> None:
 
 
 @contextmanager
-def in_words_of_options() -> Iterator[None]:
+def in_words_of_options(options: Mapping[str, str] = OPTIONS) -> Iterator[None]:
     """Let the server's complaints name the options that a person gave, not the fields that they became."""
+    # a plain word is a field only where the server says so
+    distinct = "|".join(name for name in options if not name.islower() or name == "uids")
+    field = re.compile(rf"\$\.({'|'.join(options)})\b|\b({distinct})\b")
     try:
         yield
     except CliError as error:
         words = re.sub(r"\b(\w+) \((--[a-z-]+)\)", r"\2", str(error))
-        raise CliError(FIELD.sub(lambda found: OPTIONS[found[1] or found[2]], words), "", error.code) from None
+        raise CliError(field.sub(lambda found: options[found[1] or found[2]], words), "", error.code) from None
 
 
 def _artifact(session: Session, file: Path | None, number: int | None, path: str | None, *, quiet: bool) -> Doc:

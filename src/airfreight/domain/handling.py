@@ -4,15 +4,18 @@ It knows two steps, download and update; our install and activate are both its u
 Source: the DDI reference, 6.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from airfreight.domain.decide import Do, Snapshot, decide, ignores_window, window_opens_at
-from airfreight.domain.delivery import State
+from airfreight.domain.decide import Do, Snapshot, decide, ignores_window, is_unconfirmed, share, window_opens_at
+from airfreight.domain.delivery import ENDS, State
 from airfreight.domain.finish import FinishOn
 from airfreight.domain.ids import Millis
-from airfreight.domain.phases import Phase, Standing, stands
+from airfreight.domain.phases import Phase, Standing, may_schedule, stands
 from airfreight.domain.windows import DayPart
+
+SPREAD_MS = 300_000
+"""Over how long devices that had the choice come back when it has ended."""
 
 
 class Urgency(StrEnum):
@@ -46,37 +49,53 @@ class Handled:
 def handling(
     snapshot: Snapshot, now: Millis, *, urgency: Urgency, forced_at: Millis | None, finish_on: FinishOn
 ) -> Handled:
-    """How to handle the offer of this snapshot now. A delivery that is over is handled as if its time had come."""
-    is_forced = urgency is Urgency.FORCED or (forced_at is not None and now >= forced_at)
-    due_at = forced_at if not is_forced else None
+    """How to handle the offer of this snapshot now. A delivery that is over is handled as if its time had come.
+
+    One that waits for a word of its user is handled as it will be with that word: the user is shown what comes.
+    """
+    snapshot = _confirmed(snapshot)
+    delivery = snapshot.delivery
+    waits = decide(snapshot, now).do is Do.WAIT
+    is_offered = delivery is not None and delivery.state is State.OFFERED
     if finish_on is FinishOn.DOWNLOAD:
-        return Handled(Handling.FORCED, Handling.SKIP)
+        return Handled(Handling.SKIP if waits and is_offered else Handling.FORCED, Handling.SKIP)
+    is_forced = urgency is Urgency.FORCED or (forced_at is not None and now >= forced_at)
     pace = Handling.FORCED if is_forced else Handling.ATTEMPT
     in_window, opens_at = _update_time(snapshot, now)
-    waits = decide(snapshot, now).do is Do.WAIT
-    is_offered = snapshot.delivery is not None and snapshot.delivery.state is State.OFFERED
+    if waits:
+        in_window = False  # clients take "not now" without a window for "never"
     download = Handling.SKIP if waits and is_offered else pace
-    update = Handling.SKIP if waits or in_window is False else pace
-    times = [at for at in (due_at, opens_at) if at is not None and at > now]
-    return Handled(download, update, False if waits else in_window, min(times, default=None))
+    update = Handling.SKIP if in_window is False else pace
+    due_at = None if is_forced or forced_at is None else forced_at + int(share(snapshot.device.id) * SPREAD_MS)
+    times = [Millis(at) for at in (due_at, opens_at) if at is not None and at > now]
+    return Handled(download, update, in_window, min(times, default=None))
+
+
+def _confirmed(snapshot: Snapshot) -> Snapshot:
+    delivery, plan = snapshot.delivery, snapshot.plan
+    if delivery is None or plan is None or not is_unconfirmed(snapshot.device, delivery, plan):
+        return snapshot
+    return replace(snapshot, delivery=replace(delivery, consented=True))
 
 
 def _update_time(snapshot: Snapshot, now: Millis) -> tuple[bool | None, Millis | None]:
-    """Whether the update's time has come (None: it has none of its own), and when it does."""
+    """Whether the update's time has come (None: it has none of its own), and when it does. What has begun goes on."""
     delivery, plan = snapshot.delivery, snapshot.plan
-    if delivery is None or plan is None:
+    if delivery is None or plan is None or delivery.state in ENDS:
         return None, None
-    slots = [snapshot.slots.get(phase) for phase in (Phase.INSTALL, Phase.ACTIVATE)]
-    has_time, opens_at = False, None
-    is_open = True
-    if plan.needs_word or any(slots):
+    has_time, is_open, begins = False, True, []
+    ahead = [phase for phase in (Phase.INSTALL, Phase.ACTIVATE) if may_schedule(delivery.state, phase)]
+    slots = [snapshot.slots.get(phase) for phase in ahead]
+    if any(plan.needs_word or slot for slot in slots):
         has_time = True
-        standings = [stands(slot, now, needs_word=plan.needs_word) for slot in slots]
-        is_open = all(one is Standing.OPEN for one in standings)
-        opens_at = max((slot.begin_at for slot in slots if slot and slot.begin_at > now), default=None)
+        is_open = all(stands(slot, now, needs_word=plan.needs_word) is Standing.OPEN for slot in slots)
+        begins += [slot.begin_at for slot in slots if slot]
     if plan.window is not DayPart.ANY:
         has_time = True
-        opens = None if ignores_window(snapshot.device, delivery, plan) else window_opens_at(snapshot.device, plan, now)
-        is_open = is_open and opens is None
-        opens_at = max((at for at in (opens, opens_at) if at is not None), default=None)
-    return (is_open if has_time else None), opens_at
+        is_held = may_schedule(delivery.state, Phase.INSTALL if plan.early_download else Phase.DOWNLOAD)
+        if is_held and not ignores_window(snapshot.device, delivery, plan):
+            opens_at = window_opens_at(snapshot.device, plan, now)
+            is_open = is_open and opens_at is None
+            begins += [] if opens_at is None else [opens_at]
+    ahead_of_now = [at for at in begins if at > now]
+    return (is_open if has_time else None), max(ahead_of_now, default=None)

@@ -1,6 +1,6 @@
 """How often devices shall ask: an interval for all, and others for those that a filter matches. Pure.
 
-`00:05:00~10%, group == "Europe" -> 00:10:00`. Source: the DDI reference, 4.
+`00:05:00~10%, attributes.site = "roof" -> 00:10:00`. Source: the DDI reference, 4.
 """
 
 import re
@@ -17,8 +17,16 @@ SHORTEST, LONGEST = 1, 86_399
 """Seconds; from a day on the wire would need another form, which small clients do not read."""
 
 MOST = 10
-_INTERVAL = re.compile(r"(?:(\d{1,2}):)?(?:(\d{1,2}):)?(\d{1,5})(?:\s*~\s*(\d{1,2})%)?", re.ASCII)
-_ISO = re.compile(r"PT(?:(\d{1,2})H)?(?:(\d{1,4})M)?(?:(\d{1,5})S)?(?:\s*~\s*(\d{1,2})%)?", re.ASCII)
+_FORMS = [
+    re.compile(form + r"(?: *~ *(?P<percent>\d{1,2})%)?", re.ASCII)
+    for form in (
+        r"(?P<seconds>\d{1,5})",
+        r"(?P<minutes>\d{1,4}):(?P<seconds>[0-5]\d)",
+        r"(?P<hours>\d{1,2}):(?P<minutes>[0-5]\d):(?P<seconds>[0-5]\d)",
+        r"PT(?=\d)(?:(?P<hours>\d{1,2})H)?(?:(?P<minutes>\d{1,4})M)?(?:(?P<seconds>\d{1,5})S)?",
+    )
+]
+"""What stands behind a colon has two digits, below 60."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +82,15 @@ def _split(text: str) -> list[str]:
 
 def _interval(text: str) -> Interval:
     """`ss`, `mm:ss`, `HH:mm:ss` or ISO 8601 such as PT5M; with `~10%` behind it."""
-    text = text.strip()
-    if found := _ISO.fullmatch(text):
-        hours, minutes, seconds, percent = (int(part or 0) for part in found.groups())
-    elif found := _INTERVAL.fullmatch(text):
-        first, second, last, percent = (int(part or 0) for part in found.groups())
-        # of two parts the first is minutes
-        hours, minutes = (first, second) if found[2] is not None else (0, first)
-        seconds = last
-    else:
+    text = text.strip(" ")
+    found = next((match for form in _FORMS if (match := form.fullmatch(text))), None)
+    if found is None:
         raise _bad("an interval is HH:mm:ss, mm:ss, ss or PT5M, with ~10% behind it if it is to be spread")
-    whole = hours * 3600 + minutes * 60 + seconds
+    parts = {name: int(digits or 0) for name, digits in found.groupdict().items()}
+    whole = parts.get("hours", 0) * 3600 + parts.get("minutes", 0) * 60 + parts["seconds"]
     if not SHORTEST <= whole <= LONGEST:
         raise _bad("an interval is 00:00:01 to 23:59:59")
-    return Interval(whole, percent)
+    return Interval(whole, parts["percent"])
 
 
 def _bad(words: str) -> Refusal:
@@ -95,7 +98,11 @@ def _bad(words: str) -> Refusal:
 
 
 def until(usual: int, recheck_at: Millis | None, now: Millis) -> int:
-    """Seconds until the device shall ask again: as usual, or at the moment at which the answer may change."""
+    """Seconds until the device shall ask again: as usual, or at the moment at which the answer may change.
+
+    Never more than LONGEST, however long is usual.
+    """
+    usual = min(usual, LONGEST)
     if recheck_at is None:
         return usual
     return min(usual, max(SHORTEST, (recheck_at - now) // 1000 + 1))

@@ -46,7 +46,6 @@ _MOST = 100
 _LONGEST_KEY = 128
 _LONGEST_KNOWN = 64
 _LONGEST = 256
-TOO_MANY = "too_many_attributes"
 _LARGEST_NUMBER = 2**53
 """Beyond it JSON readers disagree about integers."""
 
@@ -81,7 +80,7 @@ def merge(stored_json: str, given: Mapping[str, object]) -> Merged:
             others[key] = _other(value)
     if len(others) > _MOST:
         words = f"A device has at most {_MOST} attributes beside {', '.join(WELL_KNOWN)} and {AUTO_UPDATE}."
-        raise invalid(words, TOO_MANY)
+        raise invalid(words, "too_many_attributes")
     return Merged(columns, msgspec.json.encode(others, order="sorted").decode())
 
 

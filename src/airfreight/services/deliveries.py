@@ -30,12 +30,14 @@ from airfreight.domain.ids import Millis
 from airfreight.domain.phases import Phase, Slot
 from airfreight.domain.rollout import RolloutState
 from airfreight.services.call import Call
-from airfreight.services.ledger import Ledger, Note, snapshot
+from airfreight.services.ledger import Ledger, Note
+from airfreight.services.snapshots import snapshot
 from airfreight.store import alike, counters, outbox, rollouts
 from airfreight.store import deliveries as store
 from airfreight.store.deliveries import Row
 
 _CHUNK = 1000
+_NOT_INSTALLED = frozenset({State.OFFERED, State.DOWNLOADING, State.DOWNLOADED})
 
 K = TypeVar("K")
 Asker = bytes | int
@@ -281,6 +283,13 @@ def judge(ledger: Ledger, rows: Sequence[Row], running: Facts) -> None:
     for row in rows:
         if row.id is not None and row.state != State.QUEUED:
             ledger.judge(ledger.entry(row), running, "device")
+
+
+def remember_before(ledger: Ledger, rows: Sequence[Row], running: Facts) -> None:
+    """A device tells for the first time what it runs, after it was offered something: it ran that before."""
+    for row in rows:
+        if row.id is not None and State(row.state) in _NOT_INSTALLED and not row.from_version and not row.from_build:
+            ledger.remember_before(ledger.entry(row), running)
 
 
 def judge_returned(ledger: Ledger, rows: Sequence[Row], running: Facts, *, is_live: bool) -> None:

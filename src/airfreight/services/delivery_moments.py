@@ -4,6 +4,7 @@ A neighbour of services.deliveries. Moments of an attempt that is over change no
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from airfreight.domain.delivery import RANK, Reach, State, Yield
 from airfreight.domain.finish import FinishOn
@@ -12,20 +13,29 @@ from airfreight.store import attempts
 from airfreight.store import deliveries as store
 
 
-def served(ledger: Ledger, moments: Sequence[tuple[int, int, State]]) -> None:
-    """The server saw bytes go: `(device id, attempt id, state reached)` each. For an attempt that is over: nothing.
+class Sent(NamedTuple):
+    """Bytes of an attempt's files went out. `reports`: the device will say itself what came of it."""
+
+    device_id: int
+    attempt_id: int
+    reached: State
+    reports: bool
+
+
+def served(ledger: Ledger, moments: Sequence[Sent]) -> None:
+    """The server saw bytes go. For an attempt that is over: nothing.
 
     Only what moves a delivery is kept: a file fetched in a thousand ranges leaves room for the device's own words.
     """
-    owners = store.deliveries_of_attempts(ledger.connection, sorted({attempt_id for _, attempt_id, _ in moments}))
+    owners = store.deliveries_of_attempts(ledger.connection, sorted({one.attempt_id for one in moments}))
     ledger.entries(sorted(set(owners.values())))
-    for device_id, attempt_id, state in moments:
+    for device_id, attempt_id, state, reports in moments:
         for entry in ledger.entries([owners[attempt_id]] if attempt_id in owners else []):
             if entry.row.device_id != device_id or entry.attempt_id != attempt_id:
                 continue
             if RANK[state] > RANK.get(entry.delivery.state, len(RANK)):
                 # where files are all there is to it, the device says that it has them: what is sent may not be kept
-                take = ledger.apply if entry.row.finish_on == FinishOn.DOWNLOAD else ledger.claim
+                take = ledger.apply if reports or entry.row.finish_on == FinishOn.DOWNLOAD else ledger.claim
                 take(entry, Reach(state), Note("server"))
             else:
                 ledger.heard(entry)

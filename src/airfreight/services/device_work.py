@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from airfreight.domain import phases
-from airfreight.domain.conditions import Facts
+from airfreight.domain.conditions import NO_FACTS, Facts
 from airfreight.domain.delivery import State, Verdict
 from airfreight.domain.errors import Refusal
 from airfreight.domain.finish import same
@@ -19,6 +19,7 @@ from airfreight.domain.phases import Phase, Standing
 from airfreight.services import attributes, deliveries, delivery_moments
 from airfreight.services.attributes import How
 from airfreight.services.deliveries import Asker, Report
+from airfreight.services.delivery_moments import Sent
 from airfreight.services.ledger import Ledger, transact
 from airfreight.services.rollout_state import tell_changes
 from airfreight.settings import Settings
@@ -58,11 +59,15 @@ class SetAttributes:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Bytes of an attempt's artifact went out. Result: none that matters."""
+    """Bytes of an attempt's artifact went out. Result: none that matters.
+
+    `reports`: the device will say itself what came of it.
+    """
 
     device_id: int
     attempt_id: int
     reached: State
+    reports: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +151,8 @@ def _work(ledger: Ledger, jobs: Sequence[Job]) -> list[Result | Exception]:
     results: dict[int, Result | Exception] = {}
     _attributes(ledger, [(i, job) for i, job in enumerate(jobs) if isinstance(job, SetAttributes | Returned)], results)
     _reports(ledger, [(i, job) for i, job in enumerate(jobs) if isinstance(job, Reports)], results)
-    moments = [(job.device_id, job.attempt_id, job.reached) for job in jobs if isinstance(job, Served)]
+    served = [job for job in jobs if isinstance(job, Served)]
+    moments = [Sent(job.device_id, job.attempt_id, job.reached, job.reports) for job in served]
     if moments:
         delivery_moments.served(ledger, moments)
     broken = [(job.device_id, job.attempt_id) for job in jobs if isinstance(job, BrokenOff)]
@@ -191,11 +197,14 @@ def _standing_consents(
     if not asked:
         return
     rows = {row.id: row for row in devices.lock(ledger.connection, {job.device_id for _, job in asked})}
+    said = {device_id: row.standing_consent for device_id, row in rows.items()}
     for i, job in asked:
         row = rows.get(job.device_id)
-        if row is not None and not (row.standing_consent and job.words is not None):
-            devices.change(ledger.connection, row.organization_id, row.id, {"standing_consent": job.words or ""})
-            results[i] = {}
+        if row is None or (said[row.id] and job.words is not None):
+            continue
+        said[row.id] = job.words or ""
+        devices.change(ledger.connection, row.organization_id, row.id, {"standing_consent": said[row.id]})
+        results[i] = {}
     outbox.ring(ledger.connection)
 
 
@@ -292,6 +301,8 @@ def _judge(ledger: Ledger, words: Sequence[_Word]) -> None:
     open_rows = deliveries.open_of(ledger.connection, sorted(word.device_id for word in words))
     for word in words:
         rows = open_rows.get(word.device_id, [])
+        if word.ran == NO_FACTS:
+            deliveries.remember_before(ledger, rows, word.running)
         if isinstance(word.job, Returned):
             deliveries.judge_returned(ledger, rows, word.running, is_live=word.job.is_live)
         else:

@@ -9,7 +9,7 @@ from airfreight.domain.errors import not_found
 from airfreight.services.call import Call
 from airfreight.services.deliveries import answer_for, choose, rows_of
 from airfreight.store import deliveries as store
-from airfreight.store import rollouts
+from airfreight.store import progress, rollouts
 from airfreight.store.deliveries import Row
 
 
@@ -43,10 +43,20 @@ def _summary(decision: Decision, row: Row, latest: list[Any]) -> str:
     return words
 
 
-def history(call: Call, rollout_id: int, delivery_id: int) -> list[Any]:
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """A row of the history, and what the device printed with it."""
+
+    row: Any
+    lines: list[str]
+
+
+def history(call: Call, rollout_id: int, delivery_id: int) -> list[Happening]:
     """What happened to a delivery of a rollout, oldest first. Raises NOT_FOUND."""
     call.need(Permission.OTA_VIEW)
     rows = [row for row in store.by_id(call.connection, [delivery_id]) if row.rollout_id == rollout_id]
     if not rows or rollouts.get(call.connection, call.organization_id, rollout_id) is None:
         raise not_found("Delivery")
-    return store.history_of(call.connection, call.organization_id, delivery_id, call.settings.history_limit + 50)
+    lines = progress.lines_by_time(call.connection, delivery_id)
+    told = store.history_of(call.connection, call.organization_id, delivery_id, call.settings.history_limit + 50)
+    return [Happening(row, lines.pop(row.at, []) if row.actor == "device" else []) for row in told]

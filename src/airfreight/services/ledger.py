@@ -14,8 +14,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from airfreight.domain import phases
-from airfreight.domain.conditions import Condition, Facts
-from airfreight.domain.decide import Device, Plan, Snapshot
+from airfreight.domain.conditions import Facts
 from airfreight.domain.delivery import (
     ENDS,
     Consent,
@@ -33,9 +32,9 @@ from airfreight.domain.delivery import (
 from airfreight.domain.finish import FinishOn, has_reverted, judge, judge_returned, same, settle
 from airfreight.domain.ids import Millis
 from airfreight.domain.phases import Phase, Point, Slot, Standing, may_schedule, next_phase, stands
-from airfreight.domain.rollout import OVER, RolloutState
-from airfreight.domain.windows import DayPart
+from airfreight.domain.rollout import OVER
 from airfreight.services.rollout_state import finish_if_done, tell_changes
+from airfreight.services.snapshots import delivery_of
 from airfreight.settings import Settings
 from airfreight.store import attempts, connections, counters, progress, seen
 from airfreight.store import deliveries as store
@@ -82,58 +81,6 @@ class Note:
     seq: int | None = None
     progress: int | None = None
     message: str = ""
-
-
-def delivery_of(row: Row) -> Delivery:
-    """The pure part of a row."""
-    return Delivery(
-        state=State(row.state),
-        attempts_limit=row.attempts_limit,
-        attempt=row.attempt,
-        tries=row.tries,
-        cancel_requested=bool(row.cancel_requested),
-        consented=bool(row.consented),
-        reached=row.reached,
-        reason=Reason(row.reason) if row.reason else None,
-    )
-
-
-def snapshot(row: Row) -> Snapshot:
-    """What `decide` looks at, from a row as read."""
-    device = Device(
-        id=row.device_id,
-        enabled=bool(row.enabled),
-        reported=row.attributes_at is not None,
-        facts=Facts(row.device_version, row.device_build, row.device_library_version),
-        fw_type=row.device_fw_type,
-        board=row.device_board,
-        component=row.device_component,
-        auto_update=bool(row.product_auto_update if row.device_auto_update is None else row.device_auto_update),
-        asks_user=bool(row.asks_user),
-        time_zones=(row.device_time_zone, row.product_time_zone, row.organization_time_zone),
-    )
-    if row.id is None:
-        return Snapshot(device)
-    plan = Plan(
-        state=RolloutState(row.rollout_state),
-        artifact=Facts(row.artifact_version, row.artifact_build, row.artifact_library_version),
-        fw_type=row.artifact_fw_type,
-        board=row.artifact_board,
-        component=row.artifact_component,
-        condition=Condition(row.condition),
-        check_type=bool(row.check_type),
-        critical=bool(row.critical),
-        window=DayPart(row.day_part),
-        started_at=None if row.started_at is None else Millis(row.started_at),
-        reset_period_ms=row.reset_period_ms,
-        superseded=row.on_conflict == "supersede" and (row.newest_rollout_id or 0) > row.rollout_id,
-        needs_word=bool(row.needs_word),
-        early_download=bool(row.early_download),
-    )
-    not_before = None if row.not_before is None else Millis(row.not_before)
-    tries_since = None if row.tries_since is None else Millis(row.tries_since)
-    before = Facts(row.from_version, row.from_build)
-    return Snapshot(device, delivery_of(row), plan, before, not_before, tries_since, phases.decode(row.slots))
 
 
 def word(event: Event) -> str:
@@ -219,12 +166,15 @@ class Ledger:
     def claim(self, entry: Entry, event: Event, note: Note, *, told: str = "", may_be_mute: bool = False) -> Verdict:
         """Step one delivery by what somebody's word counts for under its rollout's `finish_on`.
 
-        `may_be_mute`: the device perhaps never says what it runs; then its word is all there is.
+        `may_be_mute`: the device reports, but perhaps never says what it runs; then its word is all there is.
         """
+        finish_on = FinishOn(entry.row.finish_on)
+        if may_be_mute and finish_on is FinishOn.SERVED:
+            finish_on = FinishOn.REPORT
         wanted, _ = _facts(entry)
         running = Facts(entry.row.device_version, entry.row.device_build)
         is_provable = not may_be_mute or same(running, wanted) is not None
-        settled = settle(event, FinishOn(entry.row.finish_on), is_provable=is_provable)
+        settled = settle(event, finish_on, is_provable=is_provable)
         return self.apply(entry, settled, note, told=told or word(event))
 
     def apply(self, entry: Entry, event: Event, note: Note, *, told: str = "") -> Verdict:
@@ -251,6 +201,11 @@ class Ledger:
         if entry.events < self.settings.history_limit:
             self._remember(entry, attempt_id, event, Verdict.LATE, note, word(event))
         return Verdict.LATE
+
+    def remember_before(self, entry: Entry, running: Facts) -> None:
+        """What the device ran when it was offered, if it does not run what it was offered."""
+        if same(running, _facts(entry)[0]) is not True:
+            entry.from_version, entry.from_build, entry.dirty = running.version, running.build, True
 
     def judge(self, entry: Entry, running: Facts, actor: str) -> Verdict | None:
         """Step a delivery by the version its device runs now, when that says something."""
@@ -446,6 +401,7 @@ class Ledger:
     def _moved_row(self, entry: Entry) -> store.Moved:
         delivery = entry.delivery
         is_waiting = delivery.state is State.QUEUED and delivery.attempt == entry.row.attempt
+        is_over = delivery.state in ENDS and delivery.state == entry.row.state
         return store.Moved(
             id=entry.row.id or 0,
             version=entry.row.version,
@@ -465,7 +421,8 @@ class Ledger:
             deadline_at=entry.deadline_at,
             slots=phases.encode(entry.slots),
             opens_at=entry.opens_at,
-            updated_at=entry.row.updated_at if is_waiting else self.now,  # of one that waits: since when
+            # of one that waits: since when; of one that is over: when it came to its end
+            updated_at=entry.row.updated_at if is_waiting or is_over else self.now,
         )
 
 

@@ -47,7 +47,9 @@ class Offer:
     @property
     def stamp(self) -> tuple[object, ...]:
         """Differs whenever what there is to tell of the attempt does."""
-        return (self.attempt_id, self.row.version, self.row.cancel_requested, self.errand, self.handled)
+        row = self.row
+        product = (row.product_name, row.part, row.one_part)
+        return (self.attempt_id, row.version, row.cancel_requested, self.errand, self.handled, product)
 
 
 def find(connection: Connection, device_id: int, attempt_id: int, now: Millis) -> Offer | None:

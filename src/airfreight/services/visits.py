@@ -26,7 +26,7 @@ from airfreight.services.call import Call
 from airfreight.services.credentials import Keyring
 from airfreight.services.deliveries import Answer
 from airfreight.services.devices import Wanted
-from airfreight.services.ledger import snapshot
+from airfreight.services.snapshots import snapshot
 from airfreight.settings import Settings
 from airfreight.store import attempts, direct_access, filters, groups
 
@@ -135,9 +135,10 @@ def _visit(visitor: Visitor, answer: Answer | None, seen: set[int], usual: int, 
 def errand_of(answer: Answer) -> Errand:
     """Total. One that says it has updated, and is to prove it, is sent nowhere: its attributes are asked for.
 
-    Not even to cancel: it has nothing left to cancel, and some clients would not answer.
+    Not even to cancel: it has nothing left to cancel, and some clients would not answer. Nor is one sent to what it is
+    yet to be offered.
     """
-    if answer.row and answer.row.state == State.ACTIVATING:
+    if answer.attempt_id is None or (answer.row and answer.row.state == State.ACTIVATING):
         return Errand.NOTHING
     match answer.decision.do:
         case Do.NOTHING:
@@ -196,9 +197,10 @@ def _wants_attributes(visitor: Visitor, answer: Answer) -> bool:
     told = visitor.attributes_at
     if told is None:
         return True
+    if visitor.last_succeeded_at is not None and told < visitor.last_succeeded_at:  # at the same time: it was the proof
+        return True
     claimed_at = answer.row.updated_at if answer.row and answer.row.state == State.ACTIVATING else None
-    moments = (visitor.last_succeeded_at, visitor.asked_at, claimed_at)
-    return any(told <= moment for moment in moments if moment is not None)
+    return any(told <= moment for moment in (visitor.asked_at, claimed_at) if moment is not None)
 
 
 def _intervals(connection: Connection, visitors: Sequence[Visitor], settings: Settings, now: Millis) -> dict[int, int]:
@@ -254,5 +256,6 @@ def version_of(connection: Connection, visitor: Visitor, name: str, version: str
 
 def check_uid(uid: str) -> None:
     """Raises INVALID."""
-    if not 1 <= len(uid) <= LONGEST_UID or not uid.isprintable():
-        raise invalid(f"The id of a device has 1 to {LONGEST_UID} printable characters.", "bad_uid")
+    if not 1 <= len(uid) <= LONGEST_UID or not uid.isprintable() or uid in {".", ".."}:
+        words = f"The id of a device has 1 to {LONGEST_UID} printable characters, and is not . or .."
+        raise invalid(words, "bad_uid")

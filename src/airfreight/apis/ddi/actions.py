@@ -13,7 +13,6 @@ from airfreight.apis.ddi.shapes import CancelAction, Deployment, DeploymentBase,
 from airfreight.apis.ddi.wire import Code, Problem, read_body, send_empty
 from airfreight.domain.delivery import State, Verdict
 from airfreight.services import attributes, offers, visits
-from airfreight.services.artifact_sha1 import sha1_of
 from airfreight.services.attributes import How
 from airfreight.services.deliveries import Report
 from airfreight.services.device_work import Reports, SetAttributes, Taken
@@ -46,25 +45,18 @@ async def get_installed(number: str, asked: Asked) -> None:
 async def answer_deployment(asked: Asked, offer: Offer) -> None:
     """The action with its files and, if asked for, its history."""
     most = _history_wanted(asked)
-    stamp = (offer.stamp, offer.row.part, offer.row.one_part, offer.row.product_name, most)
+    history = translate.history_of(offer, await asked.read(offers.lines_of, offer, most)) if most else None
+    stamp = (offer.stamp, history)
     if not await asked.has_it(stamp):
-        deployment, lines = await asyncio.to_thread(deployment_of, asked, offer, most)
-        history = translate.history_of(offer, lines) if most else None
+        deployment = await asyncio.to_thread(deployment_of, asked, offer)
         await asked.answer(DeploymentBase(str(offer.attempt_id), deployment, history), stamp)
 
 
-def deployment_of(asked: Asked, offer: Offer, most: int) -> tuple[Deployment, list[str]]:
-    """The files of an action, and `most` lines of what the device has said. Reads: call it in a thread."""
-    desk = asked.desk
-    with desk.database.read() as connection:
+def deployment_of(asked: Asked, offer: Offer) -> Deployment:
+    """The files of an action. Reads: call it in a thread."""
+    with asked.desk.database.read() as connection:
         artifacts = offers.artifacts_of(connection, offer)
-        lines = offers.lines_of(connection, offer, most)
-    sha1s = {artifact.id: sha1_of(desk.database, desk.blobs, artifact) for artifact in artifacts}
-
-    def sha1(artifact: Any) -> str:  # noqa: ANN401 - a row
-        return sha1s[artifact.id]
-
-    return translate.deployment_of(offer, artifacts, asked.base, sha1), lines
+    return translate.deployment_of(offer, artifacts, asked.base, asked.sha1)
 
 
 def _history_wanted(asked: Asked) -> int:

@@ -7,13 +7,15 @@ from urllib.parse import quote, unquote_to_bytes
 from airfreight.apis.common.asgi import Scope, header
 from airfreight.apis.ddi.wire import Problem
 from airfreight.services.credentials import Keyring
-from airfreight.services.visits import Knock
+from airfreight.services.visits import Knock, check_uid
 
 MARK = "/controller/v1/"
 """What every address of this door has after the name of the organization, and none of another door has."""
 
 _LONGEST_TOKEN = 200
 _MOST_AUTHORITIES = 100
+_NAME = re.compile(r"[ -~]+")
+"""Not other letters: some have one of these as their upper case."""
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 _NUMBERED = b"x-authority-"
 
@@ -33,14 +35,15 @@ class Address:
 
 
 def address_of(scope: Scope) -> Address:
-    """Raises Problem(404) for one that nothing could be at."""
+    """Raises Problem(404) for one that nothing could be at, Refusal(INVALID) for an id that no device can have."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")
     try:
         parts = [unquote_to_bytes(part).decode() for part in raw.partition(b"?")[0].split(b"/")]
     except UnicodeDecodeError:
         raise Problem(404) from None
-    if len(parts) < 5 or parts[2:4] != ["controller", "v1"] or not parts[1] or not parts[4]:
+    if len(parts) < 5 or parts[2:4] != ["controller", "v1"] or not _NAME.fullmatch(parts[1]) or not parts[4]:
         raise Problem(404)
+    check_uid(parts[4])
     return Address(parts[1].upper(), parts[4], tuple(parts[5:]))
 
 
@@ -66,8 +69,8 @@ def knock_of(scope: Scope, address: Address, keyring: Keyring, *, is_proxied: bo
 
 def _authorities(scope: Scope, uid: str) -> tuple[str, ...]:
     """What the proxy says of the certificate that it has checked, if it is of this device."""
-    if header(scope, b"x-controller-id") != uid:
-        return ()
+    if [value for name, value in scope["headers"] if name == b"x-controller-id"] != [uid.encode()]:
+        return ()  # also where the client has sent one of its own
     values = [
         str(value, "latin-1")
         for name, value in scope["headers"]

@@ -4,7 +4,9 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import structlog
 
 from airfreight.apis.common.asgi import Receive, Scope, Send, header
 from airfreight.apis.common.desk import Desk, clock
@@ -13,10 +15,13 @@ from airfreight.apis.common.hands import Hands
 from airfreight.apis.ddi.address import Address, number_of
 from airfreight.apis.ddi.wire import Media, Problem, accepted, send_empty, send_value
 from airfreight.services import offers, visits
+from airfreight.services.artifact_sha1 import sha1_of
 from airfreight.services.offers import Offer
 from airfreight.services.visits import Knock, Visitor
 
 T = TypeVar("T")
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,13 @@ class Asked:
             raise Problem(404)
         return visitor, offer
 
+    def sha1(self, artifact: Any) -> str:  # noqa: ANN401 - a row
+        """By which its clients know a file; it may have to be computed: call it in a thread. Raises Problem(404)."""
+        try:
+            return sha1_of(self.desk.database, self.desk.blobs, artifact)
+        except FileNotFoundError:
+            raise missing(artifact) from None
+
     async def answer(self, value: object, stamp: object) -> None:
         """Answer with `value`, under the ETag of `stamp`."""
         await send_value(self.scope, self.send, 200, value, self.media, self.etag(stamp))
@@ -83,3 +95,9 @@ class Asked:
         """It differs whenever the answer would: `stamp` is what the answer is made of."""
         text = repr((stamp, self.base, self.media))
         return f'"0{hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()}"'
+
+
+def missing(artifact: Any) -> Problem:  # noqa: ANN401 - a row
+    """What to answer when the bytes of a file are not there."""
+    log.error("the bytes of an artifact are missing", sha256=artifact.sha256)
+    return Problem(404)

@@ -49,10 +49,10 @@ async def get_one(number: str, asked: Asked) -> None:
     _, offer = await asked.offer(number)
     if offer.errand is not Errand.CONFIRM:
         raise Problem(404)
-    stamp = ("to confirm", offer.stamp)
+    history = translate.history_of(offer, await asked.read(offers.lines_of, offer, offers.MOST_LINES))
+    stamp = ("to confirm", offer.stamp, history)
     if not await asked.has_it(stamp):
-        deployment, lines = await asyncio.to_thread(deployment_of, asked, offer, offers.MOST_LINES)
-        history = translate.history_of(offer, lines)
+        deployment = await asyncio.to_thread(deployment_of, asked, offer)
         await asked.answer(ConfirmationOf(str(offer.attempt_id), deployment, history), stamp)
 
 

@@ -3,23 +3,18 @@
 import asyncio
 from typing import Any
 
-import structlog
-
 from airfreight.apis.common.desk import clock
 from airfreight.apis.common.files import Outcome
 from airfreight.apis.ddi import translate
 from airfreight.apis.ddi.address import number_of
-from airfreight.apis.ddi.asked import Asked
+from airfreight.apis.ddi.asked import Asked, missing
 from airfreight.apis.ddi.files import FileOfArtifact, serve_artifact, serve_md5sum
 from airfreight.apis.ddi.wire import Problem
 from airfreight.domain.delivery import State
 from airfreight.services import offers
-from airfreight.services.artifact_sha1 import sha1_of
 from airfreight.services.device_work import Served
 
 _MD5SUM = ".MD5SUM"
-
-log = structlog.get_logger()
 
 
 async def get_list(number: str, asked: Asked) -> None:
@@ -30,10 +25,10 @@ async def get_list(number: str, asked: Asked) -> None:
         raise Problem(404)
     stamp = ("module", number, found[0].filename)
     if not await asked.has_it(stamp):
-        desk, base = asked.desk, asked.base
+        base = asked.base
 
         def shown() -> list[Any]:
-            return [translate.artifact_of(one, base, sha1_of(desk.database, desk.blobs, one)) for one in found]
+            return [translate.artifact_of(one, base, asked.sha1(one)) for one in found]
 
         await asked.answer(await asyncio.to_thread(shown), stamp)
 
@@ -51,7 +46,7 @@ async def get_file(number: str, filename: str, asked: Asked) -> None:
         return
 
     def note(reached: State) -> None:
-        asked.hands.tell(Served(visitor.device_id, attempt_id, reached))
+        asked.hands.tell(Served(visitor.device_id, attempt_id, reached, reports=True))
 
     try:
         outcome = await serve_artifact(
@@ -63,8 +58,7 @@ async def get_file(number: str, filename: str, asked: Asked) -> None:
             started=lambda: note(State.DOWNLOADING),
         )
     except FileNotFoundError:
-        _missing(found)
-        raise Problem(404) from None
+        raise missing(found) from None
     if outcome is Outcome.WHOLE and len(carried) == 1:
         note(State.DOWNLOADED)
 
@@ -73,21 +67,13 @@ def _file(asked: Asked, found: Any) -> FileOfArtifact:  # noqa: ANN401 - a row
     """The file, with the hash by which its clients know it. Raises Problem(404) when its bytes are not there."""
     desk = asked.desk
     accel = desk.settings.accel_prefix
-    try:
-        sha1 = sha1_of(desk.database, desk.blobs, found)
-    except FileNotFoundError:
-        _missing(found)
-        raise Problem(404) from None
     return FileOfArtifact(
         desk.blobs.path(found.sha256),
         found.filename,
         found.size,
-        sha1,
+        asked.sha1(found),
         found.md5,
         found.created_at,
         accel=f"{accel}/{found.sha256[:2]}/{found.sha256}" if accel else "",
     )
 
-
-def _missing(found: Any) -> None:  # noqa: ANN401 - a row
-    log.error("the bytes of an artifact are missing", sha256=found.sha256)

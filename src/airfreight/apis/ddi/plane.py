@@ -130,6 +130,9 @@ class DirectPlane:
     def _welcome(self, knock: Knock) -> bool:
         """Whether there is a device of this id now, though there was none. Raises Refusal."""
         desk, now = self._desk, clock()
+        with desk.database.read() as connection:
+            if not visits.opens_for_all(connection, knock):
+                return False  # a stranger keeps nobody from writing
         try:
             return transact(
                 desk.database,

@@ -12,6 +12,7 @@ from airfreight.apis.common.paging import Limit, LongAfter, Page, RowId
 from airfreight.apis.platform.products import OrgId
 from airfreight.domain.delivery import Reason, State
 from airfreight.services import explanations, standings
+from airfreight.services.explanations import Happening
 from airfreight.services.standings import Standing
 
 TAGS = ["Rollouts"]
@@ -54,7 +55,7 @@ class Delivery(Out):
 
 
 class HistoryEvent(Out):
-    """One thing that happened to a delivery."""
+    """One thing that happened to a delivery. `lines`: what the device printed with it."""
 
     at: int
     actor: str
@@ -66,6 +67,7 @@ class HistoryEvent(Out):
     reason: str
     message: str
     progress: int | None
+    lines: list[str]
 
 
 def shape(standing: Standing) -> Delivery:
@@ -97,8 +99,9 @@ def shape(standing: Standing) -> Delivery:
     )
 
 
-def _event(row: Any) -> HistoryEvent:  # noqa: ANN401 - a row
-    return HistoryEvent(**{name: getattr(row, name) for name in HistoryEvent.__struct_fields__})
+def _event(one: Happening) -> HistoryEvent:
+    told = {name: getattr(one.row, name) for name in HistoryEvent.__struct_fields__ if name != "lines"}
+    return HistoryEvent(**told, lines=one.lines)
 
 
 @get("/{rollout_id:int}/deliveries", tags=TAGS, sync_to_thread=True)
