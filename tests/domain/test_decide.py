@@ -270,6 +270,81 @@ class TestOnTheWay:
         assert decide(with_device(standing_in(state, wished=True), enabled=False), NOW).do is Do.NOTHING
 
 
+class TestUsersThatAreAsked:
+    """`asks_user`: what is offered to the device waits for a word of its user."""
+
+    def test_the_offer_is_made_and_then_waits(self) -> None:
+        asked = with_device(FIT, asks_user=True)
+        assert decide(asked, NOW).event == Offer(fresh=False)
+        decision = decide(with_device(standing_in(State.OFFERED), asks_user=True), NOW)
+        assert (decision.do, decision.event, decision.recheck_at) == (Do.WAIT, None, None)
+        assert _last(decision) == Check("user confirmation", Mark.FAIL, "its user has not confirmed this update yet")
+
+    @pytest.mark.parametrize("state", THE_SIX[1:])
+    def test_what_has_begun_is_not_asked_about(self, state: State) -> None:
+        assert decide(with_device(standing_in(state), asks_user=True), NOW) == decide(standing_in(state), NOW)
+
+    def test_a_yes_or_a_critical_rollout_lets_it_go(self) -> None:
+        asked = with_device(standing_in(State.OFFERED), asks_user=True)
+        assert decide(consented(asked), NOW).do is Do.DOWNLOAD
+        assert decide(with_plan(asked, critical=True), NOW).do is Do.DOWNLOAD
+
+    def test_a_cancel_and_a_pause_are_told_before_the_question(self) -> None:
+        wished = with_device(standing_in(State.OFFERED, wished=True), asks_user=True)
+        assert decide(wished, NOW).do is Do.CANCEL
+        paused = with_plan(with_device(standing_in(State.OFFERED), asks_user=True), state=RolloutState.PAUSED)
+        assert _last(decide(paused, NOW)).name == "rollout running"
+
+    def test_a_yes_to_a_question_is_not_the_wish_to_have_it_now(self) -> None:
+        """Who asks for an update that waits wants it now; who is asked each time says yes to it, at its time."""
+        for early, state in ((False, State.OFFERED), (True, State.DOWNLOADED)):
+            shut = with_plan(consented(standing_in(state)), window=DayPart.NIGHT, early_download=early)
+            assert decide(shut, NOW).do in {Do.DOWNLOAD, Do.INSTALL}
+            asked = decide(with_device(shut, asks_user=True), NOW)
+            assert (asked.do, asked.recheck_at, _last(asked).name) == (Do.WAIT, NIGHT_FOR_DEVICE_7, "window open")
+
+    def test_of_the_question_and_a_closed_window_the_question_comes_first(self) -> None:
+        shut = with_plan(with_device(standing_in(State.OFFERED), asks_user=True), window=DayPart.NIGHT)
+        assert _last(decide(shut, NOW)).name == "user confirmation"
+
+
+class TestEarlyDownload:
+    """The window is for the installation; the download may come before."""
+
+    def test_an_offer_does_not_wait_for_the_window(self) -> None:
+        early = with_plan(FIT, window=DayPart.NIGHT, early_download=True)
+        decision = decide(early, NOW)
+        assert (decision.do, decision.event) == (Do.DOWNLOAD, Offer(fresh=False))
+        assert "window open" not in {check.name for check in decision.trace}
+
+    @pytest.mark.parametrize("state", THE_SIX)
+    def test_only_the_installation_waits_and_only_until_it_has_begun(self, state: State) -> None:
+        early = with_plan(standing_in(state), window=DayPart.NIGHT, early_download=True)
+        decision = decide(early, NOW)
+        if state is State.DOWNLOADED:
+            assert (decision.do, decision.recheck_at) == (Do.WAIT, NIGHT_FOR_DEVICE_7)
+            assert _last(decision) == Check("window open", Mark.FAIL, "night in Europe/Kyiv")
+        else:
+            assert (decision.do, decision.recheck_at) == (decide(standing_in(state), NOW).do, None)
+        assert decide(early, NIGHT_FOR_DEVICE_7).do is decide(standing_in(state), NOW).do
+
+    def test_a_critical_rollout_and_a_user_who_wants_it_now_wait_for_no_window(self) -> None:
+        shut = with_plan(standing_in(State.DOWNLOADED), window=DayPart.NIGHT, early_download=True)
+        assert decide(with_plan(shut, critical=True), NOW).do is Do.INSTALL
+        assert decide(consented(shut), NOW).do is Do.INSTALL
+
+    def test_a_pause_holds_before_the_window_is_looked_at(self) -> None:
+        shut = with_plan(standing_in(State.DOWNLOADED), window=DayPart.NIGHT, early_download=True)
+        assert _last(decide(with_plan(shut, state=RolloutState.PAUSED), NOW)).name == "rollout running"
+
+    def test_without_a_window_it_changes_nothing(self) -> None:
+        for state in (*THE_SIX, State.QUEUED):
+            base = FIT if state is State.QUEUED else standing_in(state)
+            always = with_plan(base, window=DayPart.ANY)
+            early = decide(with_plan(always, early_download=True), NOW)
+            assert (early.do, early.event) == (decide(always, NOW).do, decide(always, NOW).event)
+
+
 def _every_snapshot() -> Iterator[Snapshot]:
     yes_no = (True, False)
     for state, rollout, window in product(RANK, RolloutState, (DayPart.AFTERNOON, DayPart.NIGHT)):

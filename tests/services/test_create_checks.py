@@ -14,12 +14,20 @@ FILE = Confirmed("2.0.0", "", "lamp", "ESP32", "", "MCU")
 FITS = {"fwType": "lamp", "board": "ESP32", "component": "MCU"}
 
 
-def ship(bench: Bench, to: list[Board], confirmed: Confirmed = FILE, *, check: bool = True, product: int = 0) -> int:
+def ship(
+    bench: Bench,
+    to: list[Board],
+    confirmed: Confirmed = FILE,
+    *,
+    check: bool = True,
+    product: int = 0,
+    origin: str = "shipments",
+) -> int:
     artifact = bench.artifact("2.0.0")
     with bench.call() as call:
         return rollouts.create(
             call,
-            origin="native",
+            origin=origin,
             title="t",
             product_id=product or None,
             device_ids=[board.id for board in to],
@@ -28,10 +36,10 @@ def ship(bench: Bench, to: list[Board], confirmed: Confirmed = FILE, *, check: b
         )
 
 
-def refusal(bench: Bench, to: list[Board], confirmed: Confirmed = FILE) -> str:
+def refusal(bench: Bench, to: list[Board], confirmed: Confirmed = FILE, origin: str = "shipments") -> str:
     before = bench.rows(select(tables.rollouts.c.id))
     with pytest.raises(Refusal) as refused:
-        ship(bench, to, confirmed)
+        ship(bench, to, confirmed, origin=origin)
     assert (refused.value.kind, refused.value.code) == (Kind.INVALID, "never_matches")
     assert bench.rows(select(tables.rollouts.c.id)) == before
     return refused.value.message
@@ -57,6 +65,14 @@ def test_what_contradicts_is_named_by_field_and_never_by_value(
     assert f"none of the 3 devices: what they report contradicts it in {fields}. " in message
     assert "skipFwTypeCheck (--skip-type-check)" in message
     assert not any(value and value in message for value in [*reported.values(), "lamp", "ESP32"])
+
+
+def test_how_to_do_without_the_check_is_said_in_the_words_of_the_door(bench: Bench) -> None:
+    [board] = bench.devices(bench.product())
+    bench.tell(board, **FITS | {"fwType": "toaster"})
+    message = refusal(bench, [board], origin="native")
+    assert "leave checkType (--check-type) out" in message
+    assert "skipFwTypeCheck" not in message
 
 
 def test_devices_that_differ_in_different_ways_name_all_fields(bench: Bench) -> None:

@@ -105,6 +105,23 @@ def test_what_is_told_for_the_first_time_between_offer_and_installation_is_what_
     assert bench.stand(rollout, board) == ("failed", "rolled_back")
 
 
+@pytest.mark.parametrize(
+    ("version", "end"), [("2.0.0", ("succeeded", "")), ("3.0.0", ("failed", "wrong_version")), ("1.0.0", None)]
+)
+def test_one_that_restarts_later_runs_the_old_version_by_right_until_its_deadline(
+    bench: Bench, version: str, end: tuple[str, str] | None
+) -> None:
+    rollout, board, attempt = offered(bench)
+    bench.work(SetAttributes(board.id, {"version": "1.0.0"}, restarts_later=True))
+    say(bench, board, attempt, Succeed(), may_be_mute=True)
+    bench.work(SetAttributes(board.id, {"version": "1.0.0"}, restarts_later=True))
+    assert bench.stand(rollout, board) == ("activating", "")
+    bench.work(SetAttributes(board.id, {"version": version}, restarts_later=True))
+    bench.later(days=2)
+    bench.worker().expire()
+    assert bench.stand(rollout, board) == (end or ("failed", "rolled_back"))
+
+
 def test_a_device_that_speaks_our_own_protocol_is_never_believed_without_its_version(bench: Bench) -> None:
     rollout, board, attempt = offered(bench)
     say(bench, board, attempt, Succeed())

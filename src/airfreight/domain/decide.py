@@ -178,6 +178,8 @@ class _Walk:
             words = "a newer rollout has come for this device"
             return self._stop("newest rollout", words, event=Skip(Reason.SUPERSEDED))
         self._pass("newest rollout", "no newer rollout takes this one's place")
+        if is_unconfirmed(self.device, self.delivery, self.plan):
+            self._info("user confirmation", "its user will be asked when it is offered")
         if self.plan.state is not RolloutState.RUNNING:
             return self._stop("rollout running", f"the rollout is {self.plan.state}")
         self._pass("rollout running", "the rollout is running")

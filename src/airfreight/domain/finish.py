@@ -7,7 +7,19 @@ from enum import StrEnum
 
 from airfreight.domain import versions
 from airfreight.domain.conditions import Facts
-from airfreight.domain.delivery import RANK, THE_SIX, Delivery, Event, Fail, Reach, Reason, State, Succeed, Yield
+from airfreight.domain.delivery import (
+    RANK,
+    THE_SIX,
+    Delivery,
+    Event,
+    Expire,
+    Fail,
+    Reach,
+    Reason,
+    State,
+    Succeed,
+    Yield,
+)
 
 
 class FinishOn(StrEnum):
@@ -65,14 +77,19 @@ def has_reverted(*, running: Facts, wanted: Facts, before: Facts) -> bool:
     return bool(same(running, before)) and not same(running, wanted) and not same(before, wanted)
 
 
-def judge(delivery: Delivery, *, running: Facts, wanted: Facts, before: Facts) -> Event | None:
+def judge(
+    delivery: Delivery, *, running: Facts, wanted: Facts, before: Facts, restarts_later: bool = False
+) -> Event | None:
     """What the version (and build) a device runs now says of its open delivery; None when it says nothing yet.
 
     Running what the artifact carries is success from anywhere in the six, unless the device ran just that before: then
     it proves something only after activating. Anything else counts only once the device has begun to activate; until
     then it runs the old one by right (it may have lost power in the middle of a download).
+    `restarts_later`: it says that it is done before it restarts; until then the old version says nothing.
     """
     if delivery.state not in THE_SIX:
+        return None
+    if restarts_later and same(running, before) and not same(running, wanted):
         return None
     activating = delivery.state is State.ACTIVATING
     if _is_unchanged(running, wanted, before):
@@ -83,6 +100,12 @@ def judge(delivery: Delivery, *, running: Facts, wanted: Facts, before: Facts) -
     if not activating or arrived is None:
         return None
     return Fail(Reason.ROLLED_BACK if same(running, before) else Reason.WRONG_VERSION)
+
+
+def expired(delivery: Delivery, *, running: Facts, wanted: Facts, before: Facts) -> Event:
+    """What silence until the deadline is: of one that was to activate and runs the old version, a way back to that."""
+    stayed = delivery.state is State.ACTIVATING and same(running, before) and not same(running, wanted)
+    return Fail(Reason.ROLLED_BACK) if stayed else Expire()
 
 
 def _is_unchanged(running: Facts, wanted: Facts, before: Facts) -> bool:

@@ -278,11 +278,11 @@ def _report(
     return verdict
 
 
-def judge(ledger: Ledger, rows: Sequence[Row], running: Facts) -> None:
-    """Judge a device's open deliveries by the version it has just reported."""
+def judge(ledger: Ledger, rows: Sequence[Row], running: Facts, *, restarts_later: bool = False) -> None:
+    """Judge a device's open deliveries by the version it has just reported; see finish.judge for `restarts_later`."""
     for row in rows:
         if row.id is not None and row.state != State.QUEUED:
-            ledger.judge(ledger.entry(row), running, "device")
+            ledger.judge(ledger.entry(row), running, "device", restarts_later=restarts_later)
 
 
 def remember_before(ledger: Ledger, rows: Sequence[Row], running: Facts) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
-from airfreight.domain.delivery import Cancel, Close, Event, Expire, Reason, Skip, State
+from airfreight.domain.delivery import Cancel, Close, Event, Reason, Skip, State
 from airfreight.domain.ids import Millis
 from airfreight.services.deliveries import enqueue
 from airfreight.services.ledger import Entry, Ledger, Note, transact
@@ -91,7 +91,7 @@ def expire_due(database: Database, settings: Settings, now: Millis) -> int:
     def some(ledger: Ledger) -> int:
         entries = ledger.entries(store.expired(ledger.connection, now, _CHUNK))
         for entry in entries:
-            ledger.apply(entry, Expire(), Note("server"))
+            ledger.expire(entry)
         return len(entries)
 
     return transact(database, settings, now, some)

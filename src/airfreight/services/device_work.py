@@ -50,11 +50,12 @@ class Reports:
 
 @dataclass(frozen=True, slots=True)
 class SetAttributes:
-    """Result: the attributes as they are now."""
+    """Result: the attributes as they are now. `restarts_later`: see finish.judge."""
 
     asker: Asker
     given: Mapping[str, object]
     how: How = How.MERGE
+    restarts_later: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +307,7 @@ def _judge(ledger: Ledger, words: Sequence[_Word]) -> None:
         if isinstance(word.job, Returned):
             deliveries.judge_returned(ledger, rows, word.running, is_live=word.job.is_live)
         else:
-            deliveries.judge(ledger, rows, word.running)
+            deliveries.judge(ledger, rows, word.running, restarts_later=word.job.restarts_later)
     changed = [word for word in words if not word.is_copy and same(word.running, word.ran) is False]
     deliveries.revert(ledger, {word.device_id: word.running for word in changed})
 

@@ -116,6 +116,8 @@ def _put(call: Call, values: dict[str, object]) -> None:
     try:
         store.put(call.connection, call.organization_id, values)
     except IntegrityError:
+        if "name" not in values:
+            raise not_found("Product") from None  # it was removed just now
         words = "Another organization has this name for its devices. Choose another one."
         raise conflict(words, "name_taken") from None
 

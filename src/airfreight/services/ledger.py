@@ -20,6 +20,7 @@ from airfreight.domain.delivery import (
     Consent,
     Delivery,
     Event,
+    Expire,
     Offer,
     Reach,
     Reason,
@@ -29,7 +30,7 @@ from airfreight.domain.delivery import (
     Verdict,
     step,
 )
-from airfreight.domain.finish import FinishOn, has_reverted, judge, judge_returned, same, settle
+from airfreight.domain.finish import FinishOn, expired, has_reverted, judge, judge_returned, same, settle
 from airfreight.domain.ids import Millis
 from airfreight.domain.phases import Phase, Point, Slot, Standing, may_schedule, next_phase, stands
 from airfreight.domain.rollout import OVER
@@ -207,15 +208,25 @@ class Ledger:
         if same(running, _facts(entry)[0]) is not True:
             entry.from_version, entry.from_build, entry.dirty = running.version, running.build, True
 
-    def judge(self, entry: Entry, running: Facts, actor: str) -> Verdict | None:
+    def judge(self, entry: Entry, running: Facts, actor: str, *, restarts_later: bool = False) -> Verdict | None:
         """Step a delivery by the version its device runs now, when that says something."""
         if entry.row.finish_on != FinishOn.VERSION:
             return None
         wanted, before = _facts(entry)
-        event = judge(entry.delivery, running=running, wanted=wanted, before=before)
+        delivery = entry.delivery
+        event = judge(delivery, running=running, wanted=wanted, before=before, restarts_later=restarts_later)
         if event is None:
             return None
         return self.apply(entry, event, _runs(actor, running))
+
+    def expire(self, entry: Entry) -> Verdict:
+        """The deadline of a delivery has passed."""
+        wanted, before = _facts(entry)
+        running = Facts(entry.row.device_version, entry.row.device_build)
+        event: Event = Expire()
+        if entry.row.finish_on == FinishOn.VERSION:
+            event = expired(entry.delivery, running=running, wanted=wanted, before=before)
+        return self.apply(entry, event, Note("server"))
 
     def judge_returned(self, entry: Entry, running: Facts, *, is_live: bool) -> Verdict | None:
         """Step the delivery of a device that never reports, by what it runs now that it has come back.

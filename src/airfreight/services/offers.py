@@ -127,4 +127,5 @@ def lines_of(connection: Connection, offer: Offer, most: int) -> list[str]:
     limit = MOST_LINES if most < 0 or most > MOST_LINES else most
     if not limit:
         return []
-    return direct_access.lines_since(connection, offer.row.delivery_id, offer.row.offered_at, limit)
+    row = offer.row
+    return direct_access.lines_of(connection, row.delivery_id, offer.attempt_id, row.offered_at, limit)

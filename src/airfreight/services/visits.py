@@ -32,6 +32,7 @@ from airfreight.store import attempts, direct_access, filters, groups
 
 Visitor = direct_access.Visitor
 LONGEST_UID = 256
+_ASK_AGAIN_MS = 30_000
 MOST_LINES = 100
 
 
@@ -129,7 +130,7 @@ def _visit(visitor: Visitor, answer: Answer | None, seen: set[int], usual: int, 
     errand = errand_of(answer)
     unseen = errand is Errand.CANCEL and _is_offered(answer) and answer.attempt_id not in seen
     sleep = polling.until(usual, _recheck_at(answer, now), now)
-    return Visit(visitor, answer, errand, _wants_attributes(visitor, answer), sleep, unseen)
+    return Visit(visitor, answer, errand, _wants_attributes(visitor, answer, now), sleep, unseen)
 
 
 def errand_of(answer: Answer) -> Errand:
@@ -192,15 +193,20 @@ def handled(answer: Answer, now: Millis) -> Handled:
     )
 
 
-def _wants_attributes(visitor: Visitor, answer: Answer) -> bool:
-    """Never told, since its last success, since somebody asked, or since it said that it has updated."""
+def _wants_attributes(visitor: Visitor, answer: Answer, now: Millis) -> bool:
+    """Never told, since its last success, since somebody asked, or since it said that it has updated: then again and
+    again, for it may restart later, but not in the same breath.
+    """
     told = visitor.attributes_at
     if told is None:
         return True
     if visitor.last_succeeded_at is not None and told < visitor.last_succeeded_at:  # at the same time: it was the proof
         return True
-    claimed_at = answer.row.updated_at if answer.row and answer.row.state == State.ACTIVATING else None
-    return any(told <= moment for moment in (visitor.asked_at, claimed_at) if moment is not None)
+    if visitor.asked_at is not None and told <= visitor.asked_at:
+        return True
+    if answer.row is None or answer.row.state != State.ACTIVATING:
+        return False
+    return told <= answer.row.updated_at or now - told >= _ASK_AGAIN_MS
 
 
 def _intervals(connection: Connection, visitors: Sequence[Visitor], settings: Settings, now: Millis) -> dict[int, int]:

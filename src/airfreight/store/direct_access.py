@@ -140,11 +140,15 @@ def attempt(connection: Connection, device_id: int, attempt_id: int) -> Any:  # 
     return connection.execute(query).one_or_none()
 
 
-def lines_since(connection: Connection, delivery_id: int, since: int, limit: int) -> list[str]:
-    """What the device has said since then, newest first."""
+def lines_of(connection: Connection, delivery_id: int, attempt_id: int, since: int, limit: int) -> list[str]:
+    """What the device has said of an attempt that was offered then, newest first: until it was offered the next."""
+    is_later = (attempts.c.delivery_id == delivery_id, attempts.c.id > attempt_id)
+    until = connection.scalar(select(func.min(attempts.c.offered_at)).where(*is_later))
     query = select(delivery_lines.c.line).where(
         delivery_lines.c.delivery_id == delivery_id, delivery_lines.c.at >= since
     )
+    if until is not None:
+        query = query.where(delivery_lines.c.at < until)
     return list(connection.scalars(query.order_by(delivery_lines.c.id.desc()).limit(limit)))
 
 

@@ -109,7 +109,7 @@ async def put_config(asked: Asked) -> None:
     how, said = reading.attributes_of(await _body(asked))
     visitor = await asked.visitor()
     given = said if how is How.REMOVE else attributes.without_bad_known(said)
-    await asked.hands.do(SetAttributes(visitor.device_id, given, how))
+    await asked.hands.do(SetAttributes(visitor.device_id, given, how, restarts_later=True))
     await send_empty(asked.scope, asked.send, 200)
 
 
@@ -121,7 +121,7 @@ async def put_installed(asked: Asked) -> None:
     if runs is None:
         raise Problem(404, Code.NOT_FOUND, "No update of this product has brought this version.")
     if runs != version:
-        await asked.hands.do(SetAttributes(visitor.device_id, {"version": version}))
+        await asked.hands.do(SetAttributes(visitor.device_id, {"version": version}, restarts_later=True))
     await send_empty(asked.scope, asked.send, 200 if runs == version else 201)
 
 

@@ -159,7 +159,7 @@ def _change(visit: Visit) -> int:
     """Differs whenever the action does, so that its URL is a new one."""
     if visit.answer.row is None or visit.errand is Errand.NOTHING:
         return 0
-    return zlib.crc32(repr((visit.answer.row.version, visits.handled(visit.answer, clock()))).encode())
+    return zlib.crc32(repr((visit.answer.row.state, visits.handled(visit.answer, clock()))).encode())
 
 
 def _links(visit: Visit, base: str, attempt_id: int | None) -> Links:
