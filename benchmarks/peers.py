@@ -25,16 +25,23 @@ _GOOSEBIT_DATABASE = """
 import asyncio, sys
 from tortoise import Tortoise
 from goosebit.db.config import TORTOISE_CONF
-from goosebit.db.models import Device, Hardware, UpdateStateEnum
+from goosebit.db.models import Device, Hardware, Rollout, Software, UpdateStateEnum
 
 async def main():
     await Tortoise.init(config=TORTOISE_CONF)
     await Tortoise.generate_schemas()
     hardware = await Hardware.create(model="default", revision="default")
-    await Device.bulk_create([
-        Device(id=f"device-{i}", hardware=hardware, last_state=UpdateStateEnum.REGISTERED)
-        for i in range(int(sys.argv[1]))
-    ])
+    devices, updated = int(sys.argv[1]), int(sys.argv[2])
+    if updated:
+        software = await Software.create(uri="file:///none.swu", size=1, hash="0", version="2.0.0")
+        await software.compatibility.add(hardware)
+        await Rollout.create(name="bench", feed="updated", software=software)
+    for name, count, told in (
+        ("device", devices, {"last_state": UpdateStateEnum.REGISTERED}),
+        ("pending", updated, {"last_state": UpdateStateEnum.REGISTERED, "sw_version": "1.0.0", "feed": "updated"}),
+        ("installed", updated, {"last_state": UpdateStateEnum.FINISHED, "sw_version": "2.0.0", "feed": "updated"}),
+    ):
+        await Device.bulk_create([Device(id=f"{name}-{i}", hardware=hardware, **told) for i in range(count)])
     await Tortoise.close_connections()
 
 asyncio.run(main())
@@ -59,8 +66,11 @@ def nginx(bench: Bench, name: str, root: Path) -> Iterator[Target]:
 
 
 @contextmanager
-def goosebit(bench: Bench, devices: int) -> Iterator[Target]:
-    """goosebit on SQLite with so many registered devices, on the server's core. Raises Missing."""
+def goosebit(bench: Bench, devices: int, *, updated: int = 0) -> Iterator[Target]:
+    """goosebit on SQLite with so many registered devices, on the server's core. Raises Missing.
+
+    `updated`: as many more of a rollout's feed that have its version, and as many that do not have it yet.
+    """
     python = _goosebit_python(bench)
     folder, port = bench.folder / "goosebit", free_port()
     folder.mkdir()
@@ -70,7 +80,7 @@ def goosebit(bench: Bench, devices: int) -> Iterator[Target]:
         "GOOSEBIT_TENANT": "DEFAULT",
     }
     made = subprocess.run(
-        [python, "-c", _GOOSEBIT_DATABASE, str(devices)],
+        [python, "-c", _GOOSEBIT_DATABASE, str(devices), str(updated)],
         cwd=folder,
         env=os.environ | env,
         capture_output=True,

@@ -17,11 +17,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # started as a file: the package is beside, not above
 
-from benchmarks import callbacks, campaigns, files, latest, polls, reports, rollouts, slow
+from benchmarks import callbacks, campaigns, ddi, files, latest, polls, reports, rollouts, slow
 from benchmarks.bench import CACHE, CORES, Bench, CheckError, Missing, Row
 
 _BENCHMARKS: dict[str, Callable[[Bench], list[Row]]] = {
     "polls": polls.measure,
+    "ddi": ddi.measure,
     "reports": reports.measure,
     "upload": files.measure_upload,
     "download": files.measure_download,

@@ -318,3 +318,27 @@ def test_every_noun_is_created_listed_and_deleted(ok: Ok, tmp_path: Path) -> Non
     artifact = ok("artifact", "upload", str(firmware(tmp_path, "9.9.9")))["id"]
     assert artifact in [item["id"] for item in ok("artifact", "list", "--limit", "500")["items"]]
     ok("artifact", "delete", str(artifact))
+
+
+def test_several_files_go_out_in_one_rollout(ok: Ok, run: Run, device: Callable[[str], Device], tmp_path: Path) -> None:
+    product = ok("product", "create", "Two files", "--part", "os", "--chunks", "one")
+    assert (product["part"], product["chunks"]) == ("os", "one")
+    made = ok("device", "create", "--product", "Two files", "--uid", "two-files-1")
+    lamp = device(made["token"])
+    lamp.boot("2.3.0")
+    file, notes = firmware(tmp_path, "2.3.1"), tmp_path / "notes.txt"
+    notes.write_text("new")
+    whom = ("--device", "two-files-1", "--title", "two")
+    started = ok("rollout", "start", *whom, "--artifact", str(file), "--artifact", str(notes), "--download-only")
+    told = lamp.instruction()
+    assert [one["name"] for one in told["artifacts"]] == [file.name, "notes.txt"]
+    lamp.report(told["attempt"], "downloading", "downloaded")
+    assert watch(run, started["id"]).code == 0
+    shown = run("rollout", "show", str(started["id"]))
+    assert "download" in shown.out
+    assert ok("ddi", "set", "--tenant", "shop-floor", "--polling", "00:10:00")["tenant"] == "SHOP-FLOOR"
+    assert len(ok("ddi", "gateway-token", "--product", "Two files")["gatewayToken"]) == 32
+    assert run("ddi", "gateway-token", "--end").code == 0
+    assert ok("ddi", "show")["hasGatewayToken"] is False
+    assert run("device", "auto-confirm", "two-files-1").code == 0
+    assert run("device", "ask-attributes", str(made["id"])).code == 0

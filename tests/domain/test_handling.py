@@ -28,7 +28,8 @@ def handle(
     finish_on: FinishOn = FinishOn.VERSION,
 ) -> Handled:
     at = None if forced_at is None else Millis(forced_at)
-    return handling(snapshot, Millis(now), urgency=urgency, forced_at=at, finish_on=finish_on)
+    do = decide(snapshot, Millis(now)).do
+    return handling(snapshot, do, Millis(now), urgency=urgency, forced_at=at, finish_on=finish_on)
 
 
 def at_night(state: State, *, early: bool) -> Snapshot:

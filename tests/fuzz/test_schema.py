@@ -192,6 +192,9 @@ class Run:
         if case.media_type == "multipart/form-data" and isinstance(case.body, dict) and "firmware" in case.body:
             case.body = self.world.form("group" if case.path.endswith("group") else "device")
             case.meta.generation.mode = GenerationMode.POSITIVE  # it takes bytes where the schema says text for wrong
+        if case.path == "/api/v1/rollouts" and isinstance(case.body, dict):
+            known.pop("deviceIds")
+            case.body = _to_a_product(case.body)
         if case.path.startswith("/api/v1/webhooks"):
             known |= WEBHOOK
         if case.path.startswith(STEPS):
@@ -204,6 +207,12 @@ class Run:
             case.body = _grounded(case.body, known)
         elif case.media_type == "application/json":
             case.meta.generation.mode = GenerationMode.POSITIVE  # it takes a body that is left out for a wrong one
+
+
+def _to_a_product(body: Json) -> Json:
+    """A rollout of one file, and to a product where no devices are named."""
+    whom = {} if body.keys() & {"deviceIds", "uids", "groupId"} else {"productId": 1}
+    return {**body, **whom, "artifacts": body["artifacts"][:1]}
 
 
 def _grounded(value: Any, known: Json) -> Any:
@@ -231,13 +240,13 @@ def found(run: Run) -> str:
     return "\n\n".join(f"{label}: {title}\n{words}" for (label, title), words in run.wrong.items())
 
 
-@pytest.mark.timeout(300)
 def without_ddi(document: Json) -> Json:
     """DDI's errors have another form, many of them none at all: tests/fuzz/test_ddi.py asks at its addresses."""
     paths = {path: methods for path, methods in document["paths"].items() if "/controller/v1/" not in path}
     return {**document, "paths": paths}
 
 
+@pytest.mark.timeout(300)
 def test_our_own_document_is_the_truth(world: World, session: requests.Session) -> None:
     run = Run(world, session, not_refused_for_its_shape)
     run.whole(loaded(without_ddi(world.ask("GET", "/openapi.json", None).json()), world))

@@ -16,6 +16,7 @@ from airfreight.adapters.blobs import FolderBlobs
 from airfreight.adapters.webhooks import HttpPoster
 from airfreight.apis.campaigns.routers import ROUTERS as CAMPAIGNS
 from airfreight.apis.common.desk import Desk, clock
+from airfreight.apis.ddi import operators as direct_operators
 from airfreight.apis.operators import operator_app
 from airfreight.apis.platform import webhooks
 from airfreight.apis.platform.routers import ROUTERS
@@ -241,7 +242,7 @@ def desk(database: Database, data_dir: Path, keyring: Keyring, blobs: FolderBlob
 @pytest.fixture
 def app(desk: Desk) -> Litestar:
     poster = HttpPoster(desk.settings.webhook_networks, "Airfreight/0")
-    return operator_app(desk, [*ROUTERS, webhooks.router(poster), *CAMPAIGNS], "0")
+    return operator_app(desk, [*ROUTERS, webhooks.router(poster), *CAMPAIGNS, direct_operators.router], "0")
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ SHOWN = {
     "timeZone",
     "key",
     "autoUpdate",
+    "part",
+    "chunks",
     "createdAt",
     "changedAt",
 }
@@ -57,6 +59,20 @@ def test_a_change_changes_what_it_names(world: World) -> None:
     assert world.get(path)["name"] == "Lamp"
 
 
+def test_what_devices_are_told_of_its_files_is_said_kept_and_changed(world: World) -> None:
+    made = world.post("/api/v1/products", {"name": "Lamp"})
+    assert (made["part"], made["chunks"]) == ("application", "each")
+    path = f"/api/v1/products/{made['id']}"
+    assert world.call("PATCH", path, json={"part": "os"}).json()["chunks"] == "each"
+    changed = world.call("PATCH", path, json={"chunks": "one"}).json()
+    assert (changed["part"], changed["chunks"]) == ("os", "one")
+    assert world.get(path) == changed
+    assert world.call("PATCH", path, json={"chunks": "each"}).json()["chunks"] == "each"
+    given = {"name": "Board", "part": "A-z_0.9" + "x" * 25, "chunks": "one"}
+    made = world.post("/api/v1/products", given)
+    assert {name: made[name] for name in given} == given
+
+
 def test_waiting_devices_are_decided_for_again_when_it_matters(world: World) -> None:
     path = f"/api/v1/products/{world.make('product')}"
     for change, by in (({"description": "x"}, 0), ({"autoUpdate": False}, 1), ({"timeZone": "Asia/Tokyo"}, 1), ({}, 0)):
@@ -96,7 +112,8 @@ def test_a_parent_fills_an_organization_below(world: World) -> None:
 BAD: list[tuple[str, Any]] = [
     ("key", "x"), ("key", "TMPL"), ("key", "TMPL" + "x" * 29), ("key", "TMPLx\n"), ("key", 1), ("autoUpdate", "yes"),
     ("autoUpdate", 1), ("orgId", 0), ("orgId", "1"), ("orgId", 2**31), ("name", ""), ("timeZone", "Mars/Olympus"),
-    ("description", "x" * 1001),
+    ("description", "x" * 1001), ("part", ""), ("part", "x" * 33), ("part", "a b"), ("part", "os\n"), ("part", "ö"), ("part", 1),
+    ("chunks", "two"), ("chunks", ""), ("chunks", True), ("chunks", "ONE"),
 ]  # fmt: skip
 
 

@@ -56,7 +56,14 @@ TABLE: dict[tuple[str, str], tuple[set[str], Any]] = {
     ("PUT", f"{API}/artifacts"): (STAFF, b"the bytes of a file"),
     ("GET", f"{API}/artifacts/{{artifact_id:int}}"): (ALL, None),
     ("DELETE", f"{API}/artifacts/{{artifact_id:int}}"): (STAFF, None),
+    ("POST", f"{API}/devices/{{device_id:int}}/ask-attributes"): (STAFF, None),
+    ("PUT", f"{API}/devices/{{device_id:int}}/auto-confirm"): (STAFF, {"active": True}),
+    ("GET", f"{API}/ddi"): (ALL, None),
+    ("PATCH", f"{API}/ddi"): (ADMIN, {"confirmation": True}),
+    ("POST", f"{API}/ddi/gateway-token"): (ADMIN, {"productId": "PRODUCT"}),
+    ("DELETE", f"{API}/ddi/gateway-token"): (ADMIN, None),
     ("GET", f"{API}/rollouts"): (ALL, None),
+    ("POST", f"{API}/rollouts"): (STAFF, {"title": "x", "productId": "PRODUCT", "artifacts": "ARTIFACTS"}),
     ("GET", f"{API}/rollouts/{{rollout_id:int}}"): (ALL, None),
     ("GET", f"{API}/rollouts/{{rollout_id:int}}/deliveries"): (ALL, None),
     ("GET", f"{API}/rollouts/{{rollout_id:int}}/deliveries/{{delivery_id:int}}/history"): (ALL, None),
@@ -93,6 +100,8 @@ def filled(world: World, who: str, path: str, body: Any) -> tuple[str, dict[str,
         world.wait_for(int(path.split("/")[-2]))
     if path.endswith("/clone"):
         world.end_with_a_device(int(path.split("/")[-2]))
+    if path.endswith("/gateway-token"):
+        world.call("PATCH", f"{API}/ddi", json={"tenant": "home"})
     if body is None:
         return path, {}
     if isinstance(body, bytes):
@@ -100,7 +109,10 @@ def filled(world: World, who: str, path: str, body: Any) -> tuple[str, dict[str,
     unique = uuid.uuid4().hex[:12]
     values = {"EMAIL": f"new-{unique}@example.com", "UNIQUE": f"new-{unique}"}
     made = {"PRODUCT": "product", "ORGANIZATION": "organization"}
-    return path, {"json": {k: world.make(made[v]) if v in made else values.get(v, v) for k, v in body.items()}}
+    said = {k: world.make(made[v]) if v in made else values.get(v, v) for k, v in body.items()}
+    if said.get("artifacts") == "ARTIFACTS":
+        said["artifacts"] = [{"id": world.make("artifact")}]
+    return path, {"json": said}
 
 
 def test_each_route_takes_exactly_these_roles(world: World) -> None:

@@ -21,6 +21,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "/api/v1/groups/{group_id:int}"): {"name": "x", "filter": "online"},
     ("POST", "/api/v1/users/{user_id:int}/transfer"): {"orgId": 1},
     ("POST", "/api/v1/rollouts/{rollout_id:int}/clone"): {},
+    ("PUT", "/api/v1/devices/{device_id:int}/auto-confirm"): {"active": True},
     ("PATCH", "/api/v1/webhooks/{webhook_id:int}"): {"name": "x"},
     ("PUT", f"{CAMPAIGN}"): {"updateSpec": {"name": "x"}},
     ("PUT", f"{CAMPAIGN}/devices"): {"gatewayIds": ["x"]},

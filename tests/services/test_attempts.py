@@ -248,7 +248,7 @@ def test_a_history_that_is_long_is_shown_with_its_end(bench: Bench) -> None:
         small.later(days=1)
     small.report(board, small.poll(board).attempt_id, 1, "succeeded")
     with small.call() as call:
-        shown = explanations.history(call, rollout, small.delivery(rollout, board).id)
+        shown = [one.row for one in explanations.history(call, rollout, small.delivery(rollout, board).id)]
     assert shown[-1].state == "succeeded"
     assert [row.id for row in shown] == sorted(row.id for row in shown)
 

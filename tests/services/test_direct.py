@@ -27,7 +27,7 @@ def offered(bench: Bench, **policy: object) -> tuple[int, Board, int]:
     """A rollout of version 2.0.0, a device that was offered it, and the attempt."""
     product = bench.product()
     [board] = bench.devices(product)
-    rollout = bench.ship(bench.artifact("2.0.0"), product, **policy)
+    rollout = bench.ship(bench.artifact("2.0.0"), product, **policy)  # type: ignore[arg-type]
     told = bench.poll(board)
     assert told.attempt_id is not None
     return rollout, board, told.attempt_id

@@ -47,15 +47,16 @@ class Handled:
 
 
 def handling(
-    snapshot: Snapshot, now: Millis, *, urgency: Urgency, forced_at: Millis | None, finish_on: FinishOn
+    snapshot: Snapshot, do: Do, now: Millis, *, urgency: Urgency, forced_at: Millis | None, finish_on: FinishOn
 ) -> Handled:
-    """How to handle the offer of this snapshot now. A delivery that is over is handled as if its time had come.
+    """How to handle the offer of this snapshot, of which `do` was decided now. One that is over is handled as if its
+    time had come.
 
     One that waits for a word of its user is handled as it will be with that word: the user is shown what comes.
     """
-    snapshot = _confirmed(snapshot)
-    delivery = snapshot.delivery
-    waits = decide(snapshot, now).do is Do.WAIT
+    confirmed = _confirmed(snapshot)
+    waits = (do if confirmed is snapshot else decide(confirmed, now).do) is Do.WAIT
+    snapshot, delivery = confirmed, confirmed.delivery
     is_offered = delivery is not None and delivery.state is State.OFFERED
     if finish_on is FinishOn.DOWNLOAD:
         return Handled(Handling.SKIP if waits and is_offered else Handling.FORCED, Handling.SKIP)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from airfreight.domain import decide as deciding
 from airfreight.domain.access import Permission
 from airfreight.domain.conditions import Facts
-from airfreight.domain.decide import Decision, Do
+from airfreight.domain.decide import Decision, Do, Snapshot
 from airfreight.domain.delivery import (
     Close,
     Consent,
@@ -48,7 +48,7 @@ Asker = bytes | int
 class Answer:
     """What a device is told: the decision, the delivery it is about (if any) and that rollout's artifacts.
 
-    `is_new`: it was offered just now.
+    `is_new`: it was offered just now. `looked_at`: what was decided about; None where nothing is open.
     """
 
     device_id: int
@@ -58,6 +58,7 @@ class Answer:
     deadline_at: int | None = None
     artifacts: list[Any] = field(default_factory=list)
     is_new: bool = False
+    looked_at: Snapshot | None = None
 
     @property
     def has_work(self) -> bool:
@@ -173,8 +174,9 @@ def answer_for(row: Row, now: Millis) -> Answer:
     """What the device of this row is told; no more than that: its artifacts are not read."""
     if row.id is None:
         return idle(row.device_id, is_on=bool(row.enabled))
-    decision = deciding.decide(snapshot(row), now)
-    return Answer(row.device_id, decision, row, row.attempt_id, row.deadline_at)
+    looked_at = snapshot(row)
+    decision = deciding.decide(looked_at, now)
+    return Answer(row.device_id, decision, row, row.attempt_id, row.deadline_at, looked_at=looked_at)
 
 
 def _add_artifacts(connection: Connection, answers: Mapping[Asker, Answer]) -> None:
@@ -235,8 +237,11 @@ def _advance(ledger: Ledger, turns: Mapping[K, Row]) -> dict[K, Answer]:
     for which, row, _ in offers:
         entry = ledger.entry(row)
         now_row = row._replace(state=entry.delivery.state, tries=entry.delivery.tries, attempt_id=entry.attempt_id)
-        decision = deciding.decide(snapshot(now_row), ledger.now)
-        answers[which] = Answer(row.device_id, decision, now_row, entry.attempt_id, entry.deadline_at, is_new=True)
+        looked_at = snapshot(now_row)
+        decision = deciding.decide(looked_at, ledger.now)
+        answers[which] = Answer(
+            row.device_id, decision, now_row, entry.attempt_id, entry.deadline_at, is_new=True, looked_at=looked_at
+        )
     return answers
 
 

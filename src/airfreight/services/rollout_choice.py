@@ -66,7 +66,8 @@ def start(call: Call, *, title: str, description: str, whom: Whom, pieces: Seque
 
 def _check(policy: Policy, first: Cargo) -> None:
     if policy.urgency is Urgency.FORCED and policy.forced_at is not None:
-        raise invalid("forcedAt says until when a soft rollout leaves devices the choice: it needs urgency soft.")
+        words = "forcedAt says until when a soft rollout leaves devices the choice: it needs urgency soft."
+        raise invalid(words, "not_soft")
     if policy.finish_on is FinishOn.VERSION and not (first.confirmed.version or first.confirmed.build):
         raise invalid(
             "finishOn version needs a version to go by: the first file names none. Say it, or choose another finishOn.",

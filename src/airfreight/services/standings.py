@@ -189,6 +189,8 @@ def _heard(row: Any) -> str:  # noqa: ANN401 - a row
 
 def _succeeded(context: _Context, row: Any) -> str:  # noqa: ANN401 - a row
     running = row.device_version or row.device_build
+    if context.rollout.finish_on == FinishOn.DOWNLOAD:
+        return "Downloaded, as the device says; nothing more was wanted."
     if running:
         return f"Updated; the device reports {running}."
     was_served = context.rollout.finish_on == FinishOn.SERVED

@@ -26,7 +26,6 @@ from airfreight.services.call import Call
 from airfreight.services.credentials import Keyring
 from airfreight.services.deliveries import Answer
 from airfreight.services.devices import Wanted
-from airfreight.services.snapshots import snapshot
 from airfreight.settings import Settings
 from airfreight.store import attempts, direct_access, filters, groups
 
@@ -73,6 +72,7 @@ class Visit:
     wants_attributes: bool
     sleep: int
     unseen: bool = False
+    handled: Handled | None = None
 
     @property
     def device_id(self) -> int:
@@ -129,8 +129,9 @@ def _visit(visitor: Visitor, answer: Answer | None, seen: set[int], usual: int, 
     answer = answer or deliveries.idle(visitor.device_id, is_on=bool(visitor.enabled))
     errand = errand_of(answer)
     unseen = errand is Errand.CANCEL and _is_offered(answer) and answer.attempt_id not in seen
-    sleep = polling.until(usual, _recheck_at(answer, now), now)
-    return Visit(visitor, answer, errand, _wants_attributes(visitor, answer, now), sleep, unseen)
+    how = handled(answer, now) if answer.looked_at is not None and answer.has_work else None
+    sleep = polling.until(usual, _recheck_at(answer, how), now)
+    return Visit(visitor, answer, errand, _wants_attributes(visitor, answer, now), sleep, unseen, how)
 
 
 def errand_of(answer: Answer) -> Errand:
@@ -158,8 +159,8 @@ def _errand_while_waiting(answer: Answer) -> Errand:
     """One that has the files keeps its errand, which tells it to wait."""
     if not _is_offered(answer) or answer.row is None:
         return Errand.UPDATE
-    now = snapshot(answer.row)
-    if now.delivery and now.plan and is_unconfirmed(now.device, now.delivery, now.plan):
+    now = answer.looked_at
+    if now and now.delivery and now.plan and is_unconfirmed(now.device, now.delivery, now.plan):
         return Errand.CONFIRM
     return Errand.NOTHING
 
@@ -173,19 +174,20 @@ def _looked_at(connection: Connection, answers: Iterable[Answer]) -> set[int]:
     return attempts.taken(connection, [one for one in offered if one])
 
 
-def _recheck_at(answer: Answer, now: Millis) -> Millis | None:
+def _recheck_at(answer: Answer, how: Handled | None) -> Millis | None:
     """When there may be another answer: the decision's time, or that of the update."""
-    if answer.recheck_at is not None or answer.row is None or answer.decision.do in {Do.NOTHING, Do.CANCEL}:
+    if answer.recheck_at is not None or how is None or answer.decision.do is Do.CANCEL:
         return answer.recheck_at
-    return handled(answer, now).recheck_at
+    return how.recheck_at
 
 
 def handled(answer: Answer, now: Millis) -> Handled:
     """How the device is to handle what it was offered; `answer` is about a delivery."""
-    assert answer.row is not None  # noqa: S101 - the caller's
-    row = answer.row
+    row, looked_at = answer.row, answer.looked_at
+    assert row is not None and looked_at is not None  # noqa: S101, PT018 - the caller's
     return handling(
-        snapshot(row),
+        looked_at,
+        answer.decision.do,
         now,
         urgency=Urgency(row.urgency),
         forced_at=None if row.forced_at is None else Millis(row.forced_at),

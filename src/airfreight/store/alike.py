@@ -1,10 +1,9 @@
 """Many rows at once: what an operator does to a hundred thousand devices is a few statements."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Connection, any_, literal
+from sqlalchemy import Column, ColumnElement, Connection, CursorResult, Executable, Select, any_, literal
 from sqlalchemy.dialects.postgresql import ARRAY
 
 R = TypeVar("R", bound=tuple[object, ...])
@@ -36,24 +35,26 @@ def split(rows: Sequence[R]) -> tuple[list[tuple[R, list[int]]], list[R]]:
 
 
 def plan_anew(connection: Connection) -> None:
-    """Before thousands of rows are written. PostgreSQL keeps the plans of a connection, also those by which it checks
-    foreign keys, from when a table was small: then each row would be looked up by reading the whole table.
+    """Before thousands of rows are written. PostgreSQL keeps the plans by which a connection checks foreign keys, from
+    when a table was small: then each row would be looked up by reading the whole table.
     """
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("DISCARD PLANS")
 
 
-@contextmanager
-def looked_up(connection: Connection, count: int) -> Iterator[None]:
-    """Around statements with `among` of so many values. PostgreSQL plans for a handful, and for tables as small as they
-    were once: then each row of an organization would be compared with each value.
+def execute(connection: Connection, statement: Executable, count: int | None) -> CursorResult[Any]:
+    """Run a statement about so many rows, known or not. Of one that comes often PostgreSQL keeps a plan: for a handful
+    of values, and for tables as small as they were once. Then each row of an organization would be compared with each
+    value. So this time it is not the one that comes often: it is planned for what it is about.
     """
-    if connection.dialect.name != "postgresql" or count <= _MANY:
-        yield
-        return
-    connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_custom_plan")
-    yield
-    connection.exec_driver_sql("SET LOCAL plan_cache_mode = auto")
+    if connection.dialect.name != "postgresql" or (count is not None and count <= _MANY):
+        return connection.execute(statement)
+    driver: Any = connection.connection.driver_connection
+    usual, driver.prepare_threshold = driver.prepare_threshold, None
+    try:
+        return connection.execute(statement)
+    finally:
+        driver.prepare_threshold = usual
 
 
 def among(connection: Connection, column: Column[Any], values: Sequence[object]) -> ColumnElement[bool]:
@@ -61,3 +62,11 @@ def among(connection: Connection, column: Column[Any], values: Sequence[object])
     if connection.dialect.name == "sqlite":
         return column.in_(values)
     return column == any_(literal(list(values), ARRAY(column.type)))
+
+
+def has_any(query: Select[Any]) -> ColumnElement[bool]:
+    """`EXISTS (query)`, looked up for each row by itself. Without an OFFSET PostgreSQL makes a join of it: for an
+    organization and a rollout that its statistics do not know yet, one that compares each device with each delivery.
+    Not for what an INSERT reads as it writes: sort it first.
+    """
+    return query.offset(0).exists()

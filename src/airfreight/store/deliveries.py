@@ -349,6 +349,7 @@ def enqueue(
     device_ids: Sequence[int] | None,
 ) -> int:
     """Queue a rollout for the devices (of its product, or of any) that it does not have yet; how many."""
+    its_own = (deliveries.c.rollout_id == rollout_id, deliveries.c.device_id == devices.c.id)
     source = (
         select(
             literal(organization_id),
@@ -362,11 +363,9 @@ def enqueue(
             devices.c.organization_id == organization_id,
             *([] if product_id is None else [devices.c.product_id == product_id]),
             devices.c.deleted_at.is_(None),
-            ~select(deliveries.c.id)
-            .where(deliveries.c.rollout_id == rollout_id, deliveries.c.device_id == devices.c.id)
-            .exists(),
+            ~alike.has_any(select(deliveries.c.id).where(*its_own)),
         )
-        .order_by(devices.c.id)
+        .order_by(devices.c.id + literal_column("0"))  # as read from an index, it would look among what it has written
     )
     names = ["organization_id", "rollout_id", "device_id", "state", "attempts_limit", "updated_at"]
     queued = 0
@@ -377,7 +376,7 @@ def enqueue(
         # another process may be queueing the same device for the same rollout right now: one of the two does it
         statement = upsert(deliveries).from_select(names, query).on_conflict_do_nothing()
         statement = statement.execution_options(preserve_rowcount=True)
-        queued += connection.execute(statement).rowcount
+        queued += alike.execute(connection, statement, None if device_ids is None else len(device_ids)).rowcount
     return queued
 
 
@@ -385,7 +384,8 @@ def set_own(connection: Connection, ids: Sequence[int], *, has_own: bool, needs_
     """Whether these get artifacts of their own, and whether those need a word (None: as the rollout's)."""
     values = {"own_artifacts": has_own, "needs_word": needs_word}
     for some in _chunks(ids, 10_000):
-        connection.execute(update(deliveries).where(alike.among(connection, deliveries.c.id, some)).values(values))
+        those = alike.among(connection, deliveries.c.id, some)
+        alike.execute(connection, update(deliveries).where(those).values(values), len(ids))
 
 
 class Moved(NamedTuple):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, func, insert, literal_column, select, update
+from sqlalchemy import Connection, func, insert, literal_column, select, update
 
 from airfreight.store.hot import HotSelect, keys
 from airfreight.store.tables import (
@@ -22,7 +22,7 @@ from airfreight.store.tables import (
 
 
 class Visitor(NamedTuple):
-    """A device with what lets it in; its last success, as far as it had one, is of the attempt `last_attempt_id`."""
+    """A device with what lets it in. `last_attempt_id`: of its last success that was more than a download."""
 
     uid: str
     name: str
@@ -40,10 +40,13 @@ class Visitor(NamedTuple):
     last_succeeded_at: int | None
 
 
-_last, _any = deliveries.alias("last"), deliveries.alias("any")
-_latest_success = (
+_any = deliveries.alias("any")
+_succeeded = (_any.c.device_id == devices.c.id, _any.c.state == literal_column("'succeeded'"))
+_succeeded_at = select(func.max(_any.c.updated_at)).where(*_succeeded).correlate(devices).scalar_subquery()
+_installed = (
     select(func.max(_any.c.attempt_id))
-    .where(_any.c.device_id == devices.c.id, _any.c.state == literal_column("'succeeded'"))
+    .select_from(_any.join(rollouts, rollouts.c.id == _any.c.rollout_id))
+    .where(*_succeeded, rollouts.c.finish_on != literal_column("'download'"))
     .correlate(devices)
     .scalar_subquery()
 )
@@ -61,14 +64,10 @@ _visitors = HotSelect(
         devices.c.attributes_at,
         devices.c.asked_at,
         select(deliveries.c.id).where(deliveries.c.device_id == devices.c.id, open_delivery).exists(),
-        _last.c.attempt_id,
-        _last.c.updated_at,
+        _installed,
+        _succeeded_at,
     )
-    .select_from(
-        devices.join(direct_access, direct_access.c.organization_id == devices.c.organization_id).outerjoin(
-            _last, and_(_last.c.device_id == devices.c.id, _last.c.attempt_id == _latest_success)
-        )
-    )
+    .select_from(devices.join(direct_access, direct_access.c.organization_id == devices.c.organization_id))
     .where(devices.c.uid.in_(keys("keys")), devices.c.deleted_at.is_(None))
 )
 

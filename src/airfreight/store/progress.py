@@ -63,7 +63,7 @@ def forget(connection: Connection, delivery_ids: Sequence[int]) -> None:
     for table in (delivery_bytes, delivery_lines):
         for start in range(0, len(delivery_ids), _AT_ONCE):
             those = alike.among(connection, table.c.delivery_id, delivery_ids[start : start + _AT_ONCE])
-            connection.execute(delete(table).where(those))
+            alike.execute(connection, delete(table).where(those), len(delivery_ids))
 
 
 def bytes_of(connection: Connection, delivery_id: int) -> dict[int, Any]:

@@ -135,8 +135,7 @@ def devices_by_uid(connection: Connection, organization_id: int, uids: Sequence[
             devices.c.deleted_at.is_(None),
             alike.among(connection, devices.c.uid, uids[start : start + _AT_ONCE]),
         )
-        with alike.looked_up(connection, len(uids)):
-            found.update({row.uid: row for row in connection.execute(query).all()})
+        found.update({row.uid: row for row in alike.execute(connection, query, len(uids))})
     return found
 
 
@@ -150,8 +149,7 @@ def deliveries_of(connection: Connection, rollout_id: int, device_ids: Sequence[
             deliveries.c.rollout_id == rollout_id,
             alike.among(connection, deliveries.c.device_id, device_ids[start : start + _AT_ONCE]),
         )
-        with alike.looked_up(connection, len(device_ids)):
-            found.update({row.device_id: row for row in connection.execute(query).all()})
+        found.update({row.device_id: row for row in alike.execute(connection, query, len(device_ids))})
     return found
 
 
@@ -163,8 +161,7 @@ def behind(connection: Connection, rollout_id: int, device_ids: Sequence[int]) -
             devices.c.parent_id.is_not(None),
             alike.among(connection, devices.c.parent_id, device_ids[start : start + _AT_ONCE]),
         )
-        with alike.looked_up(connection, len(device_ids)):
-            parents.update({row.id: row.parent_id for row in connection.execute(query).all()})
+        parents.update({row.id: row.parent_id for row in alike.execute(connection, query, len(device_ids))})
     found: dict[int, list[Any]] = {}
     for device_id, row in deliveries_of(connection, rollout_id, list(parents)).items():
         found.setdefault(parents[device_id], []).append(row)
@@ -241,8 +238,7 @@ def members_of(connection: Connection, rollout_id: int, device_ids: Sequence[int
     for start in range(0, len(device_ids), _AT_ONCE):
         those = alike.among(connection, deliveries.c.device_id, device_ids[start : start + _AT_ONCE])
         query = _members().where(deliveries.c.rollout_id == rollout_id, those, is_member)
-        with alike.looked_up(connection, len(device_ids)):
-            found.update({row.device_id: row for row in connection.execute(query).all()})
+        found.update({row.device_id: row for row in alike.execute(connection, query, len(device_ids))})
     return found
 
 
@@ -292,9 +288,9 @@ def newly(connection: Connection, rollout: Any, where: ColumnElement[bool]) -> l
         devices.c.deleted_at.is_(None),
         devices.c.parent_id.is_(None),
         where,
-        ~was_in.exists(),
+        ~alike.has_any(was_in),
     )
-    return list(connection.scalars(query.order_by(devices.c.id)))
+    return list(alike.execute(connection, query.order_by(devices.c.id), None).scalars())
 
 
 def evaluated(connection: Connection, rollout_id: int, was_at: int, next_at: int | None) -> None:

@@ -16,6 +16,9 @@ _LONGEST_TOKEN = 200
 _MOST_AUTHORITIES = 100
 _NAME = re.compile(r"[ -~]+")
 """Not other letters: some have one of these as their upper case."""
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]*")
+"""What is the same when it is quoted: nearly every name and id."""
+
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 _NUMBERED = b"x-authority-"
 
@@ -31,14 +34,22 @@ class Address:
     @property
     def path(self) -> str:
         """The device's own."""
-        return f"/{quote(self.name, safe='')}{MARK}{quote(self.uid, safe='')}"
+        return f"/{_quoted(self.name)}{MARK}{_quoted(self.uid)}"
+
+
+def _quoted(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else quote(text, safe="")
 
 
 def address_of(scope: Scope) -> Address:
     """Raises Problem(404) for one that nothing could be at, Refusal(INVALID) for an id that no device can have."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")
+    path = raw.partition(b"?")[0]
     try:
-        parts = [unquote_to_bytes(part).decode() for part in raw.partition(b"?")[0].split(b"/")]
+        if b"%" in path:
+            parts = [unquote_to_bytes(part).decode() for part in path.split(b"/")]
+        else:
+            parts = path.decode().split("/")
     except UnicodeDecodeError:
         raise Problem(404) from None
     if len(parts) < 5 or parts[2:4] != ["controller", "v1"] or not _NAME.fullmatch(parts[1]) or not parts[4]:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import structlog
@@ -24,9 +25,9 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Asked:
-    """A request with what answers it."""
+    """A request with what answers it. Without slots: what is worked out of it is kept."""
 
     desk: Desk
     hands: Hands
@@ -36,12 +37,12 @@ class Asked:
     address: Address
     knock: Knock
 
-    @property
+    @cached_property
     def media(self) -> Media:
         """What the client accepts. Raises Problem(406)."""
         return accepted(self.scope)
 
-    @property
+    @cached_property
     def base(self) -> str:
         """The device's address, as the client sees it."""
         return base_of(self.scope, self.desk.settings) + self.address.path
@@ -85,15 +86,17 @@ class Asked:
     async def has_it(self, stamp: object) -> bool:
         """Whether the client has the answer of this stamp: then it is told so, and nothing is made."""
         known = header(self.scope, b"if-none-match")
+        if known is None:
+            return False
         etag = self.etag(stamp)
-        if known is None or etag not in [one.strip().removeprefix("W/") for one in known.split(",")]:
+        if etag not in [one.strip().removeprefix("W/") for one in known.split(",")]:
             return False
         await send_empty(self.scope, self.send, 304, [(b"etag", etag.encode())])
         return True
 
     def etag(self, stamp: object) -> str:
         """It differs whenever the answer would: `stamp` is what the answer is made of."""
-        text = repr((stamp, self.base, self.media))
+        text = f"{stamp!r} {self.media.value} {self.base}"
         return f'"0{hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()}"'
 
 

@@ -76,4 +76,3 @@ def _file(asked: Asked, found: Any) -> FileOfArtifact:  # noqa: ANN401 - a row
         found.created_at,
         accel=f"{accel}/{found.sha256[:2]}/{found.sha256}" if accel else "",
     )
-

@@ -92,10 +92,11 @@ class DirectPlane:
         visit = await self._visit(asked)
         self._hands.heard(visit.device_id)
         attempt_id = visit.answer.attempt_id if visit.errand is not Errand.NOTHING else None
-        stamp = (visit.errand, attempt_id, _change(visit), visit.installed, visit.wants_attributes, visit.sleep)
+        change = _change(visit)
+        stamp = (visit.errand.value, attempt_id, change, visit.installed, visit.wants_attributes, visit.sleep)
         if not await asked.has_it(stamp):
             sleep = Polling(polling.shown(visit.sleep))
-            await asked.answer(Base(Config(sleep), _links(visit, asked.base, attempt_id)), stamp)
+            await asked.answer(Base(Config(sleep), _links(visit, asked.base, attempt_id, change)), stamp)
 
     async def _visit(self, asked: Asked) -> Visit:
         """What the device finds, offers and skips applied. Raises Problem(401)."""
@@ -159,19 +160,19 @@ def _change(visit: Visit) -> int:
     """Differs whenever the action does, so that its URL is a new one."""
     if visit.answer.row is None or visit.errand is Errand.NOTHING:
         return 0
-    return zlib.crc32(repr((visit.answer.row.state, visits.handled(visit.answer, clock()))).encode())
+    return zlib.crc32(repr((str(visit.answer.row.state), visit.handled)).encode())
 
 
-def _links(visit: Visit, base: str, attempt_id: int | None) -> Links:
+def _links(visit: Visit, base: str, attempt_id: int | None, change: int) -> Links:
     """At most one of confirmationBase, cancelAction and deploymentBase."""
     links: Links = {}
     match visit.errand:
         case Errand.CONFIRM:
-            links["confirmationBase"] = Link(f"{base}/confirmationBase/{attempt_id}?c={_change(visit)}")
+            links["confirmationBase"] = Link(f"{base}/confirmationBase/{attempt_id}?c={change}")
         case Errand.CANCEL:
             links["cancelAction"] = Link(f"{base}/cancelAction/{attempt_id}")
         case Errand.UPDATE:
-            links["deploymentBase"] = Link(f"{base}/deploymentBase/{attempt_id}?c={_change(visit)}")
+            links["deploymentBase"] = Link(f"{base}/deploymentBase/{attempt_id}?c={change}")
         case Errand.NOTHING:
             pass
     if visit.installed:
