@@ -52,8 +52,9 @@ class Offer:
         return (self.attempt_id, row.version, row.cancel_requested, self.errand, self.handled, product)
 
 
-def find(connection: Connection, device_id: int, attempt_id: int, now: Millis) -> Offer | None:
+def find(connection: Connection, visitor: Visitor, attempt_id: int, now: Millis) -> Offer | None:
     """An attempt of this device; None when it has no such one."""
+    device_id = visitor.device_id
     row = direct_access.attempt(connection, device_id, attempt_id)
     if row is None:
         return None
@@ -79,39 +80,41 @@ def _as_it_was(row: Any) -> Handled:  # noqa: ANN401 - a row of direct_access.at
 def artifacts_of(connection: Connection, offer: Offer) -> list[Any]:
     """The files of the attempt, in order."""
     row = offer.row
-    if row.own_artifacts:
-        return rollouts.own_artifacts_of(connection, [row.delivery_id]).get(row.delivery_id, [])
-    return rollouts.artifacts_of(connection, [row.rollout_id]).get(row.rollout_id, [])
+    return _files(connection, row.rollout_id, row.delivery_id if row.own_artifacts else None)
 
 
-def active(connection: Connection, device_id: int, now: Millis) -> Offer | None:
-    """The attempt whose files the device may fetch now; None when there is none, or it is not to begin yet."""
-    answer = deliveries.look(connection, [device_id], now).get(device_id)
-    offer = find(connection, device_id, answer.attempt_id, now) if answer and answer.attempt_id else None
-    if offer is None or not offer.is_open or offer.row.cancel_requested:
-        return None
-    return offer if offer.errand is Errand.UPDATE or offer.state is State.ACTIVATING else None
+def _files(connection: Connection, rollout_id: int, own_of: int | None) -> list[Any]:
+    """Of the rollout, or of the delivery that has its own."""
+    if own_of is not None:
+        return rollouts.own_artifacts_of(connection, [own_of]).get(own_of, [])
+    return rollouts.artifacts_of(connection, [rollout_id]).get(rollout_id, [])
 
 
 def artifacts_in_reach(connection: Connection, visitor: Visitor, artifact_id: int, now: Millis) -> list[Any]:
     """The file with this id, of the device's active attempt or of the one that brought what it runs; or none."""
-    found = [active(connection, visitor.device_id, now)]
-    if visitor.last_attempt_id:
-        found.append(find(connection, visitor.device_id, visitor.last_attempt_id, now))
-    for offer in found:
-        if offer and (chosen := [one for one in artifacts_of(connection, offer) if one.id == artifact_id]):
-            return chosen
-    return []
+    _, found = carried_now(connection, visitor, now)
+    chosen = [one for one in found if one.id == artifact_id]
+    if not chosen and visitor.last_attempt_id:
+        installed = find(connection, visitor, visitor.last_attempt_id, now)
+        found = artifacts_of(connection, installed) if installed else []
+        chosen = [one for one in found if one.id == artifact_id]
+    return chosen
 
 
-def carried_now(connection: Connection, device_id: int, now: Millis) -> tuple[int, list[Any]]:
-    """The active attempt and the files that the device may fetch under it; 0 and none when there is none."""
-    offer = active(connection, device_id, now)
-    return (offer.attempt_id, artifacts_of(connection, offer)) if offer else (0, [])
+def carried_now(connection: Connection, visitor: Visitor, now: Millis) -> tuple[int, list[Any]]:
+    """The attempt whose files the device may fetch now, and the files; 0 and none when it is not to begin any."""
+    answer = deliveries.look(connection, [visitor.device_id], now).get(visitor.device_id)
+    if answer is None or answer.row is None or answer.attempt_id is None or answer.row.cancel_requested:
+        return 0, []
+    row = answer.row
+    if errand_of(answer) is not Errand.UPDATE and row.state != State.ACTIVATING:
+        return 0, []
+    return answer.attempt_id, _files(connection, row.rollout_id, row.id if row.own_artifacts else None)
 
 
-def to_confirm(connection: Connection, device_id: int, now: Millis) -> tuple[str, int | None]:
+def to_confirm(connection: Connection, visitor: Visitor, now: Millis) -> tuple[str, int | None]:
     """The standing consent of the device's user as it is kept, and the attempt that waits for a word."""
+    device_id = visitor.device_id
     answer = deliveries.look(connection, [device_id], now).get(device_id)
     waits = answer is not None and answer.attempt_id and errand_of(answer) is Errand.CONFIRM
     return direct_access.consent_of(connection, device_id), answer.attempt_id if answer and waits else None

@@ -80,7 +80,7 @@ def test_an_unknown_device_hears_the_same_as_one_with_a_wrong_token(tenant: Tena
     known = Board(0, tenant.board.uid, "wrong", b"")
     for method, rest, body in addresses(1001, 1):
         answers = [tenant.ask(method, rest, board, **body) for board in (stranger, known)]
-        heard = [(one.status_code, one.content, dict(one.headers.items())) for one in answers]
+        heard = [(one.status_code, one.content, {**one.headers, "date": ""}) for one in answers]
         assert heard[0] == heard[1]
         assert (rest, answers[0].status_code, answers[0].content) == (rest, 401, b"")
 

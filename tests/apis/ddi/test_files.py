@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import http.client
-import os
+import random
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -24,7 +24,7 @@ from airfreight.apis.ddi.files import FileOfArtifact, serve_artifact, serve_md5s
 from airfreight.domain.ids import Millis
 
 SIZE = 1_000_000
-CONTENT = os.urandom(SIZE)
+CONTENT = random.Random(6).randbytes(SIZE)
 SHA1, MD5 = hashlib.sha1(CONTENT).hexdigest(), hashlib.md5(CONTENT).hexdigest()
 UPLOADED = 1_767_268_800
 """2026-01-01 12:00:00 UTC, in seconds."""

@@ -116,8 +116,7 @@ async def put_config(asked: Asked) -> None:
 async def put_installed(asked: Asked) -> None:
     """`PUT .../installedBase`: the device says that it has this version of its product."""
     name, version = reading.installed_of(await _body(asked))
-    visitor = await asked.visitor()
-    runs = await asked.read(visits.version_of, visitor, name, version)
+    visitor, runs = await asked.visit(visits.version_of, name, version)
     if runs is None:
         raise Problem(404, Code.NOT_FOUND, "No update of this product has brought this version.")
     if runs != version:

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -56,18 +56,23 @@ class Asked:
 
         return await asyncio.to_thread(run)
 
-    async def visitor(self) -> Visitor:
-        """The device. Raises Problem(401), and 404 for one that does not exist to who may speak for all."""
-        visitor = await self.read(visits.admit, self.knock)
-        if visitor is None:
-            raise Problem(404 if await self.read(visits.opens_for_all, self.knock) else 401)
+    async def visit(self, work: Callable[..., T], *args: object) -> tuple[Visitor, T]:
+        """The device, and `work` (see `read`), given the device too.
+
+        Raises Problem(401), and 404 for one that does not exist to who may speak for all.
+        """
+        visitor, found = await self.read(_let_in, self.knock, work, args)
         self.hands.heard(visitor.device_id)
+        return visitor, found
+
+    async def visitor(self) -> Visitor:
+        """The device. Raises as `visit`."""
+        visitor, _ = await self.visit(lambda _connection, _visitor: None)
         return visitor
 
     async def offer(self, attempt_id: str) -> tuple[Visitor, Offer]:
-        """The device and its attempt. Raises Problem(401), and 404 also for an attempt that is not its own."""
-        visitor = await self.visitor()
-        offer = await self.read(offers.find, visitor.device_id, number_of(attempt_id), clock())
+        """The device and its attempt. Raises as `visit`, and 404 also for an attempt that is not its own."""
+        visitor, offer = await self.visit(offers.find, number_of(attempt_id), clock())
         if offer is None:
             raise Problem(404)
         return visitor, offer
@@ -98,6 +103,13 @@ class Asked:
         """It differs whenever the answer would: `stamp` is what the answer is made of."""
         text = f"{stamp!r} {self.media.value} {self.base}"
         return f'"0{hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()}"'
+
+
+def _let_in(connection: Any, knock: Knock, work: Callable[..., T], args: Sequence[object]) -> tuple[Visitor, T]:  # noqa: ANN401
+    visitor = visits.admit(connection, knock)
+    if visitor is None:
+        raise Problem(404 if visits.opens_for_all(connection, knock) else 401)
+    return visitor, work(connection, visitor, *args)
 
 
 def missing(artifact: Any) -> Problem:  # noqa: ANN401 - a row

@@ -34,8 +34,7 @@ def handlers(rest: tuple[str, ...]) -> dict[str, Any]:
 
 async def get_base(asked: Asked) -> None:
     """`GET .../confirmationBase`: whether the user is asked, and what waits for a word."""
-    visitor = await asked.visitor()
-    consent, waiting = await asked.read(offers.to_confirm, visitor.device_id, clock())
+    _, (consent, waiting) = await asked.visit(offers.to_confirm, clock())
     href = f"{asked.base}/confirmationBase/{waiting}" if waiting else None
     stamp = ("confirmation", consent, waiting)
     if not await asked.has_it(stamp):

@@ -19,8 +19,7 @@ _MD5SUM = ".MD5SUM"
 
 async def get_list(number: str, asked: Asked) -> None:
     """`GET .../softwaremodules/{id}/artifacts`: of the active action, or of what is installed."""
-    visitor = await asked.visitor()
-    found = await asked.read(offers.artifacts_in_reach, visitor, number_of(number), clock())
+    _, found = await asked.visit(offers.artifacts_in_reach, number_of(number), clock())
     if not found:
         raise Problem(404)
     stamp = ("module", number, found[0].filename)
@@ -35,12 +34,11 @@ async def get_list(number: str, asked: Asked) -> None:
 
 async def get_file(number: str, filename: str, asked: Asked) -> None:
     """`GET .../softwaremodules/{id}/artifacts/{fileName}`, or its `.MD5SUM`: of the active action only."""
-    visitor = await asked.visitor()
-    attempt_id, carried = await asked.read(offers.carried_now, visitor.device_id, clock())
+    visitor, (attempt_id, carried) = await asked.visit(offers.carried_now, clock())
     found = next((one for one in carried if one.id == number_of(number)), None)
     if found is None or filename not in {found.filename, found.filename + _MD5SUM}:
         raise Problem(404)
-    file = await asyncio.to_thread(_file, asked, found)
+    file = _file(asked, found) if found.sha1 else await asyncio.to_thread(_file, asked, found)
     if filename != found.filename:
         await serve_md5sum(asked.scope, asked.send, file)
         return
