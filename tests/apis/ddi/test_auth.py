@@ -1,10 +1,13 @@
 """Who is let in: by the device's token, by the organization's, by a proxy's word; and what strangers learn, which is nothing."""
 
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from tests.apis.conftest import Serve
 from tests.apis.ddi.door import Tenant, raw
+from tests.apis.site import Site
 from tests.make import Board
 
 CONFIG: dict[str, Any] = {"json": {"data": {"a": "b"}}}
@@ -231,6 +234,14 @@ def test_a_switched_off_device_is_offered_nothing(tenant: Tenant) -> None:
     assert tenant.next_action() == action
 
 
+def test_a_switched_off_device_may_say_how_it_went(tenant: Tenant) -> None:
+    action = tenant.offered()
+    tenant.change_device(tenant.board, enabled=False)
+    assert tenant.say(action, "proceeding", "none") == 200
+    assert tenant.say(action) == 200
+    assert tenant.stand() == ("succeeded", "")
+
+
 def test_a_removed_device_is_nobody(tenant: Tenant) -> None:
     artifact = tenant.site.artifact()
     action = tenant.offered(artifact)
@@ -339,15 +350,22 @@ def test_links_follow_what_a_trusted_proxy_says(tenant: Tenant, proxied: Tenant,
     assert len(etags) == (2 if is_proxied else 1)
 
 
-def test_a_host_that_is_none_gets_no_further_than_the_links_of_who_sent_it(tenant: Tenant) -> None:
-    tenant.offered()
-    status, body = raw(
-        tenant,
-        tenant.path(tenant.board.uid),
-        f"Authorization: TargetToken {tenant.board.token}",
-        'X-Forwarded-Host: "},{',
-    )
-    assert (status, b"},{" in body) == (200, False)
+def test_a_host_that_is_none_is_in_no_link(proxied: Tenant) -> None:
+    proxied.offered()
+    key = f"Authorization: TargetToken {proxied.board.token}"
+    for odd in ('"},{', "a/b", "a@b", "a:99999999", "a b", "-" * 300, ""):
+        status, body = raw(proxied, proxied.path(proxied.board.uid), key, f"X-Forwarded-Host: {odd}")
+        assert (odd, status, f'"href":"http://a{proxied.path("")}'.encode() in body) == (odd, 200, True)
+
+
+def test_links_are_below_the_public_url_where_there_is_one(serve: Serve) -> None:
+    with serve(public_url="https://ota.example.com/base/") as served, ExitStack() as stack:
+        tenant = Tenant(Site(served, stack))
+        tenant.ship()
+        for host in ("a", "b.example"):
+            link = tenant.links(headers={"Host": host, "X-Forwarded-Host": "c.example"})["deploymentBase"]
+            assert link.startswith(f"https://ota.example.com/base{tenant.path(tenant.board.uid)}/deploymentBase/")
+        assert tenant.ask("GET", headers={"Host": "a"}).headers["etag"] == tenant.ask("GET").headers["etag"]
 
 
 def test_a_stranger_is_turned_away_while_somebody_writes(tenant: Tenant) -> None:
@@ -358,3 +376,19 @@ def test_a_stranger_is_turned_away_while_somebody_writes(tenant: Tenant) -> None
         for shown in ("GatewayToken wrong", "TargetToken wrong"):
             assert raw(tenant, tenant.path("nobody"), f"Authorization: {shown}")[0] == 401
         assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("method", "rest"),
+    [
+        ("PUT", "/configData"),
+        ("PUT", "/installedBase"),
+        ("POST", "/deploymentBase/1001/feedback"),
+        ("POST", "/cancelAction/1001/feedback"),
+        ("POST", "/confirmationBase/1001/feedback"),
+        ("POST", "/confirmationBase/activateAutoConfirm"),
+    ],
+)
+def test_a_stranger_is_told_so_whatever_its_body_is(tenant: Tenant, method: str, rest: str) -> None:
+    answer = tenant.http.request(method, tenant.path(tenant.board.uid, rest), content=b"{", headers={})
+    assert (answer.status_code, answer.content) == (401, b"")

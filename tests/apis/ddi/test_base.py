@@ -1,5 +1,7 @@
 """The base resource: what a poll shows, when it changes, and how often to come."""
 
+import http.client
+import json
 import re
 import threading
 import time
@@ -8,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import func, select, update
-from tests.apis.ddi.door import CBOR, HAL, JSON, Tenant, error_code, raw, seconds_of
+from tests.apis.ddi.door import CBOR, HAL, JSON, Tenant, error_code, feedback, raw, seconds_of
 from tests.apis.site import Site
 from tests.make import Board
 
@@ -358,6 +360,40 @@ def test_a_sleep_ends_with_the_pause_after_a_failed_try(tenant: Tenant) -> None:
 
 
 # methods, names and ids
+
+
+def test_one_connection_carries_every_kind_of_answer(tenant: Tenant) -> None:
+    """Small clients have one for the whole run: none of these may end it, read their body or not."""
+    action = tenant.offered()
+    note = json.dumps(feedback("proceeding", "none")).encode()
+    told = "Content-Type: application/json"
+    key = f"Authorization: TargetToken {tenant.board.token}"
+    exchanges = [
+        ("GET", "", [key], b"", 200),
+        ("GET", "", [key, f"If-None-Match: {tenant.ask('GET').headers['etag']}"], b"", 304),
+        ("HEAD", "", [key], b"", 200),
+        ("GET", "", [], b"", 401),
+        ("PUT", "/configData", [told], b'{"data":{"a":"b"}}', 401),
+        ("GET", "/deploymentBase/1", [key], b"", 404),
+        ("POST", "/nowhere", [key, told], note, 404),
+        ("PUT", "/confirmationBase", [key, told], note, 405),
+        ("POST", f"/deploymentBase/{action}/feedback", [key, "Content-Type: text/plain"], note, 415),
+        ("POST", f"/deploymentBase/{action}/feedback", [key, told], b"{", 400),
+        ("POST", "/confirmationBase/deactivateAutoConfirm", [key, told], note, 200),
+        ("GET", "", [key, "Accept: text/html"], b"", 406),
+        ("POST", f"/deploymentBase/{action}/feedback", [key, told], note, 200),
+    ]
+    with tenant.site.server.connect() as connection:
+        for method, rest, headers, body, status in exchanges:
+            lines = [f"{method} {tenant.path(tenant.board.uid, rest)} HTTP/1.1", "Host: a", *headers]
+            head = "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""])
+            connection.sendall(head.encode() + body)
+            answer = http.client.HTTPResponse(connection, method=method)
+            answer.begin()
+            content = answer.read()
+            assert (rest, answer.status, answer.will_close) == (rest, status, False)
+            if method != "HEAD" and status != 304:
+                assert answer.headers["content-length"] == str(len(content))
 
 
 def test_a_head_is_a_get_without_its_body(tenant: Tenant) -> None:

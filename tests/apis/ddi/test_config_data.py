@@ -109,6 +109,12 @@ def test_another_type_is_415(tenant: Tenant, content_type: str) -> None:
     assert answer.status_code == 415
 
 
+def test_a_body_that_is_too_large_is_413(tenant: Tenant) -> None:
+    answer = tenant.ask("PUT", PATH, json={"data": {"a": "b"}, "more": "x" * 256 * 1024})
+    assert (answer.status_code, error_code(answer)) == (413, "rest.body.notReadable")
+    assert attributes(tenant) == {}
+
+
 def test_more_than_100_are_429_with_a_time_to_come_back(tenant: Tenant) -> None:
     assert tenant.put({f"k{i}": "v" for i in range(100)}) == 200
     answer = tenant.ask("PUT", PATH, json={"data": {"one": "more"}})

@@ -144,9 +144,10 @@ def test_what_is_no_word_is_400(asking: Tenant) -> None:
 
 def test_a_device_that_confirms_by_itself_is_not_asked(asking: Tenant) -> None:
     body = {"initiator": "exampleUser", "remark": "why"}
+    etag = asking.ask("GET", "/confirmationBase").headers["etag"]
     answer = asking.ask("POST", ON, json=body)
     assert (answer.status_code, answer.content) == (200, b"")
-    found = asking.get("/confirmationBase")
+    found = asking.get("/confirmationBase", headers={"If-None-Match": etag})
     at = found["autoConfirm"].pop("activatedAt")
     assert at > 1_600_000_000_000
     assert found == {

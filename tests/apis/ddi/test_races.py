@@ -119,6 +119,11 @@ def test_a_confirmation_and_a_denial_at_once_are_one_of_them(tenant: Tenant) -> 
     assert set(tenant.links()) == ({"deploymentBase"} if state == "offered" else set())
 
 
+def test_of_two_words_for_all_that_comes_one_is_the_first(tenant: Tenant) -> None:
+    path = "/confirmationBase/activateAutoConfirm"
+    assert sorted(at_once(*[lambda: tenant.status("POST", path)] * 5)) == [200] + [409] * 4
+
+
 def test_polls_at_once_make_one_offer(tenant: Tenant) -> None:
     tenant.ship()
     found = at_once(*[tenant.links] * 10)

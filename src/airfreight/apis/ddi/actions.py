@@ -1,6 +1,6 @@
 """Actions and their feedback, configData and installedBase. Each handler is given the request and what its address has.
 
-The body is read before anything is looked up: who sends nonsense learns nothing. Source: the DDI reference, 2, 5-8.
+The body is read before the action is looked up: who sends nonsense learns nothing. Source: the DDI reference, 2, 5-8.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 from airfreight.apis.ddi import reading, translate
 from airfreight.apis.ddi.asked import Asked
 from airfreight.apis.ddi.shapes import CancelAction, Deployment, DeploymentBase, Execution, Finished, Stop
-from airfreight.apis.ddi.wire import Code, Problem, read_body, send_empty
+from airfreight.apis.ddi.wire import Code, Problem, send_empty
 from airfreight.domain.delivery import State, Verdict
 from airfreight.services import attributes, offers, visits
 from airfreight.services.attributes import How
@@ -68,7 +68,7 @@ def _history_wanted(asked: Asked) -> int:
 
 async def post_feedback(number: str, asked: Asked) -> None:
     """`POST .../deploymentBase/{actionId}/feedback`"""
-    told = reading.feedback_of(await _body(asked))
+    told = reading.feedback_of(await asked.body())
     visitor, offer = await asked.offer(number)
     if offer.errand is Errand.CONFIRM:
         raise Problem(404)
@@ -94,7 +94,7 @@ async def get_cancel(number: str, asked: Asked) -> None:
 
 async def post_cancel_feedback(number: str, asked: Asked) -> None:
     """`POST .../cancelAction/{actionId}/feedback`"""
-    told = reading.feedback_of(await _body(asked))
+    told = reading.feedback_of(await asked.body())
     visitor, offer = await asked.offer(number)
     if not (offer.is_open and offer.row.cancel_requested):
         raise Problem(405, Code.NOT_CANCELABLE, "Nobody wants this action to be cancelled.")
@@ -106,7 +106,7 @@ async def post_cancel_feedback(number: str, asked: Asked) -> None:
 
 async def put_config(asked: Asked) -> None:
     """`PUT .../configData`: what the device is; it is not asked again until there is a reason."""
-    how, said = reading.attributes_of(await _body(asked))
+    how, said = reading.attributes_of(await asked.body())
     visitor = await asked.visitor()
     given = said if how is How.REMOVE else attributes.without_bad_known(said)
     await asked.hands.do(SetAttributes(visitor.device_id, given, how, restarts_later=True))
@@ -115,17 +115,13 @@ async def put_config(asked: Asked) -> None:
 
 async def put_installed(asked: Asked) -> None:
     """`PUT .../installedBase`: the device says that it has this version of its product."""
-    name, version = reading.installed_of(await _body(asked))
+    name, version = reading.installed_of(await asked.body())
     visitor, runs = await asked.visit(visits.version_of, name, version)
     if runs is None:
         raise Problem(404, Code.NOT_FOUND, "No update of this product has brought this version.")
     if runs != version:
         await asked.hands.do(SetAttributes(visitor.device_id, {"version": version}, restarts_later=True))
     await send_empty(asked.scope, asked.send, 200 if runs == version else 201)
-
-
-async def _body(asked: Asked) -> object:
-    return await read_body(asked.scope, asked.receive, asked.desk.settings.chunk_seconds)
 
 
 async def _reported(asked: Asked, device_id: int, report: Report) -> Verdict:

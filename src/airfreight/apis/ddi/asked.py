@@ -14,7 +14,7 @@ from airfreight.apis.common.desk import Desk, clock
 from airfreight.apis.common.forwarded import base_of
 from airfreight.apis.common.hands import Hands
 from airfreight.apis.ddi.address import Address, number_of
-from airfreight.apis.ddi.wire import Media, Problem, accepted, send_empty, send_value
+from airfreight.apis.ddi.wire import Media, Problem, accepted, read_body, send_empty, send_value
 from airfreight.services import offers, visits
 from airfreight.services.artifact_sha1 import sha1_of
 from airfreight.services.offers import Offer
@@ -76,6 +76,14 @@ class Asked:
         if offer is None:
             raise Problem(404)
         return visitor, offer
+
+    async def body(self, *, is_optional: bool = False) -> object:
+        """The body, read only after the device has been let in: a stranger costs little. Raises as `visit` and
+        wire.read_body.
+        """
+        await self.visitor()
+        seconds = self.desk.settings.chunk_seconds
+        return await read_body(self.scope, self.receive, seconds, is_optional=is_optional)
 
     def sha1(self, artifact: Any) -> str:  # noqa: ANN401 - a row
         """By which its clients know a file; it may have to be computed: call it in a thread. Raises Problem(404)."""

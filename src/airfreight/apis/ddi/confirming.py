@@ -9,7 +9,7 @@ from airfreight.apis.ddi import reading, translate
 from airfreight.apis.ddi.actions import deployment_of
 from airfreight.apis.ddi.asked import Asked
 from airfreight.apis.ddi.shapes import ConfirmationBase, ConfirmationOf
-from airfreight.apis.ddi.wire import Code, Problem, read_body, send_empty
+from airfreight.apis.ddi.wire import Code, Problem, send_empty
 from airfreight.domain.delivery import Verdict
 from airfreight.services import direct_access, offers
 from airfreight.services.device_work import Reports, StandingConsent
@@ -57,7 +57,7 @@ async def get_one(number: str, asked: Asked) -> None:
 
 async def post_feedback(number: str, asked: Asked) -> None:
     """`POST .../confirmationBase/{actionId}/feedback`: the user's yes, or a no that ends the attempt."""
-    told = reading.word_of(await read_body(asked.scope, asked.receive, asked.desk.settings.chunk_seconds))
+    told = reading.word_of(await asked.body())
     visitor, offer = await asked.offer(number)
     if not offer.is_open:
         raise Problem(410)
@@ -72,8 +72,7 @@ async def post_feedback(number: str, asked: Asked) -> None:
 
 async def activate(asked: Asked) -> None:
     """`POST .../confirmationBase/activateAutoConfirm`: the user says yes to whatever comes."""
-    seconds = asked.desk.settings.chunk_seconds
-    initiator, remark = reading.consent_of(await read_body(asked.scope, asked.receive, seconds, is_optional=True))
+    initiator, remark = reading.consent_of(await asked.body(is_optional=True))
     visitor = await asked.visitor()
     words = direct_access.consent_words(initiator, remark, clock())
     if await asked.hands.do(StandingConsent(visitor.device_id, words)) is None:
