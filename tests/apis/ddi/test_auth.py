@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.apis.conftest import Serve
-from tests.apis.ddi.door import Tenant, raw
+from tests.apis.ddi.door import Tenant, line, raw
 from tests.apis.site import Site
 from tests.make import Board
 
@@ -392,3 +392,16 @@ def test_a_stranger_is_turned_away_while_somebody_writes(tenant: Tenant) -> None
 def test_a_stranger_is_told_so_whatever_its_body_is(tenant: Tenant, method: str, rest: str) -> None:
     answer = tenant.http.request(method, tenant.path(tenant.board.uid, rest), content=b"{", headers={})
     assert (answer.status_code, answer.content) == (401, b"")
+
+
+def test_a_stranger_is_turned_away_before_its_body_is_read(tenant: Tenant) -> None:
+    action = tenant.offered()
+    for method, rest, _ in addresses(action, 1):
+        if method in {"PUT", "POST"}:
+            with line(tenant) as connection:  # the body never comes
+                head = (
+                    f"{method} {tenant.path(tenant.board.uid, rest)} HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n"
+                )
+                connection.sendall((head + "Authorization: TargetToken wrong\r\n\r\n").encode())
+                connection.settimeout(5)
+                assert (rest, connection.recv(100)[:12]) == (rest, b"HTTP/1.1 401")
