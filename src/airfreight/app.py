@@ -133,7 +133,7 @@ class App:
         """What answers devices at this address, the most frequent first; None for an address of people."""
         if path.startswith(PREFIX):
             return self.devices
-        if MARK in path and path.index(MARK) == path.find("/", 1):
+        if MARK in path:
             return self.direct
         if path.startswith(STATIC):
             return self.files

@@ -5,7 +5,7 @@ import pytest
 from airfreight.domain.errors import Kind, Refusal
 from airfreight.domain.filter_language import parse
 from airfreight.domain.ids import Millis
-from airfreight.domain.polling import LONGEST, MOST, SHORTEST, Interval, Polling, read, shown, until
+from airfreight.domain.polling import LONGEST, MOST, MOST_COMPARISONS, SHORTEST, Interval, Polling, read, shown, until
 
 NOW = Millis(1_773_144_000_000)
 
@@ -86,6 +86,22 @@ def test_there_are_only_so_many() -> None:
     with pytest.raises(Refusal) as refused:
         read(f"{some}, online -> 30")
     assert str(MOST) in refused.value.message
+
+
+def test_all_filters_together_compare_only_so_often() -> None:
+    """However they are spread over filters, lists, brackets and nots."""
+    half = MOST_COMPARISONS // 2
+    alone, listed = " or ".join(["not (online)"] * half), ", ".join(f"'{number}'" for number in range(half))
+    allowed = f"60, {alone} -> 30, version in ({listed}) -> 20"
+    assert len(read(allowed).others) == 2
+    for more in (
+        f"{allowed}, has(uid) -> 10",
+        allowed.replace("('0'", "('x', '0'"),
+        allowed.replace("(online)", "(online and enabled)", 1),
+    ):
+        with pytest.raises(Refusal, match=f"at most {MOST_COMPARISONS} comparisons") as refused:
+            read(more)
+        assert (refused.value.kind, refused.value.code) == (Kind.INVALID, "bad_polling")
 
 
 def test_a_hostile_text_costs_nothing() -> None:

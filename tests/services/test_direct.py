@@ -9,8 +9,10 @@ from tests.make import Bench, Board
 from airfreight.domain.decide import Do
 from airfreight.domain.delivery import Consent, Fail, Reach, Reason, State, Succeed, Verdict
 from airfreight.domain.finish import FinishOn
-from airfreight.services import deliveries, direct_access, explanations
-from airfreight.services.deliveries import Report
+from airfreight.domain.handling import Urgency
+from airfreight.services import artifacts, deliveries, direct_access, explanations, rollouts
+from airfreight.services.attributes import How
+from airfreight.services.deliveries import Answer, Report
 from airfreight.services.device_work import (
     Advance,
     Reports,
@@ -20,7 +22,7 @@ from airfreight.services.device_work import (
     Taken,
     Withdraw,
 )
-from airfreight.store import attempts, tables
+from airfreight.store import attempts, seen, tables
 
 
 def offered(bench: Bench, **policy: object) -> tuple[int, Board, int]:
@@ -28,7 +30,8 @@ def offered(bench: Bench, **policy: object) -> tuple[int, Board, int]:
     product = bench.product()
     [board] = bench.devices(product)
     rollout = bench.ship(bench.artifact("2.0.0"), product, **policy)  # type: ignore[arg-type]
-    told = bench.poll(board)
+    [told] = bench.work(Advance(board.digest, is_shy=True))
+    assert isinstance(told, Answer)
     assert told.attempt_id is not None
     return rollout, board, told.attempt_id
 
@@ -120,6 +123,40 @@ def test_one_that_restarts_later_runs_the_old_version_by_right_until_its_deadlin
     bench.later(days=2)
     bench.worker().expire()
     assert bench.stand(rollout, board) == (end or ("failed", "rolled_back"))
+
+
+@pytest.mark.parametrize("version", ["1.0.0", "3.0.0"])
+def test_a_success_without_proof_is_judged_by_the_first_version_told_after_it(bench: Bench, version: str) -> None:
+    rollout, board, attempt = offered(bench)
+    say(bench, board, attempt, Succeed(), may_be_mute=True)
+    bench.later(seconds=1)
+    bench.work(SetAttributes(board.id, {"version": version}, restarts_later=True))
+    assert bench.stand(rollout, board) == ("failed", "rolled_back")
+
+
+@pytest.mark.parametrize("erased", [{"how": How.REPLACE, "given": {"a": "b"}}, {"given": {"version": None}}])
+def test_a_version_that_was_taken_away_before_the_success_still_disproves_it(bench: Bench, erased: Any) -> None:
+    product = bench.product()
+    [board] = bench.devices(product)
+    bench.tell(board, version="1.0.0")
+    rollout = bench.ship(bench.artifact("2.0.0"), product)
+    attempt = bench.poll(board).attempt_id or 0
+    bench.work(SetAttributes(board.id, **erased))
+    say(bench, board, attempt, Succeed(), may_be_mute=True)
+    assert bench.stand(rollout, board) == ("succeeded", "")
+    bench.work(SetAttributes(board.id, {"version": "1.0.0"}, restarts_later=True))
+    assert bench.stand(rollout, board) == ("failed", "rolled_back")
+
+
+def test_a_version_told_long_after_others_were_takes_nothing_back(bench: Bench) -> None:
+    """It has told its attributes since the success, though no version: what came then may have other reasons."""
+    rollout, board, attempt = offered(bench)
+    say(bench, board, attempt, Succeed(), may_be_mute=True)
+    bench.later(seconds=1)
+    bench.work(SetAttributes(board.id, {"hw": "1"}))
+    bench.later(days=100)
+    bench.work(SetAttributes(board.id, {"version": "3.0.0"}))
+    assert bench.stand(rollout, board) == ("succeeded", "")
 
 
 def test_a_device_that_speaks_our_own_protocol_is_never_believed_without_its_version(bench: Bench) -> None:
@@ -246,3 +283,82 @@ def test_words_of_a_removed_device_change_nothing(bench: Bench) -> None:
         connection.execute(update(tables.devices).where(tables.devices.c.id == board.id).values(deleted_at=1))
     assert bench.work(StandingConsent(board.id, "{}")) == [None]
     bench.work(Taken(board.id, attempt), Withdraw(board.id, attempt))
+
+
+def test_who_waits_as_told_is_not_expired(bench: Bench) -> None:
+    rollout, board, attempt = offered(bench)
+    bench.work(Taken(board.id, attempt))
+    bench.pause(rollout)
+    bench.later(days=3)
+    bench.worker().expire()
+    assert bench.stand(rollout, board) == ("offered", "")
+    bench.resume(rollout)
+    bench.later(days=3)
+    bench.worker().expire()
+    assert bench.stand(rollout, board) == ("queued", "no_report")
+
+
+def test_a_device_that_may_choose_its_time_is_expired_only_when_it_is_silent_or_has_to(bench: Bench) -> None:
+    forced_at = bench.now + 10 * 86_400_000
+    rollout, board, _ = offered(bench, urgency=Urgency.SOFT, forced_at=forced_at, attempts_limit=1)
+    for _ in range(9):
+        bench.later(days=1)
+        with bench.database.write() as connection:
+            seen.remember(connection, {board.id: bench.now - 1000})
+        bench.worker().expire()
+        assert bench.stand(rollout, board) == ("offered", "")
+    bench.later(days=3)
+    bench.worker().expire()
+    assert bench.stand(rollout, board) == ("failed", "no_report")
+
+
+def test_a_newer_rollout_takes_the_place_of_an_offer_that_was_not_looked_at(bench: Bench) -> None:
+    rollout, board, _ = offered(bench)
+    newer = ship_again(bench, board)
+    assert bench.stand(rollout, board) == ("skipped", "superseded")
+    assert bench.poll(board).row.rollout_id == newer  # type: ignore[union-attr]
+
+
+def test_one_that_was_looked_at_goes_on(bench: Bench) -> None:
+    rollout, board, attempt = offered(bench)
+    bench.work(Taken(board.id, attempt))
+    ship_again(bench, board)
+    assert bench.stand(rollout, board) == ("offered", "")
+
+
+def test_what_waits_for_its_user_gives_way_too(bench: Bench) -> None:
+    ask_users(bench)
+    rollout, board, _ = offered(bench)
+    ship_again(bench, board)
+    assert bench.stand(rollout, board) == ("skipped", "superseded")
+
+
+def ship_again(bench: Bench, board: Board) -> int:
+    [row] = bench.rows(select(tables.devices.c.product_id).where(tables.devices.c.id == board.id))
+    newer = bench.ship(bench.artifact("3.0.0"), row.product_id)
+    rollouts.carry_out(bench.database, bench.settings, "rollout.supersede", newer, bench.now)
+    return newer
+
+
+@pytest.mark.parametrize("for_all", [True, False])
+def test_what_needs_no_word_any_more_can_be_late(bench: Bench, for_all: bool) -> None:
+    ask_users(bench)
+    rollout, board, _ = offered(bench)
+    assert deadline(bench, rollout) is None
+    with bench.call() as call:
+        if for_all:
+            direct_access.change(call, confirmation_needed=False)
+        else:
+            direct_access.consent_to_all(call, board.id, "yes")
+    assert deadline(bench, rollout) is not None
+
+
+def test_the_bytes_of_what_waits_for_its_user_are_at_no_door(bench: Bench) -> None:
+    ask_users(bench)
+    rollout, board, attempt = offered(bench)
+    [row] = bench.rows(select(tables.rollout_artifacts).where(tables.rollout_artifacts.c.rollout_id == rollout))
+    with bench.database.read() as connection:
+        assert artifacts.carried_by(connection, board.id, row.artifact_id) is None
+    say(bench, board, attempt, Consent())
+    with bench.database.read() as connection:
+        assert artifacts.carried_by(connection, board.id, row.artifact_id).attempt_id == attempt

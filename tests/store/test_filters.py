@@ -1,4 +1,6 @@
-"""A filter finds in a database what it finds in memory: made-up devices, made-up filters, both databases."""
+"""A filter finds in a database what it finds in memory, and there of what the database has of a device: made-up devices,
+made-up filters, both databases.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, event, insert, select
 from tests.make import NOON, Bench
 
 from airfreight.domain.filters import (
@@ -29,6 +31,7 @@ from airfreight.domain.filters import (
 from airfreight.services import attributes
 from airfreight.store import filters, tables
 from airfreight.store.database import Database
+from airfreight.store.filter_values import values_of as stored_values_of
 
 ONLINE_MS = 60_000
 NOW = filters.Now(at=NOON, online_since=NOON - ONLINE_MS)
@@ -211,6 +214,15 @@ class Park:
         query = select(tables.devices.c.id).where(tables.devices.c.id.not_in(self.parents), where)
         return set(connection.scalars(query))
 
+    def read(self, connection: Connection, there: list[dict[str, Any]]) -> Mapping[int, Mapping[str, object]]:
+        """What the database has of these devices, which is all that was put there."""
+        found = stored_values_of(connection, [one["id"] for one in there], NOW)
+        for one in there:
+            kept = {name: value for name, value in one.items() if name in FIELDS}
+            assert {**kept, "attributes": None} == {**found[one["id"]], "attributes": None}
+        assert len(found) == len(there)
+        return found
+
 
 @pytest.fixture
 def park(bench: Bench) -> Park:
@@ -290,9 +302,12 @@ def test_every_odd_value_compares_in_a_database_as_it_does_in_memory(park: Park,
     made, asked = MATRIX[name]
     with park.database.write() as connection:
         there = park.fill(connection, [{**ANYTHING, **one} for one in made])
+        stored = park.read(connection, there)
         for node in [*asked, *map(Not, asked)]:
             test = predicate(node, NOON)
-            assert park.found(connection, node) == {one["id"] for one in there if test(one)}, node
+            found = park.found(connection, node)
+            assert found == {one["id"] for one in there if test(one)}, node
+            assert found == {device_id for device_id, one in stored.items() if test(one)}, node
 
 
 def test_a_database_finds_what_the_predicate_finds(park: Park) -> None:
@@ -301,11 +316,25 @@ def test_a_database_finds_what_the_predicate_finds(park: Park) -> None:
     def compare(made: list[dict[str, Any]], asked: list[Filter]) -> None:
         with park.database.read() as connection:  # never committed: all devices go again
             there = park.fill(connection, made)
+            stored = park.read(connection, there)
             for node in asked:
                 test = predicate(node, NOON)
-                assert park.found(connection, node) == {one["id"] for one in there if test(one)}, node
+                found = park.found(connection, node)
+                assert found == {one["id"] for one in there if test(one)}, node
+                assert found == {device_id for device_id, one in stored.items() if test(one)}, node
 
     compare()
+
+
+def test_only_these_devices_are_read_in_one_statement_with_every_field(park: Park) -> None:
+    with park.database.write() as connection:
+        there = park.fill(connection, [{**ANYTHING, "version": f"1.{number}"} for number in range(30)])
+        said: list[str] = []
+        event.listen(connection, "before_cursor_execute", lambda *args: said.append(args[2]))
+        ids = [int(str(one["id"])) for one in there[3:5]]
+        found = stored_values_of(connection, [*ids, 10**9], NOW)
+    assert (len(said), sorted(found)) == (1, ids)
+    assert all(one.keys() == FIELDS.keys() for one in found.values())
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)  # SQLite has no other order

@@ -10,13 +10,16 @@ from functools import lru_cache
 from airfreight.domain.decide import share
 from airfreight.domain.errors import Refusal, invalid
 from airfreight.domain.filter_language import parse
-from airfreight.domain.filters import Filter
+from airfreight.domain.filters import Among, And, Filter, Not, Or
 from airfreight.domain.ids import Millis
 
 SHORTEST, LONGEST = 1, 86_399
 """Seconds; from a day on the wire would need another form, which small clients do not read."""
 
 MOST = 10
+MOST_COMPARISONS = 100
+"""Of all filters together, each value of a list counting: whenever a device asks, all of them may be made."""
+
 _FORMS = [
     re.compile(form + r"(?: *~ *(?P<percent>\d{1,2})%)?", re.ASCII)
     for form in (
@@ -61,7 +64,20 @@ def read(text: str) -> Polling:
         if not arrow:
             raise _bad('after the first interval come parts like attributes.site = "roof" -> 00:10:00')
         found.append((parse(condition.strip()), _interval(interval)))
+    if sum(_comparisons(node) for node, _ in found) > MOST_COMPARISONS:
+        raise _bad(f"at most {MOST_COMPARISONS} comparisons in all filters together, each value of a list counting")
     return Polling(_interval(usual), tuple(found))
+
+
+def _comparisons(node: Filter) -> int:
+    match node:
+        case And(parts) | Or(parts):
+            return sum(map(_comparisons, parts))
+        case Not(part):
+            return _comparisons(part)
+        case Among(_, values):
+            return len(values)
+    return 1
 
 
 def _split(text: str) -> list[str]:

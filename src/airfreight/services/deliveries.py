@@ -3,7 +3,7 @@
 The verbs of the device plane take many requests at once: one statement reads for all, one transaction writes for all.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -192,12 +192,13 @@ def _add_artifacts(connection: Connection, answers: Mapping[Asker, Answer]) -> N
             answer.artifacts.extend(of_rollouts.get(answer.row.rollout_id, []))
 
 
-def advance(ledger: Ledger, askers: Sequence[Asker]) -> list[Answer | None]:
+def advance(ledger: Ledger, askers: Sequence[Asker], shy: Container[Asker] = ()) -> list[Answer | None]:
     """Decide again inside the transaction and apply what the decision asks for: offers and skips.
 
-    The answers tell of the deliveries as they are once the ledger is flushed.
+    The answers tell of the deliveries as they are once the ledger is flushed. `shy`: who learns that there is
+    something, and has to ask again for what it is.
     """
-    answers = _advance(ledger, _turns_of(ledger.connection, askers))
+    answers = _advance(ledger, _turns_of(ledger.connection, askers), shy)
     _add_artifacts(ledger.connection, answers)
     return [answers.get(asker) for asker in askers]
 
@@ -223,7 +224,7 @@ def advance_devices(ledger: Ledger, sent_at: Mapping[int, int | None]) -> dict[i
     return answers
 
 
-def _advance(ledger: Ledger, turns: Mapping[K, Row]) -> dict[K, Answer]:
+def _advance(ledger: Ledger, turns: Mapping[K, Row], shy: Container[K] = ()) -> dict[K, Answer]:
     answers: dict[K, Answer] = {}
     offers: list[tuple[K, Row, Offer]] = []
     for which, row in turns.items():
@@ -233,7 +234,8 @@ def _advance(ledger: Ledger, turns: Mapping[K, Row]) -> dict[K, Answer]:
             offers.append((which, row, event))
         elif isinstance(event, Skip):
             ledger.apply(ledger.entry(row), event, Note("server"))
-    ledger.offer([(ledger.entry(row), event) for _, row, event in offers], "server")
+    unseen = {row.id for which, row, _ in offers if row.id is not None and which in shy}
+    ledger.offer([(ledger.entry(row), event) for _, row, event in offers], "server", unseen)
     for which, row, _ in offers:
         entry = ledger.entry(row)
         now_row = row._replace(state=entry.delivery.state, tries=entry.delivery.tries, attempt_id=entry.attempt_id)
@@ -304,12 +306,16 @@ def judge_returned(ledger: Ledger, rows: Sequence[Row], running: Facts, *, is_li
             ledger.judge_returned(ledger.entry(row), running, is_live=is_live)
 
 
-def revert(ledger: Ledger, running: Mapping[int, Facts]) -> None:
-    """Take back the last success of each device that now runs what it ran before: `device id -> what it runs`."""
+def revert(ledger: Ledger, running: Mapping[int, Facts], *, first_since: Mapping[int, int]) -> None:
+    """Take back the last success of each device that now runs what it ran before: `device id -> what it runs`.
+
+    `first_since`: of those that tell what they run for the first time since then.
+    """
     if not running:
         return
     for entry in ledger.entries(store.latest_tried(ledger.connection, sorted(running))):
-        ledger.revert(entry, running[entry.row.device_id])
+        device_id = entry.row.device_id
+        ledger.revert(entry, running[device_id], first_since=first_since.get(device_id))
 
 
 def open_of(connection: Connection, device_ids: Sequence[int]) -> dict[int, list[Row]]:
@@ -458,6 +464,17 @@ def schedule(call: Call, delivery_id: int, phase: Phase, slot: Slot) -> tuple[Ve
     ledger.flush()
     outbox.ring(call.connection)
     return verdict, entry.delivery.state
+
+
+def date(ledger: Ledger, organization_id: int, device_id: int | None = None) -> None:
+    """Offers that waited for a word of their users, and need none any more, can be late from now on: of one device of
+    the organization, or of all.
+    """
+    after = 0
+    while ids := store.undated(ledger.connection, organization_id, device_id, after, _CHUNK):
+        for entry in ledger.entries(ids):
+            ledger.taken(entry)
+        after = ids[-1]
 
 
 def rows_of(call: Call, device_id: int) -> list[Row]:

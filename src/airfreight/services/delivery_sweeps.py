@@ -3,18 +3,21 @@
 A thousand at a time, each thousand in a transaction of its own; safe to repeat and safe in many processes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection
 
+from airfreight.domain.decide import Do
 from airfreight.domain.delivery import Cancel, Close, Event, Reason, Skip, State
+from airfreight.domain.handling import Urgency
 from airfreight.domain.ids import Millis
-from airfreight.services.deliveries import enqueue
+from airfreight.services.deliveries import enqueue, look
 from airfreight.services.ledger import Entry, Ledger, Note, transact
 from airfreight.services.rollout_state import finish_if_done
+from airfreight.services.snapshots import is_superseded
 from airfreight.settings import Settings
 from airfreight.store import deliveries as store
-from airfreight.store import outbox, rollouts
+from airfreight.store import outbox, rollouts, seen, sweeping
 from airfreight.store.database import Database
 
 _CHUNK = 1000
@@ -33,11 +36,13 @@ def wind_down(database: Database, settings: Settings, rollout_id: int, now: Mill
 def supersede(database: Database, settings: Settings, rollout_id: int, now: Millis) -> int:
     """Skip what older superseding rollouts still have queued for this one's devices; safe to repeat.
 
-    What is under way goes on, or is asked to cancel: the setting `in_flight`.
+    What is under way goes on, or is asked to cancel: the setting `in_flight`. An offer that its device has not looked
+    at is not under way.
     """
-    seen = _in_chunks(database, settings, now, rollout_id, store.superseded_ids, Skip(Reason.SUPERSEDED))
+    seen = _in_chunks(database, settings, now, rollout_id, sweeping.superseded_ids, Skip(Reason.SUPERSEDED))
+    seen += _in_chunks(database, settings, now, rollout_id, sweeping.unseen_ids, Skip(Reason.SUPERSEDED))
     if settings.in_flight == "cancel":
-        seen += _in_chunks(database, settings, now, rollout_id, store.overtaken_ids, Cancel())
+        seen += _in_chunks(database, settings, now, rollout_id, sweeping.overtaken_ids, Cancel())
     return seen
 
 
@@ -74,7 +79,7 @@ def hurry_downloads(database: Database, settings: Settings, now: Millis) -> int:
     """The server was away: downloads by devices that cannot report have broken off. They get `resume_seconds`."""
 
     def some(ledger: Ledger) -> list[int]:
-        ids = store.downloading_listeners(ledger.connection, after, _CHUNK)
+        ids = sweeping.downloading_listeners(ledger.connection, after, _CHUNK)
         for entry in ledger.entries(ids):
             ledger.hurry(entry, Note("server", message="the server was away during the download"))
         return ids
@@ -86,15 +91,41 @@ def hurry_downloads(database: Database, settings: Settings, now: Millis) -> int:
 
 
 def expire_due(database: Database, settings: Settings, now: Millis) -> int:
-    """Expire deliveries whose device has been silent past the deadline; how many."""
+    """Expire deliveries whose device has been silent past the deadline; how many were looked at.
+
+    One that does as it is told (it waits, or takes its time where it may) is given more of it.
+    """
 
     def some(ledger: Ledger) -> int:
-        entries = ledger.entries(store.expired(ledger.connection, now, _CHUNK))
+        entries = ledger.entries(sweeping.expired(ledger.connection, now, _CHUNK))
+        obeying = _obeying(ledger, entries)
         for entry in entries:
-            ledger.expire(entry)
+            if entry.row.id in obeying:
+                ledger.postpone(entry)
+            else:
+                ledger.expire(entry)
         return len(entries)
 
     return transact(database, settings, now, some)
+
+
+def _obeying(ledger: Ledger, entries: Sequence[Entry]) -> set[int]:
+    """The deliveries of which the device is told to wait, or may choose its time and was heard of within the deadline;
+    but for those that a newer rollout would replace.
+    """
+    found: set[int] = set()
+    ids = [entry.row.device_id for entry in entries]
+    at = seen.moments(ledger.connection, ids)
+    for device_id, answer in look(ledger.connection, ids, ledger.now).items():
+        row = answer.row
+        if row is None or row.id is None or is_superseded(row):
+            continue
+        may_choose = row.urgency == Urgency.SOFT and (row.forced_at is None or ledger.now < row.forced_at)
+        is_heard = at.get(device_id, 0) > ledger.now - row.deadline_seconds * 1000
+        waits = answer.decision.do is Do.WAIT
+        if waits or (may_choose and is_heard and State(row.state) in {State.OFFERED, State.DOWNLOADED}):
+            found.add(row.id)
+    return found
 
 
 def end_strays(database: Database, settings: Settings, now: Millis) -> int:
@@ -103,10 +134,10 @@ def end_strays(database: Database, settings: Settings, now: Millis) -> int:
     """
 
     def some(ledger: Ledger) -> int:
-        removed = ledger.entries(store.open_of_removed(ledger.connection, _CHUNK))
+        removed = ledger.entries(sweeping.open_of_removed(ledger.connection, _CHUNK))
         for entry in removed:
             ledger.apply(entry, Close(Reason.DEVICE_REMOVED), Note("server"))
-        stopped = ledger.entries(store.queued_in_stopped(ledger.connection, _CHUNK))
+        stopped = ledger.entries(sweeping.queued_in_stopped(ledger.connection, _CHUNK))
         for entry in stopped:
             ledger.apply(entry, Cancel(), Note("server"))
         return len(removed) + len(stopped)
@@ -117,13 +148,13 @@ def end_strays(database: Database, settings: Settings, now: Millis) -> int:
 def open_slots(database: Database, settings: Settings, now: Millis) -> int:
     """Look at deliveries of which a slot has begun or ended, a thousand at most; how many there were."""
     with database.read() as connection:
-        if not store.opening(connection, now, 1):
+        if not sweeping.opening(connection, now, 1):
             return 0
     return transact(database, settings, now, lambda ledger: _open_slots(ledger, now))
 
 
 def _open_slots(ledger: Ledger, now: Millis) -> int:
-    entries = ledger.entries(store.opening(ledger.connection, now, _CHUNK))
+    entries = ledger.entries(sweeping.opening(ledger.connection, now, _CHUNK))
     for entry in entries:
         ledger.opened(entry)
     if entries:

@@ -31,9 +31,13 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """Apply what the device's next poll needs (an offer, a skip). Result: deliveries.Answer."""
+    """Apply what the device's next poll needs (an offer, a skip). Result: deliveries.Answer.
+
+    `is_shy`: the device learns that there is something, and has to ask again for what it is.
+    """
 
     asker: Asker
+    is_shy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +173,8 @@ def _work(ledger: Ledger, jobs: Sequence[Job]) -> list[Result | Exception]:
     if away := [job.device_id for job in jobs if isinstance(job, TurnedAway)]:
         connections.unsent(ledger.connection, away, ledger.now)
     asking = [(i, job) for i, job in enumerate(jobs) if isinstance(job, Advance)]
-    answers = deliveries.advance(ledger, [job.asker for _, job in asking])
+    shy = {job.asker for _, job in asking if job.is_shy}
+    answers = deliveries.advance(ledger, [job.asker for _, job in asking], shy)
     results.update({i: answer for (i, _), answer in zip(asking, answers, strict=True)})
     return [results.get(i) for i in range(len(jobs))]
 
@@ -205,6 +210,8 @@ def _standing_consents(
             continue
         said[row.id] = job.words or ""
         devices.change(ledger.connection, row.organization_id, row.id, {"standing_consent": said[row.id]})
+        if job.words is not None:
+            deliveries.date(ledger, row.organization_id, row.id)
         results[i] = {}
     outbox.ring(ledger.connection)
 
@@ -260,7 +267,7 @@ def _take_words(
     """One word of each device: lay it over what is known, write that, judge what the device runs."""
     words: list[_Word] = []
     for i, job, device_id in said:
-        row, ran = rows[device_id], _running(rows[device_id])
+        row, ran, told_at = rows[device_id], _running(rows[device_id]), rows[device_id]["attributes_at"]
         try:
             given = _lay_over(row, job)
         except Refusal as refusal:
@@ -271,19 +278,21 @@ def _take_words(
         values = {name: row[name] for name in _Shown.__annotations__}
         results[i] = attributes.shown(_Shown(**values))
         devices.change(ledger.connection, row["organization_id"], device_id, {**values, "attributes_at": ledger.now})
+        row["attributes_at"] = ledger.now
         if {"version", "build"} & given:
-            words.append(_Word(job, device_id, ran, _running(row)))
+            words.append(_Word(job, device_id, ran, _running(row), told_at))
     _judge(ledger, words)
 
 
 @dataclass(frozen=True, slots=True)
 class _Word:
-    """What a device ran until now and says that it runs."""
+    """What a device ran until now and says that it runs; `told_at`: when it last told anything."""
 
     job: SetAttributes | Returned
     device_id: int
     ran: Facts
     running: Facts
+    told_at: int | None
 
     @property
     def is_copy(self) -> bool:
@@ -297,7 +306,8 @@ def _running(row: Mapping[str, Any]) -> Facts:
 def _judge(ledger: Ledger, words: Sequence[_Word]) -> None:
     """What devices run now against what is open for them, and against their last success.
 
-    A success can only be taken back by a device that ran something else just before; a copy takes nothing back.
+    A success can only be taken back by a device that ran something else just before, or had not told what it runs; a
+    copy takes nothing back.
     """
     open_rows = deliveries.open_of(ledger.connection, sorted(word.device_id for word in words))
     for word in words:
@@ -308,8 +318,10 @@ def _judge(ledger: Ledger, words: Sequence[_Word]) -> None:
             deliveries.judge_returned(ledger, rows, word.running, is_live=word.job.is_live)
         else:
             deliveries.judge(ledger, rows, word.running, restarts_later=word.job.restarts_later)
-    changed = [word for word in words if not word.is_copy and same(word.running, word.ran) is False]
-    deliveries.revert(ledger, {word.device_id: word.running for word in changed})
+    changed = [one for one in words if not one.is_copy and same(one.running, one.ran) is False]
+    news = [one for one in words if not one.is_copy and one.ran == NO_FACTS]
+    running = {one.device_id: one.running for one in [*changed, *news]}
+    deliveries.revert(ledger, running, first_since={one.device_id: one.told_at or 0 for one in news})
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from sqlalchemy.exc import IntegrityError
 from airfreight.domain import polling
 from airfreight.domain.access import Permission
 from airfreight.domain.errors import conflict, invalid, not_found
-from airfreight.services import credentials
+from airfreight.services import credentials, deliveries
 from airfreight.services.call import Call
+from airfreight.services.ledger import Ledger
 from airfreight.store import devices, organizations, outbox, products
 from airfreight.store import direct_access as store
 
@@ -62,17 +63,23 @@ def change(
     *,
     name: str | None = None,
     product_id: int | None = None,
+    no_product: bool = False,
     authorities: Sequence[str] | None = None,
     how_often: str | None = None,
     confirmation_needed: bool | None = None,
 ) -> Access:
-    """Change what is given. Raises INVALID, NOT_FOUND for the product, CONFLICT for a name that is taken or missing."""
+    """Change what is given; `no_product`: unknown devices become nothing any more.
+
+    Raises INVALID, NOT_FOUND for the product, CONFLICT for a name that is taken or missing.
+    """
     call.need(Permission.ORG_EDIT)
     values: dict[str, object] = {}
     if name is not None:
         values["name"] = _checked_name(name)
     if product_id is not None:
         values["product_id"] = _checked_product(call, product_id)
+    elif no_product:
+        values["product_id"] = None
     if authorities is not None:
         values["authorities"] = _checked_authorities(authorities)
     if how_often is not None:
@@ -83,6 +90,8 @@ def change(
         _put(call, values)
     if confirmation_needed is not None:
         organizations.change(call.connection, call.organization_id, {"confirmation_needed": confirmation_needed})
+        if not confirmation_needed:
+            _date(call, call.organization_id)
     outbox.ring(call.connection)
     return _read(call)
 
@@ -155,7 +164,9 @@ def consent_to_all(call: Call, device_id: int, words: str | None) -> None:
     """The device's user agrees to whatever comes, in these words; None: is asked again each time. Raises NOT_FOUND."""
     call.need(Permission.DEVICE_EDIT)
     said = "" if words is None else consent_words(call.actor, words, call.now)
-    _change(call, device_id, {"standing_consent": said})
+    home = _change(call, device_id, {"standing_consent": said})
+    if said:
+        _date(call, home, device_id)
     outbox.ring(call.connection)
 
 
@@ -170,6 +181,14 @@ def read_consent(stored: str) -> dict[str, Any] | None:
     return found
 
 
-def _change(call: Call, device_id: int, values: dict[str, object]) -> None:
+def _change(call: Call, device_id: int, values: dict[str, object]) -> int:
+    """The organization of the device. Raises NOT_FOUND."""
     home = call.at(devices.home(call.connection, device_id), "Device")
     devices.change(call.connection, home.organization_id, device_id, values)
+    return home.organization_id
+
+
+def _date(call: Call, organization_id: int, device_id: int | None = None) -> None:
+    ledger = Ledger(call.connection, call.settings, call.now)
+    deliveries.date(ledger, organization_id, device_id)
+    ledger.flush()

@@ -43,6 +43,9 @@ def _summary(decision: Decision, row: Row, latest: list[Any]) -> str:
     return words
 
 
+_MOST_LINES = 2000
+
+
 @dataclass(frozen=True, slots=True)
 class Happening:
     """A row of the history, and what the device printed with it."""
@@ -57,6 +60,6 @@ def history(call: Call, rollout_id: int, delivery_id: int) -> list[Happening]:
     rows = [row for row in store.by_id(call.connection, [delivery_id]) if row.rollout_id == rollout_id]
     if not rows or rollouts.get(call.connection, call.organization_id, rollout_id) is None:
         raise not_found("Delivery")
-    lines = progress.lines_by_time(call.connection, delivery_id)
+    lines = progress.lines_by_time(call.connection, delivery_id, _MOST_LINES)
     told = store.history_of(call.connection, call.organization_id, delivery_id, call.settings.history_limit + 50)
     return [Happening(row, lines.pop(row.at, []) if row.actor == "device" else []) for row in told]

@@ -151,12 +151,14 @@ class Ledger:
             self.entry(row)
         return [self._entries[delivery_id] for delivery_id in wanted if delivery_id in self._entries]
 
-    def offer(self, chosen: list[tuple[Entry, Offer]], actor: str) -> None:
-        """Offer each queued delivery under a new attempt."""
+    def offer(self, chosen: list[tuple[Entry, Offer]], actor: str, unseen: Container[int]) -> None:
+        """Offer each queued delivery under a new attempt; `unseen`: deliveries of whose content their devices see
+        nothing yet.
+        """
         ids = [entry.row.id for entry, _ in chosen if entry.row.id is not None]
         if not ids:
             return
-        made = attempts.add(self.connection, ids, self.now)
+        made = attempts.add(self.connection, ids, self.now, unseen)
         for entry, event in chosen:
             entry.attempt_id = made[entry.row.id or 0]
             entry.from_version, entry.from_build = entry.row.device_version, entry.row.device_build
@@ -239,12 +241,16 @@ class Ledger:
             return None
         return self.apply(entry, event, _runs("device", running))
 
-    def revert(self, entry: Entry, running: Facts) -> Verdict | None:
-        """Take a success back when its device runs again what it ran before."""
+    def revert(self, entry: Entry, running: Facts, *, first_since: int | None) -> Verdict | None:
+        """Take a success back when its device runs again what it ran before; one that rests on the device's word alone
+        also when it runs anything else, by the first version told after it (`first_since`: when it last told none).
+        """
         wanted, before = _facts(entry)
         if entry.delivery.state is not State.SUCCEEDED:
             return None
-        if not has_reverted(running=running, wanted=wanted, before=before):
+        is_first = first_since is not None and first_since <= entry.row.updated_at
+        is_disproved = is_first and entry.row.finish_on == FinishOn.VERSION and same(running, wanted) is False
+        if not is_disproved and not has_reverted(running=running, wanted=wanted, before=before):
             return None
         return self.apply(entry, Revert(), _runs("device", running))
 
@@ -295,6 +301,10 @@ class Ledger:
         deadline = self.now + period
         if entry.deadline_at is not None and deadline - entry.deadline_at > period * _NOTE_EVERY:
             entry.deadline_at, entry.dirty = deadline, True
+
+    def postpone(self, entry: Entry) -> None:
+        """Its device obeys: the silence is ours."""
+        entry.deadline_at, entry.dirty = self.now + entry.row.deadline_seconds * 1000, True
 
     def taken(self, entry: Entry) -> None:
         """Its device has looked: from now on it can be late."""

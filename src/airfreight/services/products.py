@@ -136,7 +136,8 @@ def delete(call: Call, product_id: int, *, what: str = "Product") -> None:
     call.need(Permission.PRODUCT_EDIT)
     call, _ = _find(call, product_id, what)
     if products.is_used(call.connection, product_id):
-        raise conflict(f"The {what.lower()} has devices or rollouts; one with a history is kept.", "in_use")
+        words = "has devices or rollouts, or is what unknown devices become; one with a history is kept"
+        raise conflict(f"The {what.lower()} {words}.", "in_use")
     products.remove(call.connection, call.organization_id, product_id)
 
 

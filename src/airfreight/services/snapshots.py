@@ -52,7 +52,7 @@ def snapshot(row: Row) -> Snapshot:
         window=DayPart(row.day_part),
         started_at=None if row.started_at is None else Millis(row.started_at),
         reset_period_ms=row.reset_period_ms,
-        superseded=row.on_conflict == "supersede" and (row.newest_rollout_id or 0) > row.rollout_id,
+        superseded=is_superseded(row),
         needs_word=bool(row.needs_word),
         early_download=bool(row.early_download),
     )
@@ -60,3 +60,8 @@ def snapshot(row: Row) -> Snapshot:
     tries_since = None if row.tries_since is None else Millis(row.tries_since)
     before = Facts(row.from_version, row.from_build)
     return Snapshot(device, delivery_of(row), plan, before, not_before, tries_since, phases.decode(row.slots))
+
+
+def is_superseded(row: Row) -> bool:
+    """Whether a newer rollout has come for the device, and this one is of the kind that gives way."""
+    return row.on_conflict == "supersede" and (row.newest_rollout_id or 0) > row.rollout_id

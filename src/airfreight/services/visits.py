@@ -17,9 +17,11 @@ from airfreight.domain.access import Permission, Principal
 from airfreight.domain.decide import Do, is_unconfirmed, spread
 from airfreight.domain.delivery import State
 from airfreight.domain.errors import invalid
+from airfreight.domain.filters import predicate
 from airfreight.domain.finish import FinishOn
 from airfreight.domain.handling import Handled, Urgency, handling
 from airfreight.domain.ids import Millis
+from airfreight.domain.rollout import RolloutState
 from airfreight.ports import Blobs
 from airfreight.services import credentials, deliveries, devices
 from airfreight.services.call import Call
@@ -27,7 +29,9 @@ from airfreight.services.credentials import Keyring
 from airfreight.services.deliveries import Answer
 from airfreight.services.devices import Wanted
 from airfreight.settings import Settings
-from airfreight.store import attempts, direct_access, filters, groups
+from airfreight.store import attempts, direct_access
+from airfreight.store.filter_values import values_of
+from airfreight.store.filters import Now
 
 Visitor = direct_access.Visitor
 LONGEST_UID = 256
@@ -160,7 +164,8 @@ def _errand_while_waiting(answer: Answer) -> Errand:
     if not _is_offered(answer) or answer.row is None:
         return Errand.UPDATE
     now = answer.looked_at
-    if now and now.delivery and now.plan and is_unconfirmed(now.device, now.delivery, now.plan):
+    is_running = answer.row.rollout_state == RolloutState.RUNNING
+    if is_running and now and now.delivery and now.plan and is_unconfirmed(now.device, now.delivery, now.plan):
         return Errand.CONFIRM
     return Errand.NOTHING
 
@@ -212,20 +217,25 @@ def _wants_attributes(visitor: Visitor, answer: Answer, now: Millis) -> bool:
 
 
 def _intervals(connection: Connection, visitors: Sequence[Visitor], settings: Settings, now: Millis) -> dict[int, int]:
-    """Device id -> how long it sleeps when nothing is to come, in seconds."""
+    """Device id -> how long it sleeps when nothing is to come, in seconds.
+
+    Filters are asked here and of these devices alone: in a database, one organization's comparisons of versions would
+    read every version that it has, while the devices of all the others wait.
+    """
     found = {one.device_id: spread(one.device_id, settings.poll_seconds) for one in visitors if not one.polling}
-    texts: dict[tuple[int, str], list[int]] = {}
+    texts: dict[str, list[int]] = {}
     for one in visitors:
         if one.polling:
-            texts.setdefault((one.organization_id, one.polling), []).append(one.device_id)
-    for (organization_id, text), ids in texts.items():
-        policy = polling.read(text)
-        found.update({device_id: policy.usual.of(device_id) for device_id in ids})
-        for node, interval in reversed(policy.others):
-            where = filters.condition(
-                connection, organization_id, node, filters.Now(now, now - settings.online_seconds * 1000)
-            )
-            found.update({i: interval.of(i) for i in groups.among(connection, organization_id, where, ids)})
+            texts.setdefault(one.polling, []).append(one.device_id)
+    policies = [(polling.read(text), ids) for text, ids in texts.items()]
+    asked = [device_id for policy, ids in policies if policy.others for device_id in ids]
+    fields = values_of(connection, asked, Now(now, now - settings.online_seconds * 1000)) if asked else {}
+    for policy, ids in policies:
+        others = [(predicate(node, now), interval) for node, interval in policy.others]
+        for device_id in ids:
+            device = fields.get(device_id, {})
+            interval = next((interval for matches, interval in others if matches(device)), policy.usual)
+            found[device_id] = interval.of(device_id)
     return found
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, func, insert, select, update
+from sqlalchemy import Connection, case, delete, func, insert, or_, select, update
 
 from airfreight.store.tables import (
     artifacts,
@@ -11,11 +11,30 @@ from airfreight.store.tables import (
     deliveries,
     delivery_artifacts,
     devices,
+    organizations,
     rollout_artifacts,
     rollouts,
 )
 
-_is_on = select(devices.c.id).where(devices.c.id == deliveries.c.device_id, devices.c.enabled).exists()
+_is_on = (
+    select(devices.c.id)
+    .join(organizations, organizations.c.id == devices.c.organization_id)
+    .join(rollouts, rollouts.c.id == deliveries.c.rollout_id)
+    .where(
+        devices.c.id == deliveries.c.device_id,
+        devices.c.enabled,
+        or_(
+            deliveries.c.state != "offered",
+            deliveries.c.consented,
+            rollouts.c.critical,
+            ~organizations.c.confirmation_needed,
+            devices.c.standing_consent != "",
+        ),
+    )
+    .correlate(deliveries)
+    .exists()
+)
+"""The device gets something, and nothing that its user is to confirm first."""
 
 
 def add(connection: Connection, values: dict[str, Any]) -> int:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import msgspec
 from sqlalchemy import (
     REAL,
+    Column,
     ColumnElement,
     Connection,
     FromClause,
@@ -55,7 +56,7 @@ from airfreight.store.tables import connections, device_seen, devices, groups, p
 
 Condition = ColumnElement[bool]
 
-_OWN: dict[str, ColumnElement[Any]] = {
+OWN: dict[str, ColumnElement[Any]] = {
     "uid": devices.c.uid,
     "name": devices.c.name,
     "kind": case((devices.c.parent_id.is_(None), literal(CHOICES["kind"][0])), else_=literal(CHOICES["kind"][1])),
@@ -66,15 +67,22 @@ _OWN: dict[str, ColumnElement[Any]] = {
     "libraryVersion": devices.c.library_version,
     "component": devices.c.component,
     "timeZone": devices.c.time_zone,
+    "enabled": devices.c.enabled,
+    "autoUpdate": devices.c.auto_update,
+    "createdAt": devices.c.created_at,
 }
+"""Fields that the row of the device has."""
+
 # Aliases: a query that has the same table for its own ends must not be taken for the one that is meant here.
 _product, _group, _parent = products.alias("its_product"), groups.alias("its_group"), devices.alias("its_parent")
-_ELSEWHERE: dict[str, tuple[ColumnElement[str], Condition]] = {
+_seen, _line = device_seen.alias("its_seen"), connections.alias("its_line")
+ELSEWHERE: dict[str, tuple[Column[Any], Condition]] = {
     "product": (_product.c.name, _product.c.id == devices.c.product_id),
     "group": (_group.c.name, _group.c.id == devices.c.group_id),
     "parent": (_parent.c.uid, _parent.c.id == devices.c.parent_id),
+    "lastSeenAt": (_seen.c.seen_at, _seen.c.device_id == devices.c.id),
 }
-_seen, _line = device_seen.alias("its_seen"), connections.alias("its_line")
+"""Fields that a row of another table has, and which row that is; there may be none."""
 
 _BACKSLASHES, _NUL, _STAND_IN = "\\\\", r"\u0000", "\x01"
 """JSON's writing of a backslash and of a NUL, and what is never in it: it writes control characters otherwise."""
@@ -98,6 +106,12 @@ def condition(connection: Connection, organization_id: int, node: Filter, now: N
     """Whether a row of `devices`, of this organization, matches."""
     make = _Sqlite if connection.dialect.name == "sqlite" else _Postgresql
     return make(connection, organization_id, now).whole(node)
+
+
+def is_online(now: Now) -> Condition:
+    """Whether a row of `devices` is one of a device that is online."""
+    column, link = ELSEWHERE["lastSeenAt"]
+    return or_(_there_is(link, column >= now.online_since), _there_is(_line.c.device_id == devices.c.id))
 
 
 def _asks_for_attributes(node: Filter) -> bool:
@@ -150,9 +164,9 @@ class _Compiler(ABC):
                 return self._time(field, node)
             case Kind.VERSION | Kind.BUILD if not isinstance(node, Has | Like):
                 return self._compared(field, node)
-        if field.name in _OWN:
-            return self._text(_OWN[field.name], node)
-        column, link = _ELSEWHERE[field.name]
+        if field.name in OWN:
+            return self._text(OWN[field.name], node)
+        column, link = ELSEWHERE[field.name]
         return _there_is(link, self._text(column, node))
 
     def _text(self, column: ColumnElement[str], node: Leaf) -> Condition:
@@ -173,19 +187,16 @@ class _Compiler(ABC):
     def _flag(self, field: Field, node: Leaf) -> Condition:
         values = [bool(value) for value in node.values] if isinstance(node, Among) else [True, False]
         if field.name == "autoUpdate":
-            column = devices.c.auto_update
+            column = OWN[field.name]
             return or_(false(), *(column.is_not_distinct_from(literal(value)) for value in values))
-        is_on = devices.c.enabled if field.name == "enabled" else self._is_online()
+        is_on = OWN[field.name] if field.name == "enabled" else is_online(self._now)
         return or_(false(), *(is_on if value else not_(is_on) for value in values))
 
-    def _is_online(self) -> Condition:
-        lately = _there_is(_seen.c.device_id == devices.c.id, _seen.c.seen_at >= self._now.online_since)
-        return or_(lately, _there_is(_line.c.device_id == devices.c.id))
-
     def _time(self, field: Field, node: Leaf) -> Condition:
-        if field.name == "createdAt":
-            return self._of_time(devices.c.created_at, node)
-        return _there_is(_seen.c.device_id == devices.c.id, self._of_time(_seen.c.seen_at, node))
+        if field.name in OWN:
+            return self._of_time(OWN[field.name], node)
+        column, link = ELSEWHERE[field.name]
+        return _there_is(link, self._of_time(column, node))
 
     def _of_time(self, column: ColumnElement[int], node: Leaf) -> Condition:
         match node:
@@ -197,7 +208,7 @@ class _Compiler(ABC):
 
     def _compared(self, field: Field, node: Leaf) -> Condition:
         """No database orders versions: the few different ones are looked at here, and those that fit are named."""
-        column = _OWN[field.name]
+        column = OWN[field.name]
         if field.name not in self._known:
             where = (devices.c.organization_id == self._organization_id, devices.c.deleted_at.is_(None), column != "")
             self._known[field.name] = list(self._connection.scalars(select(column).where(*where).distinct()))

@@ -128,14 +128,6 @@ def matching(connection: Connection, organization_id: int, where: ColumnElement[
     return list(connection.scalars(query.order_by(devices.c.id)))
 
 
-def among(
-    connection: Connection, organization_id: int, where: ColumnElement[bool], device_ids: Sequence[int]
-) -> list[int]:
-    """Those of these devices that `where` says."""
-    query = select(devices.c.id).where(devices.c.organization_id == organization_id, devices.c.id.in_(device_ids))
-    return list(connection.scalars(query.where(where)))
-
-
 def count(connection: Connection, organization_id: int, where: ColumnElement[bool]) -> int:
     """How many `matching` finds."""
     query = select(func.count()).where(devices.c.organization_id == organization_id, _is_living, where)

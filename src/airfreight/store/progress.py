@@ -72,11 +72,11 @@ def bytes_of(connection: Connection, delivery_id: int) -> dict[int, Any]:
     return {row.artifact_id: row for row in connection.execute(query)}
 
 
-def lines_by_time(connection: Connection, delivery_id: int) -> dict[int, list[str]]:
-    """When -> the lines that were told then, in order."""
+def lines_by_time(connection: Connection, delivery_id: int, limit: int) -> dict[int, list[str]]:
+    """When -> the lines that were told then, in order; the latest `limit` of all."""
     query = select(delivery_lines.c.at, delivery_lines.c.line).where(delivery_lines.c.delivery_id == delivery_id)
     found: dict[int, list[str]] = {}
-    for at, line in connection.execute(query.order_by(delivery_lines.c.id)):
+    for at, line in list(connection.execute(query.order_by(delivery_lines.c.id.desc()).limit(limit)))[::-1]:
         found.setdefault(at, []).append(line)
     return found
 

@@ -69,3 +69,9 @@ def remember(connection: Connection, moments: Mapping[int, int]) -> None:
     if not moments:
         return
     connection.execute(statement, [{"device_id": key, "seen_at": at} for key, at in sorted(moments.items())])
+
+
+def moments(connection: Connection, device_ids: Sequence[int]) -> dict[int, int]:
+    """Device id -> when it was last heard of, for those that were."""
+    query = select(device_seen.c.device_id, device_seen.c.seen_at).where(device_seen.c.device_id.in_(device_ids))
+    return {row.device_id: row.seen_at for row in connection.execute(query)}

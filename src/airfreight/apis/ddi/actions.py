@@ -3,7 +3,6 @@
 The body is read before the action is looked up: who sends nonsense learns nothing. Source: the DDI reference, 2, 5-8.
 """
 
-import asyncio
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -48,15 +47,14 @@ async def answer_deployment(asked: Asked, offer: Offer) -> None:
     history = translate.history_of(offer, await asked.read(offers.lines_of, offer, most)) if most else None
     stamp = (offer.stamp, history)
     if not await asked.has_it(stamp):
-        deployment = await asyncio.to_thread(deployment_of, asked, offer)
+        deployment = await deployment_of(asked, offer)
         await asked.answer(DeploymentBase(str(offer.attempt_id), deployment, history), stamp)
 
 
-def deployment_of(asked: Asked, offer: Offer) -> Deployment:
-    """The files of an action. Reads: call it in a thread."""
-    with asked.desk.database.read() as connection:
-        artifacts = offers.artifacts_of(connection, offer)
-    return translate.deployment_of(offer, artifacts, asked.base, asked.sha1)
+async def deployment_of(asked: Asked, offer: Offer) -> Deployment:
+    """The files of an action, and how to handle them. Raises Problem(404) where the bytes of one are missing."""
+    artifacts = await asked.read(offers.artifacts_of, offer)
+    return translate.deployment_of(offer, artifacts, asked.base, await asked.sha1s(artifacts))
 
 
 def _history_wanted(asked: Asked) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -21,6 +22,8 @@ from airfreight.services.offers import Offer
 from airfreight.services.visits import Knock, Visitor
 
 T = TypeVar("T")
+
+_HASHERS = ThreadPoolExecutor(2, "sha1")
 
 log = structlog.get_logger()
 
@@ -85,10 +88,17 @@ class Asked:
         seconds = self.desk.settings.chunk_seconds
         return await read_body(self.scope, self.receive, seconds, is_optional=is_optional)
 
-    def sha1(self, artifact: Any) -> str:  # noqa: ANN401 - a row
-        """By which its clients know a file; it may have to be computed: call it in a thread. Raises Problem(404)."""
+    async def sha1s(self, artifacts: Sequence[Any]) -> dict[int, str]:
+        """Artifact id -> the hash by which clients know the file. Raises Problem(404) where the bytes are missing.
+
+        The first time it is computed, in threads of its own: who waits for that keeps nobody else waiting.
+        """
+        return {one.id: one.sha1 or await self._sha1(one) for one in artifacts}
+
+    async def _sha1(self, artifact: Any) -> str:  # noqa: ANN401 - a row
+        loop = asyncio.get_running_loop()
         try:
-            return sha1_of(self.desk.database, self.desk.blobs, artifact)
+            return await loop.run_in_executor(_HASHERS, sha1_of, self.desk.database, self.desk.blobs, artifact)
         except FileNotFoundError:
             raise missing(artifact) from None
 

@@ -1,6 +1,5 @@
 """confirmationBase: updates that wait for the word of the device's user. Source: the DDI reference, 9."""
 
-import asyncio
 from functools import partial
 from typing import Any
 
@@ -51,7 +50,7 @@ async def get_one(number: str, asked: Asked) -> None:
     history = translate.history_of(offer, await asked.read(offers.lines_of, offer, offers.MOST_LINES))
     stamp = ("to confirm", offer.stamp, history)
     if not await asked.has_it(stamp):
-        deployment = await asyncio.to_thread(deployment_of, asked, offer)
+        deployment = await deployment_of(asked, offer)
         await asked.answer(ConfirmationOf(str(offer.attempt_id), deployment, history), stamp)
 
 

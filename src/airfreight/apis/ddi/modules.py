@@ -1,6 +1,5 @@
 """Software modules: the list of their files, and the bytes. Source: the DDI reference, 2 and 10."""
 
-import asyncio
 from typing import Any
 
 from airfreight.apis.common.desk import clock
@@ -24,12 +23,8 @@ async def get_list(number: str, asked: Asked) -> None:
         raise Problem(404)
     stamp = ("module", number, found[0].filename)
     if not await asked.has_it(stamp):
-        base = asked.base
-
-        def shown() -> list[Any]:
-            return [translate.artifact_of(one, base, asked.sha1(one)) for one in found]
-
-        await asked.answer(await asyncio.to_thread(shown), stamp)
+        sha1s = await asked.sha1s(found)
+        await asked.answer([translate.artifact_of(one, asked.base, sha1s[one.id]) for one in found], stamp)
 
 
 async def get_file(number: str, filename: str, asked: Asked) -> None:
@@ -38,7 +33,7 @@ async def get_file(number: str, filename: str, asked: Asked) -> None:
     found = next((one for one in carried if one.id == number_of(number)), None)
     if found is None or filename not in {found.filename, found.filename + _MD5SUM}:
         raise Problem(404)
-    file = _file(asked, found) if found.sha1 else await asyncio.to_thread(_file, asked, found)
+    file = _file(asked, found, (await asked.sha1s([found]))[found.id])
     if filename != found.filename:
         await serve_md5sum(asked.scope, asked.send, file)
         return
@@ -61,15 +56,14 @@ async def get_file(number: str, filename: str, asked: Asked) -> None:
         note(State.DOWNLOADED)
 
 
-def _file(asked: Asked, found: Any) -> FileOfArtifact:  # noqa: ANN401 - a row
-    """The file, with the hash by which its clients know it. Raises Problem(404) when its bytes are not there."""
+def _file(asked: Asked, found: Any, sha1: str) -> FileOfArtifact:  # noqa: ANN401 - a row
     desk = asked.desk
     accel = desk.settings.accel_prefix
     return FileOfArtifact(
         desk.blobs.path(found.sha256),
         found.filename,
         found.size,
-        asked.sha1(found),
+        sha1,
         found.md5,
         found.created_at,
         accel=f"{accel}/{found.sha256[:2]}/{found.sha256}" if accel else "",

@@ -42,10 +42,10 @@ class DdiAccess(Out):
 
 
 class DdiChange(In):
-    """What is absent (or null) stays as it is."""
+    """What is absent stays as it is; `product_id` null: unknown devices become nothing any more."""
 
     tenant: Tenant | None = None
-    product_id: ProductId | None = None
+    product_id: ProductId | msgspec.UnsetType | None = msgspec.UNSET
     authorities: Authorities | None = None
     polling: Polling | None = None
     confirmation: bool | None = None
@@ -95,7 +95,8 @@ def change_access(
         changed = direct_access.change(
             call,
             name=data.tenant,
-            product_id=data.product_id,
+            product_id=data.product_id or None,
+            no_product=data.product_id is None,
             authorities=data.authorities,
             how_often=data.polling,
             confirmation_needed=data.confirmation,

@@ -119,7 +119,7 @@ class DirectPlane:
 
     async def _advanced(self, asked: Asked, visit: Visit) -> Visit | None:
         """After what the decision asks for has been done: an offer is made, or something is skipped."""
-        moved = await self._hands.do(Advance(visit.device_id))
+        moved = await self._hands.do(Advance(visit.device_id, is_shy=True))
         if isinstance(moved, Answer) and moved.has_work:
             return await asked.read(visits.look_again, visit, moved, clock())
         return await self._polls.submit(asked.knock)

@@ -1,6 +1,6 @@
 """Between the words of DDI and the core's. Pure and total. Source: the DDI reference, 6 and 7."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 from urllib.parse import quote
 
@@ -121,11 +121,11 @@ def history_of(offer: Offer, lines: Sequence[str]) -> ActionHistory:
     return ActionHistory(status_of(offer), list(lines))
 
 
-def deployment_of(offer: Offer, artifacts: Sequence[Any], base: str, sha1: Callable[[Any], str]) -> Deployment:
+def deployment_of(offer: Offer, artifacts: Sequence[Any], base: str, sha1s: Mapping[int, str]) -> Deployment:
     """`base`: the address of the device, such as `http://host/DEFAULT/controller/v1/dev1`."""
     handled, row = offer.handled, offer.row
     part = _OLD_NAMES.get(row.part, row.part)
-    shown = [(artifact, artifact_of(artifact, base, sha1(artifact))) for artifact in artifacts]
+    shown = [(artifact, artifact_of(artifact, base, sha1s[artifact.id])) for artifact in artifacts]
     if row.one_part:
         files = [file for _, file in shown]
         chunks = [Chunk(part, version_of(artifacts[0]), row.product_name, files)] if files else []

@@ -125,7 +125,7 @@ def test_a_body_has_both_fields_and_no_more(site: Site, board: Board) -> None:
 
 
 def test_a_device_has_a_limited_number_of_metafields(site: Site, board: Board) -> None:
-    site.tell(board, **{f"k{i}": i for i in range(64)})
+    site.tell(board, **{f"k{i}": i for i in range(100)})
     put(site, board, "one more", 1, status=400)
     put(site, board, "k0", "changed")
     put(site, board, TIME_ZONE, "Europe/Oslo")

@@ -58,6 +58,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("organization_id", name="pk_direct_access"),
         sa.UniqueConstraint("name", name="uq_direct_access_name"),
     )
+    # to whom something is offered now, that was told at once
+    op.execute(
+        "UPDATE attempts SET taken_at = offered_at "
+        "WHERE id IN (SELECT attempt_id FROM deliveries WHERE state = 'offered')"
+    )
     op.execute(
         "INSERT INTO direct_access (organization_id, name) "
         "SELECT MIN(id), 'DEFAULT' FROM organizations WHERE parent_id IS NULL HAVING MIN(id) IS NOT NULL"
