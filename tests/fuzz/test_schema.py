@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import CheckContext, GenerationMode, Response
 from schemathesis.core.failures import Failure, FailureGroup
 from tests.apis.shipments.contract import CONTRACT, Json
+from tests.fuzz.asks import without_ddi
 from tests.fuzz.world import EACH, SIGNS_IN, WEBHOOK, World
 
 Case = schemathesis.Case[Any]
@@ -238,12 +239,6 @@ def session() -> Iterator[requests.Session]:
 
 def found(run: Run) -> str:
     return "\n\n".join(f"{label}: {title}\n{words}" for (label, title), words in run.wrong.items())
-
-
-def without_ddi(document: Json) -> Json:
-    """DDI's errors have another form, many of them none at all: tests/fuzz/test_ddi.py asks at its addresses."""
-    paths = {path: methods for path, methods in document["paths"].items() if "/controller/v1/" not in path}
-    return {**document, "paths": paths}
 
 
 @pytest.mark.timeout(300)

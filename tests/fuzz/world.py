@@ -11,7 +11,17 @@ from tests.make import Board, image
 
 from airfreight.apis.common.desk import clock
 from airfreight.domain.access import Role
-from airfreight.services import clients, enrollment, file_urls, group_updates, groups, single_updates, users, webhooks
+from airfreight.services import (
+    clients,
+    direct_access,
+    enrollment,
+    file_urls,
+    group_updates,
+    groups,
+    single_updates,
+    users,
+    webhooks,
+)
 from airfreight.services.call import Call
 from airfreight.store import artifacts, tables
 
@@ -91,7 +101,9 @@ class World(Site):
         return self.tokens["client"]
 
     def _is_under_way(self) -> bool:
-        """Whether the device that asks has something to do still."""
+        """Whether the device that asks has something to do still; nobody has to confirm it first."""
+        with self.call() as call:
+            direct_access.change(call, confirmation_needed=False)
         table = tables.deliveries
         ended = ["queued", "succeeded", "failed", "canceled", "skipped"]
         return self._has(table, and_(table.c.device_id == self.device.id, table.c.state.not_in(ended)))
