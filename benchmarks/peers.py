@@ -72,7 +72,7 @@ def goosebit(bench: Bench, devices: int, *, updated: int = 0) -> Iterator[Target
     `updated`: as many more of a rollout's feed that have its version, and as many that do not have it yet.
     """
     python = _goosebit_python(bench)
-    folder, port = bench.folder / "goosebit", free_port()
+    folder, port = bench.folder / f"goosebit-{updated}", free_port()
     folder.mkdir()
     env = {
         "GOOSEBIT_DB_URI": f"sqlite://{folder / 'db.sqlite3'}",
