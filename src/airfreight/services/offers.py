@@ -41,6 +41,11 @@ class Offer:
         return bool(self.row.has_words)
 
     @property
+    def is_canceling(self) -> bool:
+        """Whether the device is asked to cancel it, and has not answered yet."""
+        return self.is_open and bool(self.row.cancel_requested)
+
+    @property
     def attempt_id(self) -> int:
         return int(self.row.id)
 

@@ -24,7 +24,7 @@ _GONE = frozenset({State.CANCELED, State.SKIPPED})
 async def get_deployment(number: str, asked: Asked) -> None:
     """`GET .../deploymentBase/{actionId}`: the action, also one that is over, unless it was cancelled."""
     visitor, offer = await asked.offer(number)
-    if offer.state in _GONE or offer.row.cancel_requested or offer.errand is Errand.CONFIRM:
+    if offer.state in _GONE or offer.is_canceling or offer.errand is Errand.CONFIRM:
         raise Problem(404)
     if offer.is_open and not visitor.enabled:
         raise Problem(404)
@@ -66,7 +66,8 @@ def _history_wanted(asked: Asked) -> int:
 
 async def post_feedback(number: str, asked: Asked) -> None:
     """`POST .../deploymentBase/{actionId}/feedback`"""
-    told = reading.feedback_of(await asked.body())
+    _, body = await asked.body()
+    told = reading.feedback_of(body)
     visitor, offer = await asked.offer(number)
     if offer.errand is Errand.CONFIRM:
         raise Problem(404)
@@ -82,7 +83,7 @@ async def post_feedback(number: str, asked: Asked) -> None:
 async def get_cancel(number: str, asked: Asked) -> None:
     """`GET .../cancelAction/{actionId}`"""
     _, offer = await asked.offer(number)
-    if not (offer.state is State.CANCELED or (offer.is_open and offer.row.cancel_requested)):
+    if not (offer.state is State.CANCELED or offer.is_canceling):
         raise Problem(404)
     stamp = ("cancel", offer.attempt_id)
     if not await asked.has_it(stamp):
@@ -92,20 +93,21 @@ async def get_cancel(number: str, asked: Asked) -> None:
 
 async def post_cancel_feedback(number: str, asked: Asked) -> None:
     """`POST .../cancelAction/{actionId}/feedback`"""
-    told = reading.feedback_of(await asked.body())
+    _, body = await asked.body()
+    told = reading.feedback_of(body)
     visitor, offer = await asked.offer(number)
-    if not (offer.is_open and offer.row.cancel_requested):
-        raise Problem(405, Code.NOT_CANCELABLE, "Nobody wants this action to be cancelled.")
     report = translate.report_of(offer.attempt_id, told, translate.cancel_event_of(told))
-    if await _reported(asked, visitor.device_id, report) in {Verdict.LATE, Verdict.REFUSED}:
+    # what nobody wants to be cancelled is not written down as a word about that
+    verdict = await _reported(asked, visitor.device_id, report) if offer.is_canceling else Verdict.REFUSED
+    if verdict in {Verdict.LATE, Verdict.REFUSED}:
         raise Problem(405, Code.NOT_CANCELABLE, "Nobody wants this action to be cancelled.")
     await send_empty(asked.scope, asked.send, 200)
 
 
 async def put_config(asked: Asked) -> None:
     """`PUT .../configData`: what the device is; it is not asked again until there is a reason."""
-    how, said = reading.attributes_of(await asked.body())
-    visitor = await asked.visitor()
+    visitor, body = await asked.body()
+    how, said = reading.attributes_of(body)
     given = said if how is How.REMOVE else attributes.without_bad_known(said)
     await asked.hands.do(SetAttributes(visitor.device_id, given, how, restarts_later=True))
     await send_empty(asked.scope, asked.send, 200)
@@ -113,7 +115,8 @@ async def put_config(asked: Asked) -> None:
 
 async def put_installed(asked: Asked) -> None:
     """`PUT .../installedBase`: the device says that it has this version of its product."""
-    name, version = reading.installed_of(await asked.body())
+    _, body = await asked.body()
+    name, version = reading.installed_of(body)
     visitor, runs = await asked.visit(visits.version_of, name, version)
     if runs is None:
         raise Problem(404, Code.NOT_FOUND, "No update of this product has brought this version.")

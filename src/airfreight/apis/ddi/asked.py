@@ -80,13 +80,14 @@ class Asked:
             raise Problem(404)
         return visitor, offer
 
-    async def body(self, *, is_optional: bool = False) -> object:
-        """The body, read only after the device has been let in: a stranger costs little. Raises as `visit` and
-        wire.read_body.
+    async def body(self, *, is_optional: bool = False) -> tuple[Visitor, object]:
+        """The device and the body, read only after the device has been let in: a stranger costs little.
+
+        Raises as `visit` and wire.read_body.
         """
-        await self.visitor()
+        visitor = await self.visitor()
         seconds = self.desk.settings.chunk_seconds
-        return await read_body(self.scope, self.receive, seconds, is_optional=is_optional)
+        return visitor, await read_body(self.scope, self.receive, seconds, is_optional=is_optional)
 
     async def sha1s(self, artifacts: Sequence[Any]) -> dict[int, str]:
         """Artifact id -> the hash by which clients know the file. Raises Problem(404) where the bytes are missing.

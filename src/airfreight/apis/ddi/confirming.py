@@ -56,7 +56,8 @@ async def get_one(number: str, asked: Asked) -> None:
 
 async def post_feedback(number: str, asked: Asked) -> None:
     """`POST .../confirmationBase/{actionId}/feedback`: the user's yes, or a no that ends the attempt."""
-    told = reading.word_of(await asked.body())
+    _, body = await asked.body()
+    told = reading.word_of(body)
     visitor, offer = await asked.offer(number)
     if not offer.is_open:
         raise Problem(410)
@@ -71,8 +72,8 @@ async def post_feedback(number: str, asked: Asked) -> None:
 
 async def activate(asked: Asked) -> None:
     """`POST .../confirmationBase/activateAutoConfirm`: the user says yes to whatever comes."""
-    initiator, remark = reading.consent_of(await asked.body(is_optional=True))
-    visitor = await asked.visitor()
+    visitor, body = await asked.body(is_optional=True)
+    initiator, remark = reading.consent_of(body)
     words = direct_access.consent_words(initiator, remark, clock())
     if await asked.hands.do(StandingConsent(visitor.device_id, words)) is None:
         raise Problem(409, Code.ALREADY_CONFIRMING, "Updates are confirmed automatically already.")

@@ -94,7 +94,7 @@ def word_report_of(attempt_id: int, told: Word) -> Report:
 
 def status_of(offer: Offer) -> ActionStatus:
     """Of an attempt: how it ended, else how far it is."""
-    if offer.row.cancel_requested and offer.is_open:
+    if offer.is_canceling:
         return ActionStatus.CANCELING
     if offer.errand is Errand.CONFIRM:
         return ActionStatus.WAIT_FOR_CONFIRMATION
