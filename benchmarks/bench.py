@@ -113,10 +113,16 @@ def tool(name: str, package: str) -> str:
     return found
 
 
+_kept: list[socket.socket] = []
+
+
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    """A port of 127.0.0.1 for a server of the run. It stays bound, so that no outgoing connection takes it first."""
+    kept = socket.socket()
+    kept.bind(("127.0.0.1", 0))
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _kept.append(kept)
+    return int(kept.getsockname()[1])
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 30) -> None:

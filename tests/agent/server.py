@@ -5,7 +5,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from tests.ports import free_port
 
 from airfreight_agent.behaviours import End
 from airfreight_agent.simulated import Member
@@ -123,9 +123,7 @@ class Server:
     """`airfreight serve` over a folder; `settings` become AIRFREIGHT_ variables. Stays at its port when started again."""
 
     def __init__(self, data: Path, **settings: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._log = data.with_suffix(".log")
         arguments = ["serve", "--data", str(data), "--host", "127.0.0.1", "--port", str(port)]

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy" / "mosquitto"
@@ -37,12 +38,6 @@ def find_program(name: str) -> str:
     if found is None:
         pytest.skip(f"{name} is not installed here; on Debian: apt-get install {name}")
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def password_line(user: str, password: str, rounds: int = 101) -> str:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.broker.broker import SERVER_PASSWORD, SERVER_USER, Broker, Certificates, free_port, make_certificates
+from tests.broker.broker import SERVER_PASSWORD, SERVER_USER, Broker, Certificates, make_certificates
 from tests.broker.test_isolation import TOKENS, Peer, wait
+from tests.ports import free_port
 
 from airfreight.adapters.broker import PahoBroker, PahoLine
 from airfreight.ports import Arrived, BrokerAwayError, Message, Receipt

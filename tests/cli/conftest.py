@@ -1,7 +1,6 @@
 """Runs the command in this process, against a small HTTP server that answers what a test tells it to."""
 
 import json
-import socket
 import sys
 import threading
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from tests import ports
 
 from airfreight.cli import config
 from airfreight.cli.config import Login
@@ -115,10 +115,7 @@ def stub() -> Iterator[Stub]:
 
 @pytest.fixture
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return ports.free_port()
 
 
 @dataclass(frozen=True, slots=True)

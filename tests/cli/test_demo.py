@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.broker.broker import free_port
+from tests.ports import free_port
 
 
 def test_every_simulated_device_ends_as_declared(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.cli.conftest import Result, Run
+from tests.ports import free_port
 
 from airfreight.cli import config
 
@@ -32,12 +33,8 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    import socket
-
     folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url, log = f"http://127.0.0.1:{port}", folder / "log"
     command = [
         sys.executable,

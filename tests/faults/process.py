@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from tests.ports import free_port
 
 CLIENT = ("client-of-the-fault-tests", "secret-of-the-fault-tests-0001")
 Json = dict[str, Any]
@@ -19,9 +19,7 @@ class Process:
     """`airfreight serve` on a folder; `log` is everything it wrote, over all its lives."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self.folder = folder
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = folder.with_suffix(".log")
