@@ -16,6 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from airfreight.adapters.blobs import FolderBlobs
 from airfreight.services.credentials import Keyring
@@ -24,6 +25,10 @@ from airfreight.store.database import Database
 
 # An app that is served for the whole session logs while other tests look at their own output.
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
+
+# The same examples in every run, however slow the machine is. `--hypothesis-profile=default` looks for new ones.
+settings.register_profile("steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +44,10 @@ def postgresql_server() -> Iterator[str]:
     # Not below pytest's own folder: that is closed to the user which the server runs as when the tests run as root.
     with tempfile.TemporaryDirectory(prefix="airfreight-pg-", ignore_cleanup_errors=True) as folder:
         server = get_server(Path(folder))
+        # It is never killed, and nothing in it outlives the tests: our processes are killed, not this one.
+        for said in ("SYSTEM SET fsync = off", "SYSTEM SET full_page_writes = off"):
+            _execute(server.get_uri(), f"ALTER {said}")
+        _execute(server.get_uri(), "SELECT pg_reload_conf()")
         yield server.get_uri()
         server.cleanup()
 

@@ -1,11 +1,12 @@
 """Deterministic races: something happens just before a transaction's next statement of a kind."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from airfreight.store.database import Database
 
@@ -42,7 +43,19 @@ class Meanwhile(threading.Thread):
         except Exception as error:  # noqa: BLE001 - raised again by `outcome`
             self._error = error
 
-    def outcome(self, seconds: float = 30) -> Any:
+    def until_it_waits(self, database: Database) -> None:
+        """Until it waits for a lock of PostgreSQL that somebody holds, or is done."""
+        waits = text(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        give_up = time.monotonic() + 30
+        with database.read() as connection:
+            while self.is_alive() and not connection.execute(waits).scalar_one():
+                assert time.monotonic() < give_up, "it neither waits nor is it done"
+                connection.rollback()  # the numbers of one transaction do not change
+                time.sleep(0.01)
+
+    def outcome(self, seconds: float = 60) -> Any:
         self.join(seconds)
         assert not self.is_alive(), "it hangs"
         if self._error is not None:

@@ -160,6 +160,12 @@ class Bench:
 
     def ship(self, artifact: Stored, product_id: int | None = None, to: Sequence[Board] = (), **policy: object) -> int:
         """A running rollout; without `to` of the whole product."""
+        return self.ship_files([artifact], product_id, to, **policy)
+
+    def ship_files(
+        self, files: Sequence[Stored], product_id: int | None = None, to: Sequence[Board] = (), **policy: object
+    ) -> int:
+        """The same of several files."""
         with self.call() as call:
             return rollouts.create(
                 call,
@@ -167,7 +173,7 @@ class Bench:
                 title="a rollout",
                 product_id=product_id,
                 device_ids=[board.id for board in to],
-                cargo=[Cargo(artifact.id, "image.bin", artifact.confirmed)],
+                cargo=[Cargo(one.id, f"image{n or ''}.bin", one.confirmed) for n, one in enumerate(files)],
                 policy=Policy(**policy),  # type: ignore[arg-type]
             )
 

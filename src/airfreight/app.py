@@ -37,7 +37,7 @@ from airfreight.apis.device_ota.plane import PREFIXES as UPDATES
 from airfreight.apis.device_ota.plane import UpdatePlane
 from airfreight.apis.device_ota.routers import ROUTERS as DEVICE_OTA
 from airfreight.apis.operators import HIDDEN, operator_app
-from airfreight.apis.platform import webhooks
+from airfreight.apis.platform import tus, webhooks
 from airfreight.apis.platform.routers import ROUTERS
 from airfreight.apis.shipments import routes as shipments
 from airfreight.apis.shipments.download import PREFIX as STATIC
@@ -116,7 +116,7 @@ class App:
             elif scope["path"].startswith(HIDDEN) or _has_odd_number(scope["path"]):
                 await answer_error(counted, 404, "There is nothing at this address. See /docs.", "not_found")
             else:
-                await self.operators(scope, patient(receive, self.settings.chunk_seconds), counted)  # type: ignore[arg-type]
+                await self.operators(tus.by_its_name(scope), patient(receive, self.settings.chunk_seconds), counted)  # type: ignore[arg-type]
         except Exception as error:
             if overview.is_outage(error) and not started:
                 log.error("the database cannot be used", path=scope["path"], error=str(error).splitlines()[0])  # noqa: TRY400

@@ -49,8 +49,79 @@ class Blob(Protocol):
     def path(self) -> Path: ...
 
 
+class HeldError(Exception):
+    """Somebody else holds the partial file now, in this process or another one."""
+
+
+class Partial(Protocol):
+    """A file that comes in pieces, held by one at a time."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def size(self) -> int:
+        """How many bytes are there."""
+        ...
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether it belongs to nobody any more: what is written now is lost."""
+        ...
+
+    def write(self, block: bytes) -> None:
+        """Append; what of it was written counts also when the disk refuses the rest (OSError)."""
+        ...
+
+    def cut(self, size: int) -> None:
+        """Forget what is behind the first `size` bytes."""
+        ...
+
+    def sync(self) -> None:
+        """Return when all of it is durable. Raises OSError."""
+        ...
+
+    def store(self) -> "Blob":
+        """Keep all of it as a blob, durably; takes as long as reading and hashing it does. Raises OSError."""
+        ...
+
+    def close(self) -> None:
+        """Let others have it. Safe to call again, and while another thread writes: no byte is written after it."""
+        ...
+
+
+class Partials(Protocol):
+    """Files that come in pieces, by the uid of their upload."""
+
+    def create(self, uid: str) -> None:
+        """An empty one, durably. Raises OSError."""
+        ...
+
+    def size(self, uid: str, *, durable: bool = False) -> int | None:
+        """How many bytes are there, `durable` when it is said; None when there is no such file."""
+        ...
+
+    def hold(self, uid: str) -> Partial | None:
+        """The file, for its holder alone until it is closed or the process ends; None when there is none.
+
+        Raises HeldError.
+        """
+        ...
+
+    def remove(self, uid: str) -> None:
+        """Whoever holds it writes on into nothing."""
+        ...
+
+    def older_than(self, seconds: float, now_seconds: float) -> list[str]:
+        """The uids of those that nothing came to for more than `seconds`."""
+        ...
+
+
 class Blobs(Protocol):
-    """Content-addressed files."""
+    """Content-addressed files, and those that come in pieces."""
+
+    @property
+    def partials(self) -> Partials: ...
 
     def receive(self) -> BlobWriter: ...
 

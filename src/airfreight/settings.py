@@ -12,6 +12,7 @@ from typing import TypeVar
 from airfreight.domain.addresses import Network, read_networks
 
 _YEAR_SECONDS = 366 * 86_400
+_ENDLESS = 2**63 - 1
 _BOOLS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
@@ -79,10 +80,21 @@ class Settings:
     )
     online_seconds: int = _setting(900, "A device heard from within this time is shown as online.")
     max_upload_bytes: int = _setting(2 * 1024**3, "Largest artifact accepted by `PUT /api/v1/artifacts`.")
+    max_stream_bytes: int = _setting(
+        0,
+        "Largest file that may come as a stream of the Campaigns API or as an upload that can be resumed; 0: as long "
+        "as there is room.",
+    )
+    upload_hours: int = _setting(24, "How long the server keeps an unfinished upload, from its last bytes on.")
     max_form_bytes: int = _setting(10 * 1024**2, "Largest file accepted by the multipart `POST /api/upload`.")
     max_body_bytes: int = _setting(2 * 1024**2, "Largest JSON body accepted anywhere.")
     chunk_seconds: int = _setting(30, "How long the server waits for the next bytes of a body.")
     min_free_bytes: int = _setting(256 * 1024**2, "Uploads are refused when the disk would have less than this left.")
+    newcomers_limit: int = _setting(
+        100_000,
+        "How many devices an organization may have before its gateway token, or a proxy's word, makes no new ones any "
+        "more (DDI); operators may make more.",
+    )
     history_limit: int = _setting(200, "History rows kept per delivery; later notes are counted but not kept.")
     accel_prefix: str = _setting(
         "", "nginx's internal location of the blob folder; when set, downloads leave by `X-Accel-Redirect`."
@@ -122,6 +134,11 @@ class Settings:
     def proxy_networks(self) -> tuple[Network, ...]:
         """`trusted_proxies`, read."""
         return read_networks(self.trusted_proxies)
+
+    @property
+    def stream_limit(self) -> int:
+        """`max_stream_bytes` as a number that is always one."""
+        return self.max_stream_bytes or _ENDLESS
 
     @property
     def url(self) -> str:
@@ -175,6 +192,7 @@ def _check(settings: Settings) -> None:
         "token_seconds",
         "online_seconds",
         "chunk_seconds",
+        "upload_hours",
         "history_limit",
         "requests_per_minute",
         "latest_per_minute",
@@ -189,6 +207,8 @@ def _check(settings: Settings) -> None:
             raise SettingError(f"{variable(name)} must be at least 1.")
     if settings.download_seconds > _YEAR_SECONDS:
         raise SettingError("AIRFREIGHT_DOWNLOAD_SECONDS must be at most a year.")
+    if settings.upload_hours > _YEAR_SECONDS // 3600:
+        raise SettingError("AIRFREIGHT_UPLOAD_HOURS must be at most a year.")
     if settings.secret_key and len(settings.secret_key) < 32:
         raise SettingError("AIRFREIGHT_SECRET_KEY must have 32 characters or more.")
     if settings.public_url and not settings.public_url.startswith(("http://", "https://")):

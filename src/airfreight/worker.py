@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from airfreight.domain.ids import Millis
 from airfreight.ports import Announcer, Blobs
-from airfreight.services import callbacks, delivery_sweeps, followed_groups, rollouts
+from airfreight.services import callbacks, delivery_sweeps, followed_groups, rollouts, uploads
 from airfreight.services.callbacks import Teller
 from airfreight.services.rollout_state import CHANGES
 from airfreight.settings import Settings
@@ -68,6 +68,7 @@ class Worker:
         if time.monotonic() - self._hour > 3600 or not self._hour:
             self._hour = time.monotonic()
             self._safely("clean", self.clean)
+            self._safely("uploads", lambda: uploads.sweep(self.database, self.blobs, _OLD_SECONDS, self.clock()))
 
     def drain_outbox(self) -> int:
         """Do what waits in the outbox, the first of each stream, until nothing is due; how many were done."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from urllib.parse import quote, urljoin
 
 import httpx
@@ -26,9 +26,11 @@ from airfreight_agent.protocol import (
     parse_retry_after,
     parse_things,
     text,
+    words_of,
 )
 
 MAX_ANSWER_BYTES = 1 << 20
+MAX_REFUSAL_BYTES = 4096
 DEFAULT_RETRY_AFTER = 60.0
 DEFAULT_TIMEOUT = 30.0
 _NO_ANSWER = (httpx.RequestError, httpx.InvalidURL, ValueError, OverflowError)
@@ -133,12 +135,26 @@ def _call(
             response.status_code,
             response.headers.get("retry-after"),
             response.headers.get("x-error-code", ""),
+            _words(response),
         )
         for chunk in response.iter_bytes():
             content += chunk
             if len(content) > MAX_ANSWER_BYTES:
                 raise ProtocolError("an answer is too long")
     return response.status_code, response.headers, bytes(content)
+
+
+def _words(response: httpx.Response) -> str:
+    """What a refusal says to people, if it is short and comes whole."""
+    if not 400 <= response.status_code < 500 or response.headers.get("content-type") != "application/json":
+        return ""
+    content = bytearray()
+    with suppress(httpx.RequestError):
+        for chunk in response.iter_bytes():
+            content += chunk
+            if len(content) > MAX_REFUSAL_BYTES:
+                return ""
+    return words_of(bytes(content))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from airfreight_agent import download, iotcp
+from airfreight_agent import download, iotcp, supervisor
 from airfreight_agent.backoff import Backoff
 from airfreight_agent.client import Client
 from airfreight_agent.installers import Activator, CutOffError, Installation, Installer, Outcome, activate_in_place
@@ -37,6 +37,9 @@ from airfreight_agent.state import StateFile
 
 MAX_INSTALL_TRIES = 5
 MAX_FETCH_TRIES = 20
+LOOK_SECONDS = 1.0
+LONGEST_SECONDS = 3600.0
+_CHANGES = frozenset({Action.CHECK, Action.INSTALL, Action.ACTIVATE})
 _log = logging.getLogger(__name__)
 
 
@@ -104,7 +107,8 @@ class Device:
         self._who = f"{self._thing.uid}: " if self._thing else ""
         self._files = directory / "files"
         self._files.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._state = StateFile(directory / "state.json")
+        self._state = StateFile(directory / "state.json", None if self._thing else directory / "reserve")
+        self._state.keep_reserve()
         self._lifecycle = Lifecycle(
             self, self._files, directory / "work", self._habits.rules, self._habits.progress_seconds
         )
@@ -127,6 +131,7 @@ class Device:
         self.trouble: Exception | None = None
         self.is_idle = False
         self._pace: Pace | None = None
+        self._began_at = time.monotonic()
         self.memory = self._state.load()
         self._boot(activated=False)
         self._tidy()
@@ -161,6 +166,8 @@ class Device:
         """
         action = self.next_action
         self.trouble = None
+        if action in _CHANGES and self._is_held_up():
+            return LOOK_SECONDS
         try:
             with self._turn if action is Action.ACTIVATE else nullcontext():
                 rest = self._actions[action]()
@@ -171,6 +178,23 @@ class Device:
         if not self.memory.tries:  # work that failed is still to be tried again: talking well in between is no relief
             self._backoff.reset()
         return rest
+
+    def _is_held_up(self) -> bool:
+        """Whether a command of an attempt that is over still runs: it outlived an agent, and its server its attempt.
+
+        No longer than one may take: what holds its lock after that is something that it left behind.
+        """
+        mine = f"{self.memory.attempt}-"
+        others = [note for note in self._running() if not note.name.startswith(mine)]
+        longest = max(self._habits.rules.script_seconds, LONGEST_SECONDS)
+        if others and time.monotonic() - self._began_at < longest:
+            _log.info("%s%s of an earlier attempt still runs", self._who, others[0].name)
+            return True
+        return False
+
+    def _running(self) -> list[Path]:
+        notes = (lock.with_suffix("") for lock in self._files.glob("*.lock"))
+        return [note for note in notes if supervisor.is_running(note)]
 
     def _boot(self, *, activated: bool) -> None:
         boot_id = self._habits.boot_id()
@@ -336,8 +360,11 @@ class Device:
         return tick
 
     def _is_still_wanted(self) -> bool:
-        memory, session = self._heard(self._client.poll(0))
-        return memory.is_open and memory.attempt == self.memory.attempt and session.asked_at is not None
+        answer = self._client.poll(0)
+        memory, session = self._heard(answer)
+        is_the_same = isinstance(answer, Idle) or not answer.artifacts or self.memory.has_files_of(answer)
+        is_on = memory.is_open and memory.attempt == self.memory.attempt and session.asked_at is not None
+        return is_on and is_the_same
 
     def _check(self) -> float:
         """Packages are opened; everything else needs an installer."""
@@ -356,7 +383,12 @@ class Device:
         return 0.0
 
     def _install(self) -> float:
-        if self.memory.done in self.memory.packages or self.memory.by_plug_in:
+        is_package = self.memory.done in self.memory.packages
+        if not is_package and not self.memory.tries and not download.is_whole(self._path(), self.memory.in_hand):
+            changed = "the file has changed since it was checked"
+            self.keep(self.memory.failed(Reason.CHECKSUM_MISMATCH, changed))
+            return 0.0
+        if is_package or self.memory.by_plug_in:
             self._lifecycle.install()
             return 0.0
         if self._installer is None:
@@ -421,14 +453,18 @@ class Device:
         return part.stat().st_size if part.exists() else 0
 
     def _tidy(self) -> None:
-        """Remove the files of attempts that are over; a device that lost its state may still need what is there."""
+        """Remove the files of attempts that are over, and of which nothing runs any more. A device that lost its state
+        may still need what is there.
+        """
         if not self.memory.attempt:
             return
-        mine = f"{self.memory.attempt}-" if self.memory.is_open else ""
+        kept = {note.name.partition("-")[0] + "-" for note in self._running()}
+        if self.memory.is_open:
+            kept.add(f"{self.memory.attempt}-")
         for path in self._files.iterdir():
-            if not mine or not path.name.startswith(mine):
+            if not path.name.startswith(tuple(kept)):
                 path.unlink(missing_ok=True)
-        self._lifecycle.tidy(mine)
+        self._lifecycle.tidy(kept)
 
 
 def _why(memory: Memory) -> str:

@@ -19,21 +19,22 @@ import httpx
 
 from airfreight_agent.client import DEFAULT_TIMEOUT, Client
 from airfreight_agent.device import Device, Habits
-from airfreight_agent.identity import Enrollment, claim, enroll_thing, remember_server, server_of, token_of
+from airfreight_agent.identity import Enrollment, claim, enroll_thing, has_token, remember, server_of, token_of, uid_of
 from airfreight_agent.installers import CommandActivator, CommandInstaller, activate_in_place
 from airfreight_agent.lifecycle import Rules
-from airfreight_agent.protocol import Attribute, Event, UnavailableError
+from airfreight_agent.protocol import MAX_WAIT_SECONDS, Attribute, Event, UnavailableError
 from airfreight_agent.things import Things
 
 FOLDER = Path("/var/lib/airfreight-agent")
 EXIT_FAILED = 1
+MAX_HELD = 60
 
 
 def add_enroll(parser: argparse.ArgumentParser) -> None:
     """The options of `enroll`."""
     add = parser.add_argument
     key = os.environ.get("AIRFREIGHT_ENROLL_KEY")
-    add("--server", required=True, metavar="URL")
+    add("--server", required=True, type=_address, metavar="URL")
     add("--key", default=key, required=key is None, help="an enrollment key (AIRFREIGHT_ENROLL_KEY)")
     add("--uid", required=True, help="this device's own identity")
     add("--product", required=True, help="name or id of its product")
@@ -46,7 +47,7 @@ def add_enroll(parser: argparse.ArgumentParser) -> None:
 def add_run(parser: argparse.ArgumentParser) -> None:
     """The options of `run`."""
     add = parser.add_argument
-    add("--server", metavar="URL", help="default: where it was enrolled")
+    add("--server", type=_address, metavar="URL", help="default: where it was enrolled")
     add(
         *("--folder", "--state"),
         dest="folder",
@@ -66,11 +67,14 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add("--version", help="the version that runs before the first update")
     add("--version-file", type=Path, metavar="FILE", help="holds the running version; without it the agent believes")
     add("--attribute", action="append", default=[], metavar="KEY=VALUE", help="told to the server at every start")
-    add("--install-timeout", type=float, default=3600.0, metavar="SECONDS")
+    add("--install-timeout", type=_limit, default=3600.0, metavar="SECONDS")
     add(
-        "--settle", type=float, metavar="SECONDS", help="how long an activation may take to end us (30 with --activate)"
+        "--settle",
+        type=_pause,
+        metavar="SECONDS",
+        help="how long an activation may take to end us (30 with --activate)",
     )
-    add("--wait", type=int, default=30, metavar="SECONDS", help="how long the server may hold a poll (0 to 60)")
+    add("--wait", type=_held, default=30, metavar="SECONDS", help="how long the server may hold a poll (0 to 60)")
     add("--once", action="store_true", help="leave when there is nothing (more) to do")
     add(
         "--thing",
@@ -85,7 +89,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 
 def _add_package_options(group: "argparse._ArgumentGroup") -> None:
     add = group.add_argument
-    add("--script-timeout", type=float, default=1800.0, metavar="SECONDS", help="of each script (1800)")
+    add("--script-timeout", type=_limit, default=1800.0, metavar="SECONDS", help="of each script (1800)")
     add("--reset-on-failure", action="store_true", help="run the reset scripts when an update fails")
     add("--install-root", type=Path, default=Path("/"), metavar="DIR", help="where install paths begin (/)")
 
@@ -98,15 +102,24 @@ def _enroll(options: argparse.Namespace) -> int:
         sys.stdout.write(f"enrolled behind {options.parent}, whose agent does the rest\n")
         return 0
     lock = claim(options.folder)
-    known = server_of(options.folder)
-    if known is not None and known != options.server:
-        raise ValueError(f"{options.folder} belongs to a device of {known}")
+    _check_owner(options.folder, options.server, options.uid)
+    was_known = has_token(options.folder)
     with httpx.Client(base_url=options.server, timeout=DEFAULT_TIMEOUT) as http:
         token_of(options.folder, http, enrollment, _attributes(options.attribute))
-    remember_server(options.folder, options.server)
-    sys.stdout.write(f"enrolled; now: airfreight-agent run --folder {options.folder}\n")
+    remember(options.folder, options.server, options.uid)
+    done = "it was enrolled before: nothing changes" if was_known else "enrolled"
+    sys.stdout.write(f"{done}; now: airfreight-agent run --folder {options.folder}\n")
     os.close(lock)
     return 0
+
+
+def _check_owner(folder: Path, server: str, uid: str) -> None:
+    """Raises ValueError when the folder is that of another device."""
+    known_server, known_uid = server_of(folder), uid_of(folder)
+    if known_server is not None and known_server.rstrip("/") != server:
+        raise ValueError(f"{folder} belongs to a device of {known_server}")
+    if known_uid is not None and known_uid != uid:
+        raise ValueError(f"{folder} belongs to {known_uid}")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -125,8 +138,11 @@ def _run(options: argparse.Namespace) -> int:
         things = Things(its_http, token, folder / "things", device, turn, plug_ins, habits)
         if not options.once:
             Thread(target=things.run, name="things", daemon=True).start()
-        outcome = device.run(once=options.once)
-        things.finish()
+        try:
+            outcome = device.run(once=options.once)
+            things.finish()
+        except ValueError as error:
+            raise RuntimeError("a mistake of the agent's own") from error  # not of those who started it
         its_http.close()
     os.close(lock)
     return EXIT_FAILED if outcome is Event.FAILED or things.has_failed else 0
@@ -168,6 +184,37 @@ def _enrolled(options: argparse.Namespace, http: httpx.Client, attributes: dict[
                 raise
             logging.getLogger(__name__).warning("enroll: %s", error)
             time.sleep(max(error.retry_after or 0.0, 10.0))
+
+
+def _address(text: str) -> str:
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if url.scheme not in ("http", "https") or not url.host or " " in text:
+        raise argparse.ArgumentTypeError(f"an address begins with http:// or https://, not {text!r}")
+    return text.rstrip("/")
+
+
+def _limit(text: str) -> float:
+    seconds = float(text)
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError("more than 0 seconds")
+    return seconds
+
+
+def _held(text: str) -> int:
+    seconds = int(text)
+    if not 0 <= seconds <= MAX_HELD:
+        raise argparse.ArgumentTypeError(f"0 to {MAX_HELD} seconds")
+    return seconds
+
+
+def _pause(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= MAX_WAIT_SECONDS:
+        raise argparse.ArgumentTypeError(f"0 to {MAX_WAIT_SECONDS:g} seconds")
+    return seconds
 
 
 def _attributes(pairs: Sequence[str]) -> dict[str, Attribute]:

@@ -47,7 +47,7 @@ def fetch(
     another representation are written, `tick(bytes so far)` after each chunk and may raise to interrupt: what is on
     disk stays for the next try. Raises MismatchError, NoSpaceError, and what `Client.download` or `check_status` does.
     """
-    if destination.exists() and _sha256(destination) == artifact.sha256:
+    if is_whole(destination, artifact):
         return
     part = destination.with_name(destination.name + ".part")
     offset = part.stat().st_size if part.exists() else 0
@@ -64,6 +64,11 @@ def fetch(
         raise MismatchError("the SHA-256 differs from the offered one", was_resumed=was_resumed)
     part.replace(destination)
     sync_directory(destination.parent)
+
+
+def is_whole(path: Path, artifact: Artifact) -> bool:
+    """Whether the file is there, and is what was offered. Raises OSError."""
+    return path.exists() and _sha256(path) == artifact.sha256
 
 
 def _receive(

@@ -17,6 +17,10 @@ class IdentityError(Exception):
     """The device has no token and cannot get one by trying again; the message says what to do."""
 
 
+class BusyError(Exception):
+    """Another agent works in the folder."""
+
+
 @dataclass(frozen=True, slots=True)
 class Enrollment:
     """What a device without a token shows to get one. `product` is an id or a name."""
@@ -27,8 +31,8 @@ class Enrollment:
 
 
 def claim(directory: Path) -> int:
-    """Make `directory` this process's own until it ends, and return the lock. Raises IdentityError when another agent
-    works in it.
+    """Make `directory` this process's own until it ends, and return the lock. Raises BusyError, and OSError for
+    a folder that cannot be used.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -36,19 +40,32 @@ def claim(directory: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
-        raise IdentityError(f"another agent works in {directory}") from None
+        raise BusyError(f"another agent works in {directory}") from None
     return lock
 
 
 def server_of(directory: Path) -> str | None:
     """The address of the server where this device was enrolled."""
-    path = directory / "server"
+    return _noted(directory / "server")
+
+
+def uid_of(directory: Path) -> str | None:
+    """Who this device was enrolled as, if that is known."""
+    return _noted(directory / "uid")
+
+
+def remember(directory: Path, server: str, uid: str) -> None:
+    """Where it was enrolled, and as whom. Raises OSError."""
+    write_durably(directory / "uid", uid.encode(errors="replace"))
+    write_durably(directory / "server", server.encode())
+
+
+def has_token(directory: Path) -> bool:
+    return _noted(directory / "token") is not None
+
+
+def _noted(path: Path) -> str | None:
     return path.read_text().strip() or None if path.exists() else None
-
-
-def remember_server(directory: Path, address: str) -> None:
-    """Raises OSError."""
-    write_durably(directory / "server", address.encode())
 
 
 def token_of(
@@ -56,7 +73,7 @@ def token_of(
 ) -> str:
     """The stored token, or a new one by enrolling. Raises IdentityError, and what `client.enroll` raises."""
     path = directory / "token"
-    if path.exists() and (token := path.read_text().strip()):
+    if token := _noted(path):
         return token
     if enrollment is None:
         raise IdentityError("this device has no token: give --token, or --enroll-key with --uid and --product")

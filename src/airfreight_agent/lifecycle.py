@@ -7,7 +7,7 @@ Rule: what was begun and what has ended is in the memory before and after it; a 
 import contextlib
 import errno
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Protocol
@@ -115,10 +115,10 @@ class Lifecycle:
 
         self._guarded(work)
 
-    def tidy(self, mine: str) -> None:
-        """Remove the work folders that do not begin with `mine`; all of them if it is empty."""
+    def tidy(self, kept: Collection[str]) -> None:
+        """Remove the work folders that begin with none of these."""
         for folder in self._work.iterdir() if self._work.is_dir() else ():
-            if not mine or not folder.name.startswith(mine):
+            if not folder.name.startswith(tuple(kept)):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _guarded(self, work: Callable[[], None]) -> None:
@@ -170,7 +170,7 @@ class Lifecycle:
         if not host.memory.is_open:
             raise _OverError
         if code == _CUT_OFF:
-            self._fail(_REASONS[phase], f"{phase}: it was cut off too often")
+            self._fail(_REASONS[phase], f"{phase}: it was cut off too often: {script.last_line}".rstrip(": "))
         if code:
             self._fail(_REASONS[phase], script.complaint(code))
 

@@ -170,11 +170,19 @@ class Memory:
         )
 
     def refreshed(self, word: Instruction) -> "Memory":
-        """The same files may have got new addresses; other files are taken only before work began."""
-        digests = [artifact.sha256 for artifact in word.artifacts]
-        if self.step is Step.OFFERED or digests == [artifact.sha256 for artifact in self.artifacts]:
+        """The same files may have got new addresses. Other files are taken while nothing was done with those before;
+        later they end the attempt, since its success would be counted for files that never were here.
+        """
+        if not word.artifacts or not self.is_open:
+            return self
+        if self.has_files_of(word):
             return replace(self, artifacts=word.artifacts)
-        return self
+        if self.step in (Step.OFFERED, Step.DOWNLOADING):
+            return replace(self, artifacts=word.artifacts, done=0, tries=0, etag="")
+        return self.failed(Reason.DEVICE_ERROR, "the server has changed the files of this attempt")
+
+    def has_files_of(self, word: Instruction) -> bool:
+        return [one.sha256 for one in word.artifacts] == [one.sha256 for one in self.artifacts]
 
     def says(
         self,

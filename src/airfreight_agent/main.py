@@ -12,7 +12,7 @@ from pathlib import Path
 from airfreight_agent.behaviours import BEHAVIOURS, Behaviour
 from airfreight_agent.device_command import add_enroll, add_run
 from airfreight_agent.fleet import Fleet, load_members
-from airfreight_agent.identity import IdentityError
+from airfreight_agent.identity import BusyError, IdentityError
 from airfreight_agent.iotcp_spec import create
 from airfreight_agent.mqtt_behaviours import MQTT_BEHAVIOURS, MqttBehaviour
 from airfreight_agent.mqtt_fleet import DEFAULT_PREFIX, MqttFleet, load_mqtt_members
@@ -20,10 +20,13 @@ from airfreight_agent.protocol import ProtocolError, RefusedError, UnauthorizedE
 
 EXIT_USAGE = 2
 EXIT_NO_ANSWER = 3
+EXIT_FOLDER = 4
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command. Exits 0 when all is well, 1 when an update failed, 2 for wrong use, 3 without an answer."""
+    """The command. Exits 0 when all is well, 1 when an update failed, 2 for wrong use, 3 without an answer, 4 when its
+    folder cannot be used now: another agent works there, or the disk does not do.
+    """
     options = _parser().parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     level = logging.DEBUG if options.verbose else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
@@ -34,6 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(run(options))
     except (IdentityError, ValueError) as error:
         sys.exit(_complain(str(error), EXIT_USAGE))
+    except BusyError as error:
+        sys.exit(_complain(str(error), EXIT_FOLDER))
+    except OSError as error:
+        sys.exit(_complain(f"{error.filename or 'the folder'}: {error.strerror or error}", EXIT_FOLDER))
     except (UnavailableError, UnauthorizedError, RefusedError, ProtocolError) as error:
         sys.exit(_complain(str(error), EXIT_NO_ANSWER))
     except KeyboardInterrupt:

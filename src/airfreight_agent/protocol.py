@@ -17,6 +17,7 @@ MAX_REPORTS_BYTES = 128 << 10
 MAX_LINES_PER_REPORT = 100
 MAX_LINE_CHARACTERS = 500
 MAX_MESSAGE_CHARACTERS = 500
+MAX_WORDS = 200
 MAX_ARTIFACT_BYTES = 1 << 40
 MAX_WAIT_SECONDS = 86_400.0
 SHORTEST_PAUSE_SECONDS = 1.0
@@ -148,8 +149,8 @@ class UnauthorizedError(Exception):
 class RefusedError(Exception):
     """The server understood and says no for good: sending the same again does not help."""
 
-    def __init__(self, status: int, code: str = "") -> None:
-        super().__init__(f"the server answered {status} {code}".rstrip())
+    def __init__(self, status: int, code: str = "", words: str = "") -> None:
+        super().__init__(_answer(status, code, words))
         self.status = status
         self.code = code
 
@@ -158,18 +159,32 @@ class UnknownThingError(RefusedError):
     """There is no such thing behind this gateway, or not any more."""
 
 
-def check_status(status: int, retry_after: str | None, code: str = "") -> None:
+def check_status(status: int, retry_after: str | None, code: str = "", words: str = "") -> None:
     """Raise `UnauthorizedError`, `UnavailableError` or `RefusedError` for a status outside 2xx.
 
-    `code` is the server's own word for it.
+    `code` is the server's own word for it, `words` what it says to people.
     """
     if 200 <= status < 300:
         return
     if status in (401, 403):
-        raise UnauthorizedError(f"the server answered {status}")
+        raise UnauthorizedError(_answer(status, "", words))
     if status in (408, 425, 429) or not 400 <= status < 500:
         raise UnavailableError(f"the server answered {status}", parse_retry_after(retry_after))
-    raise RefusedError(status, code)
+    raise RefusedError(status, code, words)
+
+
+def _answer(status: int, code: str, words: str) -> str:
+    return f"the server answered {status} {code}".rstrip() + (f": {words}" if words else "")
+
+
+def words_of(body: bytes) -> str:
+    """What the body of a refusal says to people, fit for a line of a log; "" when it says nothing."""
+    try:
+        error = parse_object(body).get("error")
+    except ProtocolError:
+        return ""
+    message = error.get("message") if isinstance(error, dict) else None
+    return "".join(c for c in message if c.isprintable())[:MAX_WORDS] if isinstance(message, str) else ""
 
 
 def parse_retry_after(value: str | None) -> float | None:

@@ -96,8 +96,11 @@ class Script:
 
     def complaint(self, code: int) -> str:
         """Why it has failed, for people."""
-        last = next(reversed(self.lines(0)), "")
-        return f"{self.phase}: exit code {code}: {last}".rstrip(": ")
+        return f"{self.phase}: exit code {code}: {self.last_line}".rstrip(": ")
+
+    @property
+    def last_line(self) -> str:
+        return next(reversed(self.lines(0)), "")
 
     def _job(self) -> supervisor.Job:
         if self.folder is None:

@@ -5,11 +5,14 @@ crashes at each boot is not.
 """
 
 import contextlib
+import errno
+import hashlib
 import json
 import logging
 import os
 import random
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -29,14 +32,21 @@ from airfreight_agent.protocol import (
 )
 
 FORMAT = 1
+RESERVE_BYTES = 256 << 10
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _log = logging.getLogger(__name__)
 
 
 class StateFile:
-    """Loads and saves one `Memory` at `path`."""
+    """Loads and saves one `Memory` at `path`.
 
-    def __init__(self, path: Path) -> None:
+    With a `reserve`, a file that only takes up room, it can also be saved when others have filled the disk: then the
+    reserve is given up, until there is room for it again.
+    """
+
+    def __init__(self, path: Path, reserve: Path | None = None) -> None:
         self.path = path
+        self._reserve = reserve
 
     def load(self) -> Memory:
         """The stored memory, or a fresh one when there is none that can be understood."""
@@ -51,7 +61,23 @@ class StateFile:
 
     def save(self, memory: Memory) -> None:
         """Raises OSError when the disk does; the file then still holds what it held before."""
-        write_durably(self.path, encode(memory))
+        content = encode(memory)
+        try:
+            write_durably(self.path, content)
+        except OSError as error:
+            if error.errno not in _FULL or self._reserve is None or not self._reserve.exists():
+                raise
+            _log.warning("the disk is full: the reserve is used")
+            self._reserve.unlink()
+            write_durably(self.path, content)
+
+    def keep_reserve(self) -> None:
+        """Take up the room, if the disk has it twice."""
+        if self._reserve is None or self._reserve.exists():
+            return
+        if shutil.disk_usage(self._reserve.parent).free > 2 * RESERVE_BYTES:
+            with contextlib.suppress(OSError):
+                write_durably(self._reserve, os.urandom(RESERVE_BYTES))  # no file system packs that
 
 
 def write_durably(path: Path, content: bytes, mode: int = 0o600) -> None:
@@ -84,12 +110,19 @@ def encode(memory: Memory) -> bytes:
         "outbox": [report_fields(report) for report in memory.outbox],
         "ran": [asdict(ran) for ran in memory.ran],
     }
-    return json.dumps(document, indent=1).encode()
+    return json.dumps({**document, "sum": _sum(document)}, indent=1).encode()
+
+
+def _sum(document: Mapping[str, object]) -> str:
+    """A digit that has changed on the disk still makes sense, and may tell of another end."""
+    return hashlib.sha256(json.dumps(document).encode()).hexdigest()
 
 
 def decode(content: bytes) -> Memory:
-    """Raises ProtocolError for anything that `encode` does not write, or did not before there were packages."""
+    """Raises ProtocolError for what `encode` does not write, and did not before there were packages, or sums."""
     document = parse_object(content)
+    if "sum" in document and document.pop("sum") != _sum(document):
+        raise ProtocolError("its sum is another")
     integer(document, "format", FORMAT, FORMAT)
     try:
         memory = Memory(

@@ -2,7 +2,8 @@
 
 It goes on when the agent that started it dies. Started again with the same NOTE it waits for the run that is still
 going on and, if that came to an end, does not run the command a second time. Files beside NOTE: `.lock` is held as
-long as the command runs, `.code` holds its exit code, `.log` the lines that it printed, in all its runs.
+long as the command runs, `.code` holds its exit code, `.log` the lines that it printed, in all its runs. `.room` is to
+become `.code`: its place on the disk is taken before the command runs, which may fill the rest.
 """
 
 import contextlib
@@ -20,13 +21,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from airfreight_agent.line_log import LineLog
-from airfreight_agent.state import write_durably
+from airfreight_agent.state import sync_directory
 
 TIMED_OUT = 124
 DOES_NOT_START = 127
 GRACE_SECONDS = 10.0
 _LAST_WORDS_SECONDS = 0.5
 _PIECE = 1 << 16
+_FROM_OUTSIDE = frozenset({signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGHUP})
+"""What a shutdown sends, or a machine without memory. Any other signal is a mistake of the command's own."""
+_BLANK = b"    \n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,31 +62,64 @@ def start(note: Path, job: Job, variables: Mapping[str, str] | None = None) -> "
 def code_of(note: Path) -> int | None:
     """The exit code of a command that came to its end."""
     try:
-        return int(note.with_suffix(".code").read_text())
-    except FileNotFoundError:
+        return int(note.with_suffix(".code").read_bytes())
+    except (FileNotFoundError, ValueError):  # damaged: nobody knows any more how it ended
         return None
+
+
+def is_running(note: Path) -> bool:
+    """Whether the command runs now, without an outcome so far."""
+    try:
+        lock = os.open(note.with_suffix(".lock"), os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return code_of(note) is None
+    else:
+        return False
+    finally:
+        os.close(lock)
 
 
 def main(arguments: list[str]) -> None:
     note, job = Path(arguments[0]), Job(**json.loads(arguments[1]))
     lock = os.open(note.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    verdict = note.with_suffix(".code")
-    if not _locked(lock, verdict, job.timeout_seconds):
+    if not _locked(lock, note, job.timeout_seconds):
         return
+    try:
+        room = os.open(note.with_suffix(".room"), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        _put(room, _BLANK)
+    except OSError as error:
+        sys.exit(f"{note.name} is not run: its outcome could not be kept: {error.strerror}")
     with LineLog(note.with_suffix(".log")) as log:
         code = _run(job, log, lock)
-    # Killed from outside (a shutdown, no memory left) is not an outcome: the next start runs it again.
-    if code >= 0:
-        write_durably(verdict, str(code).encode())
+        if code < 0:
+            log.feed(f"\nit was ended by {_name_of(-code)}\n".encode())
+    # Killed from outside is not an outcome: the next start runs it again.
+    if -code not in _FROM_OUTSIDE:
+        _put(room, str(code if code >= 0 else 128 - code).encode())
+        note.with_suffix(".room").rename(note.with_suffix(".code"))
+        sync_directory(note.parent)
 
 
-def _locked(lock: int, verdict: Path, timeout_seconds: float) -> bool:
+def _put(file: int, content: bytes) -> None:
+    os.pwrite(file, content.ljust(len(_BLANK)), 0)
+    os.fsync(file)
+
+
+def _name_of(number: int) -> str:
+    return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+
+
+def _locked(lock: int, note: Path, timeout_seconds: float) -> bool:
     """Wait for another run of the same work, whose command holds the lock even when its supervisor was killed.
 
     False when that one has an outcome (what it left running may hold the lock for ever), or takes too long.
     """
     give_up = time.monotonic() + timeout_seconds
-    while not verdict.exists():
+    while code_of(note) is None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -90,7 +127,7 @@ def _locked(lock: int, verdict: Path, timeout_seconds: float) -> bool:
                 return False
             time.sleep(0.1)
         else:
-            return not verdict.exists()
+            return code_of(note) is None
     return False
 
 

@@ -127,7 +127,7 @@ class Agent:
     def __init__(
         self, url: str, token: str, disk: Disk, plug_ins: dict[str, str], *, progress_seconds: float = 0.1, **rules: Any
     ) -> None:
-        self.http = httpx.Client(base_url=url, timeout=10)
+        self.http = httpx.Client(base_url=url, timeout=30)
         self.turn = Lock()
         habits = Habits(
             version="0.9",

@@ -3,7 +3,8 @@
 import shlex
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import httpx
 from sqlalchemy import select
 from tests.apis.site import Site
+from tests.clients.wire import Wire
 from tests.make import Board
 
 from airfreight.domain.phases import Phase
@@ -27,7 +29,7 @@ from airfreight_agent.protocol import Event
 
 KIND = Kind("steps", "Campaign", "package")
 WORDS = Words("gatewayIds", "gateway")
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 def eventually(holds: Callable[[], object], every: float = 0.005) -> None:
@@ -35,6 +37,17 @@ def eventually(holds: Callable[[], object], every: float = 0.005) -> None:
     while not holds():
         assert time.monotonic() < give_up
         time.sleep(every)
+
+
+@contextmanager
+def slow_line(server_port: int) -> Iterator[Wire]:
+    """A way to the server on which a large download takes seconds, so that a test comes in time for the middle of it."""
+    line = Wire(server_port)
+    line.chunk_seconds = 0.01
+    try:
+        yield line
+    finally:
+        line.stop()
 
 
 @dataclass
@@ -146,7 +159,7 @@ class Gateway:
         progress_seconds: float = 0.1,
         **rules: Any,
     ) -> None:
-        self.http = httpx.Client(base_url=url, timeout=10)
+        self.http = httpx.Client(base_url=url, timeout=30)
         habits = Habits(
             version="0.9",
             poll_wait_seconds=0,

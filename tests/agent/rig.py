@@ -49,7 +49,7 @@ def device_at(
         progress_seconds=progress_seconds,
         boot_id=boot_id,
     )
-    with httpx.Client(base_url=url, timeout=5.0) as http:
+    with httpx.Client(base_url=url, timeout=30.0) as http:
         yield Device(Client(http, token), directory, installer, activator, habits)
 
 

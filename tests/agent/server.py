@@ -22,7 +22,7 @@ from airfreight_agent.behaviours import End
 from airfreight_agent.simulated import Member
 
 CLIENT_ID, CLIENT_SECRET = "client-for-tests", "secret-for-tests-of-the-agent-0001"
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 Json = dict[str, Any]
 
 
@@ -145,14 +145,14 @@ class Server:
         while time.monotonic() < give_up:
             assert self._process.poll() is None, self._log.read_text()
             with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{self.url}/readyz", timeout=2.0).status_code == 200:
+                if httpx.get(f"{self.url}/readyz", timeout=10.0).status_code == 200:
                     return
             time.sleep(0.1)
         raise AssertionError(f"the server is not ready: {self._log.read_text()}")
 
     def end(self, how: signal.Signals) -> None:
         self._process.send_signal(how)
-        self._process.wait(20)
+        self._process.wait(60)
 
 
 @contextmanager

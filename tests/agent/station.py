@@ -54,7 +54,7 @@ class Station:
         self.client.on_subscribe = lambda *_: loop.call_soon_threadsafe(is_subscribed.set)  # type: ignore[assignment]
         self.client.connect("127.0.0.1", self.broker.port)
         self.client.loop_start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await is_subscribed.wait()
         return self
 

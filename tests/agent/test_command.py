@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.agent.gateway import slow_line
 from tests.agent.server import Operator
 
 from airfreight_agent.behaviours import End
 from airfreight_agent.sample_image import build_sample_image
 from airfreight_agent.simulated import Member
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 AGENT = [sys.executable, "-m", "airfreight_agent.main"]
 
 
@@ -25,6 +26,7 @@ class Machine:
 
     def __init__(self, operator: Operator, directory: Path) -> None:
         self.operator = operator
+        self.url = operator.url
         self.directory = directory
         self.state = directory / "state"
         self.slot = directory / "slot"
@@ -35,7 +37,7 @@ class Machine:
         return f"sh -c 'echo begin >> {self.log}; {between} cp \"$1\" {self.slot}; echo end >> {self.log}' sh"
 
     def start(self, *options: str, install: str | None = None) -> "subprocess.Popen[str]":
-        command = [*AGENT, "run", "--server", self.operator.url, "--state", str(self.state)]
+        command = [*AGENT, "run", "--server", self.url, "--state", str(self.state)]
         command += ["--install", install or self.install_script(), "--wait", "2", *options]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         self.processes.append(process)
@@ -155,7 +157,7 @@ def test_two_agents_never_share_a_device(machine: Machine) -> None:
     machine.start("--token", member.token)
     eventually(lambda: (machine.state / "lock").exists() and (machine.state / "files").exists())
     code, said = machine.run("--token", member.token, "--once")
-    assert code == 2
+    assert code == 4
     assert "another agent works in" in said
 
 
@@ -167,32 +169,35 @@ def test_a_waiting_device_hears_of_an_update_at_once(machine: Machine) -> None:
     shipped_at = time.monotonic()
     rollout = machine.operator.ship(product, build_sample_image("2.0.0"))
     eventually(lambda: machine.operator.counts(rollout) == {"succeeded": 1}, every=0.1)
-    assert time.monotonic() - shipped_at < 10
+    assert time.monotonic() - shipped_at < 30
     assert process.poll() is None
 
 
 def test_sigterm_ends_it_at_once_and_in_good_order(machine: Machine) -> None:
     _, member = a_device(machine.operator)
-    process = machine.start("--token", member.token)
+    process = machine.start("--token", member.token, "--wait", "60")
     eventually((machine.state / "files").exists)
     time.sleep(0.3)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(5) == 0
+    assert process.wait(20) == 0
 
 
 def test_killed_in_the_middle_of_a_download_it_goes_on_with_the_rest(machine: Machine) -> None:
     product, member = a_device(machine.operator)
     content = os.urandom(1 << 20) * 100
     rollout = machine.operator.ship(product, content, version="2.0.0")
-    first = machine.start("--token", member.token, "--version", "1.0.0")
-    part = machine.state / "files"
-    eventually(lambda: any(path.stat().st_size for path in part.glob("*.part")), every=0.0005)
-    first.kill()
-    first.wait()
-    had = next(part.glob("*.part")).stat().st_size
-    assert 0 < had < len(content)
-    assert machine.step == "downloading"
-    code, said = machine.run("--token", member.token, "--version", "1.0.0", "--once")
+    with slow_line(int(machine.url.rpartition(":")[2])) as line:
+        machine.url = line.url
+        first = machine.start("--token", member.token, "--version", "1.0.0")
+        part = machine.state / "files"
+        eventually(lambda: any(path.stat().st_size for path in part.glob("*.part")))
+        first.kill()
+        first.wait()
+        had = next(part.glob("*.part")).stat().st_size
+        assert 0 < had < len(content)
+        assert machine.step == "downloading"
+        line.chunk_seconds = 0.0
+        code, said = machine.run("--token", member.token, "--version", "1.0.0", "--once")
     assert code == 0, said
     assert machine.slot.read_bytes() == content
     assert machine.lines == ["begin", "end"]
@@ -247,7 +252,7 @@ def test_the_fleet_command_runs_a_file_of_members_and_sums_up(machine: Machine) 
     rollout = machine.operator.ship(product, build_sample_image("2.0.0"))
     file = machine.directory / "members.json"
     file.write_text(json.dumps([{"uid": m.uid, "token": m.token, "behaviour": m.behaviour} for m in members]))
-    options = ["--members", str(file), "--seconds", "4", "--time-scale", "0.01", "--haste", "10"]
+    options = ["--members", str(file), "--seconds", "10", "--time-scale", "0.01", "--haste", "10"]
     done = subprocess.run(
         [*AGENT, "fleet", "--server", machine.operator.url, *options],
         capture_output=True,

@@ -119,7 +119,7 @@ def test_each_phase_waits_for_its_word(site: Site, disk: Disk, gateway: Make) ->
     work.step_until(lambda device: device.memory.step is Step.DOWNLOADED)
     idle("verify")
     assert campaign.end == ("downloaded", "")
-    campaign.approve(Phase.INSTALL, after_ms=1500)
+    campaign.approve(Phase.INSTALL, after_ms=3000)
     idle("verify")
     work.step_until(lambda device: device.memory.step is Step.INSTALLED)
     idle("verify", "execute", "validate")
@@ -133,8 +133,8 @@ def test_a_device_that_waits_asks_again_when_its_slot_opens(site: Site, disk: Di
     campaign.approve(Phase.DOWNLOAD)
     work = gateway(campaign)
     work.step_until(lambda device: device.memory.step is Step.DOWNLOADED and not device.memory.outbox)
-    campaign.approve(Phase.INSTALL, after_ms=1300)
     begun = time.monotonic()
+    campaign.approve(Phase.INSTALL, after_ms=1300)
     rests = [work.device.step() for _ in range(3)]
     assert max(rests) <= 2.0
     work.step_until(lambda device: device.memory.step is Step.INSTALLING)
@@ -173,19 +173,19 @@ def test_a_script_that_takes_too_long_is_ended_with_its_children(site: Site, dis
     campaign = Campaign(
         site, disk.package(execute="trap 'echo asked >> $LOG; exit 7' TERM; sleep 60 & echo $! > child; wait")
     )
-    started = time.monotonic()
-    work = gateway(campaign, script_seconds=0.5)
+    work = gateway(campaign, script_seconds=1.5)
     work.step_until(lambda device: device.memory.step is Step.INSTALLING)
     thread = work.begin()
     eventually(lambda: list((disk.agent / "work").glob("*/data/child")))
     child = next((disk.agent / "work").glob("*/data/child"))
     eventually(child.read_text)
     pid = int(child.read_text())
+    started = time.monotonic()
     thread.join()
     assert time.monotonic() - started < 8
     assert disk.lines == ["metrics execute", "asked"]
     assert campaign.end == ("failed", "install_failed")
-    assert "it took longer than 0.5 seconds" in campaign.progress.cause
+    assert "it took longer than 1.5 seconds" in campaign.progress.cause
     status = Path(f"/proc/{pid}/stat")
     eventually(lambda: not status.exists() or " Z " in status.read_text())
 
@@ -203,10 +203,10 @@ def test_much_output_holds_nobody_up_and_is_cut_but_for_its_last_line(site: Site
 
 
 def test_a_service_that_a_script_leaves_running_holds_nobody_up(site: Site, disk: Disk, gateway: Make) -> None:
-    campaign = Campaign(site, disk.package(execute="sleep 5 & echo $! > pid; echo started"))
+    campaign = Campaign(site, disk.package(execute="sleep 40 & echo $! > pid; echo started"))
     began = time.monotonic()
     assert gateway(campaign).run() is Event.SUCCEEDED
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 30
     assert campaign.progress.lines == ["started"]
 
 

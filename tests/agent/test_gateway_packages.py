@@ -77,10 +77,11 @@ def test_a_script_that_is_always_cut_off_fails_in_the_end(plane: Plane, disk: Di
     package = disk.package(activate="echo $AIRFREIGHT_RUN; kill -9 $$", reset="echo back")
     assert run(plane, disk, package, reset_on_failure=True) is Event.FAILED
     assert plane.last["reason"] == "activate_failed"
-    assert plane.last["message"] == "activate: it was cut off too often"
+    assert plane.last["message"] == "activate: it was cut off too often: it was ended by SIGKILL"
     assert disk.lines == ["metrics activate"] * MAX_SCRIPT_RUNS + ["metrics reset"]
     lines = [line for report in plane.reports.values() for line in report.get("lines", [])]  # type: ignore[attr-defined]
-    assert lines == [*map(str, range(1, MAX_SCRIPT_RUNS + 1)), "back"]
+    killed = "it was ended by SIGKILL"
+    assert lines == [*(line for run in range(1, MAX_SCRIPT_RUNS + 1) for line in (str(run), killed)), "back"]
 
 
 def test_a_program_that_is_not_there_is_a_failure_that_says_so(plane: Plane, disk: Disk) -> None:
@@ -142,11 +143,11 @@ with LineLog(Path("{tmp_path}/log")) as log:
 
 def test_what_has_ended_is_answered_at_once_though_a_child_still_holds_the_lock(tmp_path: Path) -> None:
     note = tmp_path / "1-0-execute"
-    job = Job(["sh", "-c", f"sleep 20 & echo $! > {tmp_path}/pid; exit 3"], 15)
+    job = Job(["sh", "-c", f"sleep 40 & echo $! > {tmp_path}/pid; exit 3"], 35)
     supervisor.start(note, job).wait()
     began = time.monotonic()
     supervisor.start(note, job).wait()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert supervisor.code_of(note) == 3
     os.kill(int((tmp_path / "pid").read_text()), 9)
 
@@ -154,7 +155,7 @@ def test_what_has_ended_is_answered_at_once_though_a_child_still_holds_the_lock(
 def test_who_does_not_end_when_asked_to_is_ended_with_its_children(tmp_path: Path) -> None:
     deaf = "trap '' TERM"
     script = f"{deaf}; (while :; do sleep 0.1; done) & echo $! > {tmp_path}/pid; while :; do sleep 0.1; done"
-    supervisor.start(tmp_path / "note", Job(["sh", "-c", script], 0.3, grace_seconds=0.3)).wait()
+    supervisor.start(tmp_path / "note", Job(["sh", "-c", script], 1.5, grace_seconds=0.3)).wait()
     assert supervisor.code_of(tmp_path / "note") == supervisor.TIMED_OUT
     status = Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat")
     eventually(lambda: not status.exists() or " Z " in status.read_text())

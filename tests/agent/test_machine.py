@@ -155,11 +155,31 @@ def test_an_attempt_that_ended_here_is_not_begun_again_while_the_server_still_sh
     assert plan(memory, session) is Action.POLL
 
 
-def test_new_addresses_for_the_same_files_are_taken_and_other_files_are_not() -> None:
-    memory, _ = heard(at(Step.DOWNLOADING), SESSION, word(url="http://elsewhere/1"))
-    assert memory.in_hand.url == "http://elsewhere/1"
-    memory, _ = heard(at(Step.DOWNLOADING), SESSION, word(url="http://elsewhere/1", sha256="cd" * 32))
-    assert memory.in_hand == IMAGE
+@pytest.mark.parametrize("step", UNDER_WAY)
+def test_new_addresses_for_the_same_files_are_taken(step: Step) -> None:
+    memory, _ = heard(at(step), SESSION, word(url="http://elsewhere/1"))
+    assert (memory.step, memory.in_hand.url) == (step, "http://elsewhere/1")
+
+
+@pytest.mark.parametrize("step", [Step.OFFERED, Step.DOWNLOADING])
+def test_other_files_are_taken_while_nothing_was_done_with_those_before(step: Step) -> None:
+    memory, _ = heard(at(step, tries=3, etag='"x"'), SESSION, word(sha256="cd" * 32))
+    assert memory == at(step, artifacts=word(sha256="cd" * 32).artifacts)
+
+
+@pytest.mark.parametrize("step", [step for step in UNDER_WAY if step not in (Step.OFFERED, Step.DOWNLOADING)])
+def test_an_attempt_whose_files_are_changed_under_work_fails(step: Step) -> None:
+    """Its success would be counted for files that were never here."""
+    memory, session = heard(at(step), SESSION, word(Do.INSTALL, sha256="cd" * 32))
+    assert last(memory) == (Event.FAILED, Reason.DEVICE_ERROR)
+    assert (memory.outbox[-1].message, session.asked_at) == ("the server has changed the files of this attempt", None)
+
+
+@pytest.mark.parametrize("step", UNDER_WAY)
+@pytest.mark.parametrize("do", [Do.WAIT, Do.CANCEL])
+def test_a_word_that_names_no_files_changes_none(step: Step, do: Do) -> None:
+    memory, _ = heard(at(step), SESSION, Instruction(1001, do, (), 5.0))
+    assert memory.artifacts == (IMAGE,)
 
 
 @pytest.mark.parametrize("step", UNDER_WAY)

@@ -20,7 +20,7 @@ from airfreight_agent.mqtt_fleet import MqttFleet, load_mqtt_members
 from airfreight_agent.mqtt_link import parse_address
 
 OLD = "1.0.0"
-PATIENCE = 20.0
+PATIENCE = 60.0
 FAST = 0.01
 SUCCEEDING = [name for name, row in MQTT_BEHAVIOURS.items() if {end.state for end in row.ends} == {"succeeded"}]
 DEMANDING = [name for name, row in MQTT_BEHAVIOURS.items() if row.demands]

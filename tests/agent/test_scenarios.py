@@ -146,6 +146,6 @@ def test_a_server_that_is_killed_and_started_again_loses_and_doubles_nothing(tmp
 def test_a_wrong_token_is_turned_away_and_nothing_else_happens(operator: Operator) -> None:
     members = [Member("nobody", "a-token-that-nobody-has")]
     fleet = Fleet(operator.url, members, haste=100)
-    asyncio.run(fleet.run(0.5))
+    asyncio.run(fleet.run(2.0))
     assert fleet.traffic.errors["the server answered 401"] >= 1
     assert fleet.progress().steps == {"idle": 1}

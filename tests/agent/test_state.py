@@ -4,13 +4,14 @@ import json
 import os
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from airfreight_agent.machine import Memory, Ran, Step
 from airfreight_agent.protocol import Artifact, Count, Event, Reason, Report
-from airfreight_agent.state import StateFile, decode, encode
+from airfreight_agent.state import RESERVE_BYTES, StateFile, decode, encode
 
 FULL = Memory(
     attempt=1001,
@@ -46,12 +47,24 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
 
 def test_a_file_from_before_there_were_packages_is_understood() -> None:
     document = json.loads(encode(FULL))
-    for name in ("packages", "ran", "telling", "told", "by_plug_in"):
+    for name in ("packages", "ran", "telling", "told", "by_plug_in", "sum"):
         del document[name]
     del document["artifacts"][0]["id"], document["outbox"][0]["artifacts"], document["outbox"][0]["lines"]
     memory = decode(json.dumps(document).encode())
     assert (memory.step, memory.packages, memory.ran, memory.artifacts[0].id) == (Step.INSTALLING, (), (), 0)
     assert not memory.by_plug_in
+
+
+@pytest.mark.parametrize(
+    ("was", "now"), [('"code": 1', '"code": 0'), ('"installing"', '"installed"'), ("[\n  0", "[\n  8")]
+)
+def test_a_file_that_still_makes_sense_but_says_something_else_starts_clean(tmp_path: Path, was: str, now: str) -> None:
+    state = StateFile(tmp_path / "state.json")
+    state.save(replace(FULL, ran=(Ran("execute", 1),)))
+    content = state.path.read_text()
+    assert was in content
+    state.path.write_text(content.replace(was, now))
+    assert state.load().step is Step.IDLE
 
 
 def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
@@ -75,6 +88,13 @@ def test_a_file_torn_at_any_byte_starts_clean(tmp_path: Path) -> None:
         assert state.load().step is Step.IDLE
 
 
+def unsummed(memory: Memory) -> bytes:
+    """As written before there were sums: every mistake has to be found by itself."""
+    document = json.loads(encode(memory))
+    del document["sum"]
+    return json.dumps(document, indent=1).encode()
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -84,17 +104,17 @@ def test_a_file_torn_at_any_byte_starts_clean(tmp_path: Path) -> None:
         b"[]",
         b"[" * 100_000,
         b'{"format": 2}',
-        encode(FULL).replace(b'"installing"', b'"flying"'),
-        encode(FULL).replace(b'"attempt": 1001', b'"attempt": true', 1),
-        encode(FULL).replace(b'"done": 0', b'"done": 7'),
-        encode(FULL).replace(b'"tries": 1', b'"tries": -1'),
-        encode(FULL).replace(b"ab" * 32, b"zz"),
-        encode(FULL).replace(b'"no_space"', b"[]"),
-        encode(FULL).replace(b'"told": 7', b'"told": -1'),
-        encode(FULL).replace(b'"execute"', b"3"),
-        encode(FULL).replace(b'"packages": [', b'"packages": ["a", '),
-        encode(FULL).replace(b'"lines": [', b'"lines": [1, '),
-        encode(FULL).replace(b'"total": 7', b'"total": []'),
+        unsummed(FULL).replace(b'"installing"', b'"flying"'),
+        unsummed(FULL).replace(b'"attempt": 1001', b'"attempt": true', 1),
+        unsummed(FULL).replace(b'"done": 0', b'"done": 7'),
+        unsummed(FULL).replace(b'"tries": 1', b'"tries": -1'),
+        unsummed(FULL).replace(b"ab" * 32, b"zz"),
+        unsummed(FULL).replace(b'"no_space"', b"[]"),
+        unsummed(FULL).replace(b'"told": 7', b'"told": -1'),
+        unsummed(FULL).replace(b'"execute"', b"3"),
+        unsummed(FULL).replace(b'"packages": [', b'"packages": ["a", '),
+        unsummed(FULL).replace(b'"lines": [', b'"lines": [1, '),
+        unsummed(FULL).replace(b'"total": 7', b'"total": []'),
     ],
 )
 def test_garbage_starts_clean(tmp_path: Path, content: bytes) -> None:
@@ -107,7 +127,7 @@ def test_flipped_bits_never_crash_the_start(tmp_path: Path) -> None:
     state = StateFile(tmp_path / "state.json")
     rng = random.Random(1)
     for _ in range(500):
-        content = bytearray(encode(FULL))
+        content = bytearray(unsummed(FULL))
         for _ in range(rng.randint(1, 4)):
             content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
         state.path.write_bytes(content)
@@ -172,6 +192,28 @@ def test_a_failed_write_raises_and_keeps_the_old_state(tmp_path: Path, monkeypat
         with pytest.raises(OSError, match="No space"):
             state.save(Memory())
     assert state.load() == FULL
+
+
+def test_a_disk_that_others_have_filled_still_takes_the_state_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reserve = tmp_path / "reserve"
+    state = StateFile(tmp_path / "state.json", reserve)
+    state.save(FULL)
+    assert not reserve.exists()
+    state.keep_reserve()
+    assert reserve.stat().st_size == RESERVE_BYTES
+
+    def full(_: int) -> None:
+        if reserve.exists():
+            raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        state.save(Memory())
+    assert (state.load(), reserve.exists()) == (Memory(), False)
+    state.keep_reserve()
+    assert reserve.exists(), "as soon as there is room again"
 
 
 def test_decoding_is_the_inverse_of_encoding_for_an_unversioned_artifact() -> None:

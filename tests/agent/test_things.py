@@ -208,7 +208,7 @@ def test_names_that_mean_something_to_a_file_system_are_only_names(behind: Behin
     assert sorted(path.name for path in (disk.agent / "things").iterdir()) == sorted(
         ["%2E", "%2E%2E", "...", "-rf", "a:b", "z" * 64]
     )
-    assert sorted(path.name for path in disk.agent.iterdir()) == ["files", "things"]
+    assert sorted(path.name for path in disk.agent.iterdir()) == ["files", "reserve", "things"]
     assert all(StateFile(path / "state.json").load().attempt for path in (disk.agent / "things").iterdir())
 
 

@@ -15,7 +15,7 @@ import pytest
 from tests.agent import behind as rig
 from tests.agent.behind import Behind, Named, ThingsCampaign, plug_in
 from tests.agent.faulty_server import TOKEN, Plane, reset, serving
-from tests.agent.gateway import PATIENCE, Disk, eventually
+from tests.agent.gateway import PATIENCE, Disk, eventually, slow_line
 from tests.agent.server import Operator
 from tests.agent.test_command import AGENT
 from tests.agent.test_gateway_kill import FailingState, PowerCut
@@ -40,13 +40,14 @@ class Gateway:
 
     def __init__(self, site: Site, disk: Disk) -> None:
         self.behind = Behind(site)
+        self.url = site.server.url
         [self.lamp] = self.behind.things(self.behind.product("lamp"), "lamp-1")
         self._disk = disk
         self._log = disk.folder / "agent.log"
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self, *options: str, plug: str = "") -> "subprocess.Popen[bytes]":
-        where = ["--folder", str(self._disk.agent), "--server", self.behind.site.server.url]
+        where = ["--folder", str(self._disk.agent), "--server", self.url]
         plugs = ["--thing", f"lamp={plug}"] if plug else []
         command = [*AGENT, "run", *where, "--token", self.behind.board.token, *plugs, *options]
         with self._log.open("ab") as output:
@@ -81,7 +82,7 @@ def gateway(site: Site, disk: Disk) -> Iterator[Gateway]:
 def cut_off(disk: Disk, gateway: Gateway, pids: Path) -> None:
     """Everything dies: the agent, the supervisor, the script."""
     eventually(lambda: pids.exists() and len(pids.read_text().split()) == 2)
-    time.sleep(0.2)
+    eventually(lambda: any(log.stat().st_size for log in disk.agent.rglob("*.log")))  # what it printed is kept
     script, supervisor = map(int, pids.read_text().split())
     gateway.kill()
     os.kill(supervisor, signal.SIGKILL)
@@ -138,12 +139,15 @@ def test_a_download_for_a_thing_that_was_cut_off_goes_on(gateway: Gateway, disk:
     content = os.urandom(1 << 20) * 64
     campaign = gateway.behind.campaign([gateway.lamp], content)
     plug = plug_in(disk, "lamp", 'test $1 != install || wc -c < "$2" >> $LOG')
-    gateway.start(plug=plug)
-    files = disk.agent / "things" / "lamp-1" / "files"
-    eventually(lambda: any(part.stat().st_size for part in files.glob("*.part")), every=0.0005)
-    gateway.kill()
-    assert 0 < next(files.glob("*.part")).stat().st_size < len(content)
-    gateway.finish(plug)
+    with slow_line(gateway.behind.site.server.port) as line:
+        gateway.url = line.url
+        gateway.start(plug=plug)
+        files = disk.agent / "things" / "lamp-1" / "files"
+        eventually(lambda: any(part.stat().st_size for part in files.glob("*.part")))
+        gateway.kill()
+        assert 0 < next(files.glob("*.part")).stat().st_size < len(content)
+        line.chunk_seconds = 0.0
+        gateway.finish(plug)
     assert gateway.behind.end(gateway.lamp) == ("succeeded", "")
     assert disk.lines == ["lamp install lamp-1", str(len(content)), "lamp activate lamp-1"]
     assert [(row.done, row.total) for row in campaign.progress(gateway.lamp).bytes.values()] == [(len(content),) * 2]
@@ -161,14 +165,14 @@ def test_an_agent_that_runs_hears_of_a_thing_at_once_and_of_its_own_update_meanw
     behind.campaign([gateway.lamp], b"plain bytes")
     began = time.monotonic()
     eventually(lambda: disk.lines == ["lamp install lamp-1"])
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20, "by itself it would ask after half a minute"
     behind.ship_own(disk.package(execute=""), "1.0.3")
     eventually(lambda: behind.end(Named(behind.board.id, ""))[0] == "activating" or "metrics execute" in disk.lines)
     go.touch()
     eventually(lambda: behind.end(gateway.lamp)[0] == "succeeded", every=0.05)
     eventually(lambda: behind.end(Named(behind.board.id, ""))[0] == "succeeded", every=0.05)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(5) == 0
+    assert process.wait(20) == 0
 
 
 # a power loss at every save
@@ -369,7 +373,7 @@ def test_simulated_things_use_the_token_of_their_gateway(operator: Operator, tmp
     file = tmp_path / "members.json"
     file.write_text(json.dumps([{"uid": uid, "token": token}, *rows]))
     assert [member.thing for member in load_members(file)] == ["", *names]
-    options = ["--members", str(file), "--seconds", "4", "--time-scale", "0.01", "--haste", "10"]
+    options = ["--members", str(file), "--seconds", "10", "--time-scale", "0.01", "--haste", "10"]
     command = [*AGENT, "fleet", "--server", operator.url, *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr

@@ -36,7 +36,7 @@ class Rig:
         made = self.client.post("/api/v1/devices/bulk", json={"productId": product, "count": count}).json()["items"]
         last = f"{made[-1]['id']}:"
         until(lambda: f"\n{last}" in "\n" + self.broker.password_file.read_text(), "the broker knows the devices")
-        time.sleep(0.3)  # mosquitto says when it begins to read the file again, not when it has
+        self.broker.reload()  # the server has told it, too, but it may not have got to it yet
         return product, made
 
     def ship(self, product: int, made: Sequence[Json], size: int = 65536, **fields: Any) -> int:
@@ -121,11 +121,11 @@ def living(broker: Broker, made: Sequence[Json], behaviours: Sequence[str], scal
         yield fleet
     finally:
         loop.call_soon_threadsafe(over.set)
-        thread.join(30)
+        thread.join(60)
         loop.close()
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 45) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = 90) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"not within {seconds} s: {what}"

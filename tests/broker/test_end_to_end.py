@@ -20,7 +20,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
         yield made
 
 
-def _all_succeed(rig: Rig, shipment: int, count: int, seconds: float = 60) -> None:
+def _all_succeed(rig: Rig, shipment: int, count: int, seconds: float = 120) -> None:
     try:
         until(lambda: rig.shipment(shipment)["status"] == "FINISH", "the shipment is over", seconds)
     except AssertionError:
@@ -33,7 +33,7 @@ def _is_clean(fleet: MqttFleet) -> None:
     assert not fleet.traffic.refusals, fleet.traffic.refusals
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_a_thousand_devices_half_of_them_offline_at_first(rig: Rig) -> None:
     product, made = rig.devices(1000)
     first, second = made[:500], made[500:]
@@ -54,14 +54,14 @@ def test_a_thousand_devices_half_of_them_offline_at_first(rig: Rig) -> None:
     rig.is_sound()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_every_behaviour_ends_where_its_row_says(rig: Rig) -> None:
     names = [name for name, row in MQTT_BEHAVIOURS.items() if not row.ignores_offers and name not in BREAK_OFF]
     product, made = rig.devices(2 * len(names))
     with living(rig.broker, made, names, scale=0.1) as fleet:
         until(lambda: listening(fleet, len(names)), "most of them listen")
         shipment = rig.ship(product, made)
-        until(lambda: rig.shipment(shipment)["status"] == "FINISH", "the shipment is over", 90)
+        until(lambda: rig.shipment(shipment)["status"] == "FINISH", "the shipment is over")
         wanted = {one["id"]: MQTT_BEHAVIOURS[names[i % len(names)]] for i, one in enumerate(made)}
 
         def strange() -> dict[str, tuple[str, str]]:
@@ -72,7 +72,7 @@ def test_every_behaviour_ends_where_its_row_says(rig: Rig) -> None:
                 if end not in {(str(e.state), str(e.reason)) for e in wanted[device].ends}
             }
 
-        until(lambda: not strange(), "everybody is where the row says; falling back takes its time", 30)
+        until(lambda: not strange(), "everybody is where the row says; falling back takes its time")
         _is_clean(fleet)
     progress = rig.progress(shipment)
     failing = {name for name in names if {end.state for end in MQTT_BEHAVIOURS[name].ends} == {"failed"}}
@@ -91,7 +91,7 @@ def test_a_download_that_breaks_off_is_tried_again_up_to_the_limit(rig: Rig) -> 
     with living(rig.broker, made, BREAK_OFF, scale=0.1):
         # far more than the sockets between them hold: what is in there looks as if the device had it
         shipment = rig.ship(product, made, size=24 * 1024**2, attemptsLimit=2)
-        until(lambda: rig.shipment(shipment)["status"] == "FINISH", "the shipment is over", 60)
+        until(lambda: rig.shipment(shipment)["status"] == "FINISH", "the shipment is over")
     assert rig.progress(shipment) == {"success": 2, "downloadLimitReached": 2}
     assert Counter(rig.ends(shipment).values()) == {("succeeded", ""): 2, ("failed", "no_report"): 2}
     rig.is_sound()
@@ -109,7 +109,7 @@ def test_who_takes_an_offer_and_does_nothing_has_one_offer_and_no_failure(rig: R
         assert fleet.traffic.downloads == 0
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("fault", ["restart", "kill", "pause", "server killed"])
 def test_nothing_is_lost_when_something_breaks_in_the_middle(rig: Rig, fault: str) -> None:
     product, made = rig.devices(120)
@@ -124,12 +124,12 @@ def test_nothing_is_lost_when_something_breaks_in_the_middle(rig: Rig, fault: st
             rig.broker.start()
         elif fault == "pause":
             rig.broker.pause()
-            until(lambda: "broker is away" in rig.process.log, "the server gives this line up", 40)
+            until(lambda: "broker is away" in rig.process.log, "the server gives this line up")
             rig.broker.resume()
         else:
             rig.process.kill()
             rig.process.start()
-        _all_succeed(rig, shipment, 120, seconds=100)
+        _all_succeed(rig, shipment, 120, seconds=200)
         assert not fleet.traffic.contradictions, fleet.traffic.contradictions
         assert fleet.progress().versions == Counter({NEW: 120})
     rig.is_sound()
@@ -141,7 +141,7 @@ def test_a_device_that_is_removed_or_gets_a_new_token_is_cut_off_by_itself(rig: 
         until(lambda: listening(fleet, 3), "all listen")
         rig.client.delete(f"/api/v1/devices/{made[0]['id']}").raise_for_status()
         rig.client.post(f"/api/v1/devices/{made[1]['id']}/rotate-token").raise_for_status()
-        until(lambda: not listening(fleet, 2), "two are cut off", 20)
+        until(lambda: not listening(fleet, 2), "two are cut off")
         shipment = rig.ship(product, made[1:])
         until(lambda: rig.progress(shipment) == {"success": 1, "started": 1}, "only the third is updated")
         assert sorted(device.version for device in fleet.devices) == [OLD, OLD, NEW]

@@ -12,7 +12,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from tests.broker.broker import SERVER_PASSWORD, SERVER_USER, Broker, Certificates, make_certificates
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 UID = "5e1b57808711f904f5df4bad"
 TOKENS = {"1": "the-token-of-the-first-device-01", "2": "the-token-of-the-second-device-2"}
 MQTT_311, MQTT_5 = MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5

@@ -99,12 +99,12 @@ def test_from_the_upload_to_the_success(rig: Rig, lamp: Lamp) -> None:
     lamp.connect()
     until(lambda: lamp.speak() and version_of(rig, made_of(lamp)) == "1.0.0", "it is known")
     rollout = upload(rig, made_of(lamp))
-    assert lamp.lives(seconds=5)
+    assert lamp.lives()
     assert lamp.program.version == "1.0.1"
-    until(lambda: rig.ends(rollout) == {lamp.id: ("succeeded", "")}, "the version that came back is the success", 5)
+    until(lambda: rig.ends(rollout) == {lamp.id: ("succeeded", "")}, "the version that came back is the success")
     again = upload(rig, made_of(lamp), "1.0.2")
-    assert lamp.lives(seconds=5)
-    until(lambda: rig.ends(again) == {lamp.id: ("succeeded", "")}, "and once more", 5)
+    assert lamp.lives()
+    until(lambda: rig.ends(again) == {lamp.id: ("succeeded", "")}, "and once more")
     assert [payload for _, payload, _ in lamp.peer.heard] == []
     rig.is_sound()
 
@@ -113,7 +113,7 @@ def test_the_first_word_of_a_device_counts(rig: Rig, lamp: Lamp) -> None:
     until(lambda: "connected to the broker" in rig.process.log, "somebody listens")
     lamp.connect()
     lamp.speak()
-    until(lambda: version_of(rig, made_of(lamp)) == "1.0.0", "it is known", 10)
+    until(lambda: version_of(rig, made_of(lamp)) == "1.0.0", "it is known")
 
 
 def test_the_trigger_is_one_small_message_that_the_broker_does_not_keep(rig: Rig, lamp: Lamp) -> None:
@@ -150,7 +150,7 @@ def test_one_that_comes_to_the_broker_after_the_upload_is_told_when_it_speaks(ri
     rollout = upload(rig, made_of(lamp))
     time.sleep(1)
     lamp.connect()
-    assert lamp.lives(seconds=10)
+    assert lamp.lives()
     until(lambda: rig.ends(rollout) == {lamp.id: ("succeeded", "")}, "it has it")
 
 
@@ -171,7 +171,7 @@ def test_one_that_restarts_with_its_old_program_is_not_taken_for_updated(rig: Ri
     lamp.program.version, lamp.began = "1.0.0", time.monotonic()
     lamp.connect()
     lamp.speak()
-    until(lambda: rig.ends(rollout)[lamp.id] == ("queued", "install_failed"), "it is not", 5)
+    until(lambda: rig.ends(rollout)[lamp.id] == ("queued", "install_failed"), "it is not")
     rig.is_sound()
 
 

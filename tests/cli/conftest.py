@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from tests import ports
+from tests.cli.served import device, ok, server  # noqa: F401 - fixtures of this folder
 
 from airfreight.cli import config
 from airfreight.cli.config import Login
@@ -103,14 +104,14 @@ def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
 @pytest.fixture
 def stub() -> Iterator[Stub]:
     made = Stub("")
-    server = StubServer(("127.0.0.1", 0), _handler(made))
-    made.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    listener = StubServer(("127.0.0.1", 0), _handler(made))
+    made.url = f"http://127.0.0.1:{listener.server_address[1]}"
+    thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     yield made
-    server.shutdown()
+    listener.shutdown()
     thread.join()
-    server.server_close()
+    listener.server_close()
 
 
 @pytest.fixture
@@ -154,9 +155,9 @@ def run(home: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     return call
 
 
-def a_login(server: str, **changed: object) -> Login:
+def a_login(at: str, **changed: object) -> Login:
     values: dict[str, object] = {
-        "server": server,
+        "server": at,
         "client_id": "client-1",
         "client_secret": "secret-1",
         "email": None,

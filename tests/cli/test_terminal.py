@@ -16,7 +16,7 @@ from tests.cli.conftest import ME, Answer, Stub, serve_tokens
 
 from airfreight.cli import config
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 # Ctrl-C and hidden questions need a terminal that the process owns, and a shell may have taught it to ignore Ctrl-C.
 IN_ITS_OWN_TERMINAL = """
 import fcntl, os, signal, termios

@@ -5,7 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import httpx
 import pytest
 from sqlalchemy import select, text, update
 from tests.apis.serving import Served, serving
-from tests.apis.site import Json, Site
+from tests.apis.site import Json, Site, hour_of_utc
 from tests.make import Board, Stored, copy_of_postgresql, copy_of_sqlite
 
 from airfreight.services import devices, direct_access
@@ -112,8 +112,7 @@ class Place(Site):
 
     def clock_shows(self, hour: int) -> None:
         """It is this hour where the devices of the product are."""
-        now = datetime.now(UTC)
-        ahead = (hour - now.hour + 11) % 24 - 11
+        ahead = (hour - hour_of_utc() + 11) % 24 - 11
         zone = "Etc/GMT" + (f"-{ahead}" if ahead > 0 else f"+{-ahead}" if ahead < 0 else "")
         answer = self.ask("PATCH", f"/api/v1/products/{self.product_id}", json={"timeZone": zone})
         assert answer.status_code == 200, answer.text
@@ -182,7 +181,7 @@ class _Passing(BaseHTTPRequestHandler):
 
     def pass_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        behind = http.client.HTTPConnection("127.0.0.1", self.server_port, timeout=20)
+        behind = http.client.HTTPConnection("127.0.0.1", self.server_port, timeout=60)
         behind.request(self.command, self.path, body or None, {**dict(self.headers.items()), **self.added})
         answer = behind.getresponse()
         content = answer.read()

@@ -60,10 +60,10 @@ def test_a_soft_update_may_wait_but_is_made(place: Place, board: Board, bundle: 
 
 
 def test_a_soft_update_becomes_a_forced_one_at_its_time(place: Place, board: Board, bundle: Stored) -> None:
-    place.rollout([bundle], board, urgency="soft", forcedAt=int(time.time() * 1000) + 1500)
+    place.rollout([bundle], board, urgency="soft", forcedAt=int(time.time() * 1000) + 4000)
     found = seen_by(place, board)["deployment"]
     assert (found["download"], found["update"]) == ("attempt", "attempt")
-    time.sleep(1.6)
+    time.sleep(4)
     found = seen_by(place, board)["deployment"]
     assert (found["download"], found["update"]) == ("forced", "forced")
 

@@ -86,7 +86,7 @@ class Wire:
         """One connection; while nobody listens behind it, it is refused as well as a proxy can."""
         with client:
             try:
-                server = socket.create_connection(("127.0.0.1", self._server_port), timeout=10)
+                server = socket.create_connection(("127.0.0.1", self._server_port), timeout=30)
             except OSError:
                 return
             with server:
@@ -167,7 +167,8 @@ class _Talk:
             return
         exchange = self._waiting[0]
         exchange.status, exchange.answer_headers = status, headers
-        self._answer_left = 0 if exchange.method == "HEAD" else int(headers["content-length"])
+        has_none = exchange.method == "HEAD" or status in (204, 304)
+        self._answer_left = 0 if has_none else int(headers["content-length"])
         self._end()
 
     def _end(self) -> None:

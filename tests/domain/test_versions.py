@@ -1,5 +1,6 @@
 """Comparing versions and build dates: tables, hostile input and the laws of an order."""
 
+import time
 from datetime import datetime
 from itertools import combinations
 
@@ -107,10 +108,11 @@ class TestCompare:
         ],
         ids=lambda text: text[:6],
     )
-    @pytest.mark.timeout(2)
     def test_huge_input_is_no_version_and_costs_no_time(self, huge: str) -> None:
+        began = time.process_time()
         assert compare(huge, "1.0") is None
         assert build_date(huge) is None
+        assert time.process_time() - began < 2
 
     @given(st.text())
     @settings(max_examples=200, deadline=None)

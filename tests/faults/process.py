@@ -45,7 +45,7 @@ class Process:
                 stdout=output,
                 stderr=output,
             )
-        end = time.monotonic() + 30
+        end = time.monotonic() + 90
         while not self.is_ready():
             assert self._process.poll() is None, self.log
             assert time.monotonic() < end, self.log
@@ -54,7 +54,7 @@ class Process:
 
     def is_ready(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200
+            return httpx.get(f"{self.url}/readyz", timeout=10).status_code == 200
         except httpx.TransportError:
             return False
 
@@ -78,7 +78,7 @@ class Process:
         if self._process is None:
             return 0
         self._process.send_signal(how)
-        code = self._process.wait(30)
+        code = self._process.wait(60)
         self._process = None
         return code
 

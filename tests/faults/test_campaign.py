@@ -81,7 +81,7 @@ def living(fleet: Fleet) -> Iterator[None]:
         yield
     finally:
         loop.call_soon_threadsafe(over.set)
-        thread.join(30)
+        thread.join(60)
         loop.close()
 
 
@@ -137,7 +137,7 @@ def start_campaign(operator: Operator, disk: Disk, receiver: Receiver, uids: lis
     operator.ask("PUT", "{c}/start", json={})
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_counters_states_and_callbacks_agree_about_everybody(tmp_path: Path) -> None:
     with ExitStack() as stack:
         receiver = Receiver()

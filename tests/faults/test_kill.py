@@ -64,7 +64,7 @@ class Speaker(threading.Thread):
 
 def wait_for(share: float, speakers: list[Speaker]) -> None:
     """Until this share of all words is acknowledged."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while sum(len(speaker.acknowledged) for speaker in speakers) < share * DEVICES * len(WORDS):
         assert time.monotonic() < end
         time.sleep(0.001)
@@ -94,7 +94,7 @@ def test_three_times_in_the_middle_of_reports(process: Process) -> None:
     speakers = [Speaker(process.url, devices[start::SPEAKERS]) for start in range(SPEAKERS)]
     for speaker in speakers:
         speaker.start()
-    for share in (0.15, 0.4, 0.7):
+    for share in (0.15, 0.3, 0.5):
         wait_for(share, speakers)
         process.kill()
         assert any(len(speaker.acknowledged) < len(WORDS) * len(speaker.devices) for speaker in speakers)
@@ -165,23 +165,23 @@ def test_in_the_middle_of_uploads(process: Process) -> None:
     def never_ending() -> None:
         with suppress(httpx.TransportError):
             url, headers = f"{process.url}/api/v1/artifacts?filename=half.bin", {"Authorization": token}
-            httpx.put(url, content=pieces(), headers=headers, timeout=20)
+            httpx.put(url, content=pieces(), headers=headers, timeout=60)
 
     senders = [threading.Thread(target=never_ending) for _ in range(3)]
     for sender in senders:
         sender.start()
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while sum(path.stat().st_size > 2_000_000 for path in incoming.iterdir()) < 3:
         assert time.monotonic() < end
         time.sleep(0.01)
     process.kill()
     for sender in senders:
-        sender.join(20)
+        sender.join(60)
     left = list(incoming.iterdir())
     assert len(left) == 3
     os.utime(left[0], (0, 0))
     process.start()
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while left[0].exists():
         assert time.monotonic() < end, "the next start removes old ones"
         time.sleep(0.05)

@@ -140,7 +140,7 @@ def noise(seeds: list[bytes]) -> Iterator[bytes]:
 
 def send(port: int, content: bytes) -> bytes:
     """What comes back, at most the beginning of it."""
-    with socket.create_connection(("127.0.0.1", port), timeout=8) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         try:
             connection.sendall(content)
             connection.shutdown(socket.SHUT_WR)

@@ -77,23 +77,26 @@ def without_ddi(document: Json) -> Json:
 
 
 def good(document: Json, tokens: Mapping[str, str], known: Mapping[str, Any]) -> list[Ask]:
-    """A right request for every operation."""
+    """A right request for every operation, but HEAD: its answers have no body to be looked at."""
     return [
         _one(document, path, method, operation, tokens, known)
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
+        if method != "head"
     ]
 
 
 def _one(
     document: Json, template: str, method: str, operation: Json, tokens: Mapping[str, str], known: Mapping[str, Any]
 ) -> Ask:
-    path, query, numbers = template, [], []
+    path, query, numbers, headers = template, [], [], []
     for parameter in operation.get("parameters", []):
         name, schema = parameter["name"], parameter["schema"]
         value = sample(document, schema, known, name if parameter["in"] == "query" else "id")
         if parameter["in"] == "path":
             path = path.replace("{" + name + "}", quote(str(value), safe=""))
+        elif parameter["in"] == "header":
+            headers.append((name, str(known.get(name, value))))
         elif value is not None and (value is not UNFIT or parameter.get("required")):
             query.append((name, quote(str(value), safe="")))
             numbers += [name] * (schema.get("type") == "integer")
@@ -109,6 +112,7 @@ def _one(
         numbers=tuple(numbers),
         template=template,
         methods=frozenset(one.upper() for one in document["paths"][template]),
+        extra=tuple(headers),
     )
     content = operation.get("requestBody", {}).get("content", {})
     if "application/json" in content:

@@ -294,7 +294,7 @@ def belongings(stage: Stage) -> list[str]:
     return kept
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_nothing_breaks_it_and_nobody_gets_what_is_not_theirs(stage: Stage) -> None:
     before = belongings(stage)
     first, sent = tour(stage), shots(stage, EACH_DATABASE, f"{SEED} {stage.place.database.engine.dialect.name}")

@@ -63,7 +63,7 @@ def send(port: int, content: bytes, *, is_whole: bool) -> list[Answer]:
     Raises TimeoutError, and ValueError for what is no answer.
     """
     received = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         # a request that is refused before its end was sent: the answer is here all the same
         with suppress(ConnectionError):
             connection.sendall(content)
@@ -72,7 +72,7 @@ def send(port: int, content: bytes, *, is_whole: bool) -> list[Answer]:
             with suppress(ConnectionError, TimeoutError):
                 while chunk := connection.recv(65_536):
                     received += chunk
-            connection.settimeout(20)
+            connection.settimeout(60)
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_WR)
         with suppress(ConnectionError):

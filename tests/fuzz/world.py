@@ -51,6 +51,7 @@ class World(Site):
         self.device, self.attempt, self.carried = Board(0, "", "", b""), 0, 0
         self.campaign, self.package, self.gateway, self.destination = "", "", "nobody", ""
         self.campaign_goes = False
+        self.begun = ""
         both = 2 * EACH
         self.artifacts = [self.artifact("2.0.0", fw_type=f"T{number}") for number in range(both)]
         products = [self.product_id, *(self.product(f"product {number}") for number in range(1, 3 * EACH))]
@@ -185,6 +186,15 @@ class World(Site):
             return basic
         tokens = self.http(None).get("/api/tokens", headers={"Authorization": basic}).json()
         return f"Bearer {tokens['refreshToken']}"
+
+    def upload(self) -> str:
+        """One that waits for more bytes than any made-up body has; there may be a hundred, so the last one is given up."""
+        if self.begun:
+            self.ask("DELETE", f"/api/v1/uploads/{self.begun}")
+        headers = {"Upload-Length": "1000000", "Upload-Metadata": "filename YQ=="}
+        self.token("bearerAuth")
+        self.begun = self.ask("POST", "/api/v1/uploads", headers=headers).json()["id"]
+        return self.begun
 
     def addresses(self, path: str, *, removes: bool) -> dict[str, str]:
         """Devices and groups in paths, by the names of the parameters; something was sent to those that stay."""

@@ -90,6 +90,9 @@ class World:
         for kind in kinds:
             if kind in {"campaign", "gateway", "program", "destination"}:
                 ids.append(self._make_for_steps(kind, *ids))
+            elif kind == "upload":
+                headers = {"Upload-Length": "5", "Upload-Metadata": "filename YQ=="}
+                ids.append(self.call("POST", "/api/v1/uploads", headers=headers).json()["id"])
             elif kind == "delivery":
                 ids.append(self._insert_delivery(int(ids[0])))
             elif kind == "message":

@@ -8,6 +8,7 @@ from tests.platform.conftest import PASSWORD, World
 EVIL = "e\u0000vil"
 NOT_TEXT: list[Any] = [1, 1.5, True, None, [], {}]
 NOT_AN_ID: list[Any] = ["1", 1.5, True, None, [], 0, -1, 2**31, 2**70]
+BLANK = ["", " ", "\u00a0 \u3000"]
 DIRTY = [EVIL, "a\nb", "a\n", "\x1b[31m", "a\u202eb", "\u2028", "\x7f", "\x85"]
 
 USER = {"email": "new@example.com", "password": PASSWORD, "role": "user"}
@@ -15,7 +16,7 @@ PLACES: list[tuple[str, dict[str, Any], dict[str, list[Any]]]] = [
     (
         "/api/v1/organizations",
         {"name": "x"},
-        {"name": [*NOT_TEXT, *DIRTY, "", "x" * 101], "timeZone": [1, EVIL, "Mars/Olympus", "x" * 65, "../../etc/passwd"], "parentId": [x for x in NOT_AN_ID if x is not None]},
+        {"name": [*NOT_TEXT, *DIRTY, *BLANK, "x" * 101], "timeZone": [1, EVIL, "Mars/Olympus", "x" * 65, "../../etc/passwd"], "parentId": [x for x in NOT_AN_ID if x is not None]},
     ),
     (
         "/api/v1/users",
@@ -27,8 +28,8 @@ PLACES: list[tuple[str, dict[str, Any], dict[str, list[Any]]]] = [
             "name": [*NOT_TEXT, *DIRTY, "x" * 101],
         },
     ),
-    ("/api/v1/clients", {"name": "x"}, {"name": [*NOT_TEXT, *DIRTY, "", "x" * 65]}),
-    ("/api/v1/enrollment-keys", {"name": "x"}, {"name": [*NOT_TEXT, *DIRTY, "", "x" * 65]}),
+    ("/api/v1/clients", {"name": "x"}, {"name": [*NOT_TEXT, *DIRTY, *BLANK, "x" * 65]}),
+    ("/api/v1/enrollment-keys", {"name": "x"}, {"name": [*NOT_TEXT, *DIRTY, *BLANK, "x" * 65]}),
     (
         "/api/v1/devices",
         {"productId": 1},

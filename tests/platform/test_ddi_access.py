@@ -124,14 +124,14 @@ def test_of_two_that_want_a_name_at_once_one_has_it(world: World) -> None:
     both = threading.Barrier(2)
 
     def want(side: Any) -> None:
-        both.wait(10)
+        both.wait(60)
         found.append(world.call("PATCH", API, "admin", side, json={"tenant": "ACME"}).status_code)
 
     threads = [threading.Thread(target=want, args=(side,)) for side in (world.home, world.other)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert sorted(found) == [200, 409]
     names = [world.get(API, side=side)["tenant"] for side in (world.home, world.other)]
     assert sorted(map(str, names)) == ["ACME", "None"]

@@ -243,6 +243,13 @@ def test_the_version_can_only_judge_where_there_is_one(world: World, bench: Benc
         assert world.post(API, {**body, "finishOn": word})["finishOn"] == word
 
 
+def test_what_ends_with_the_last_byte_sent_has_one_file(world: World, bench: Bench) -> None:
+    product = bench.product()
+    several = order(bench.artifact(content=b"\x7fone"), bench.artifact(content=b"\x7ftwo"), productId=product)
+    assert refused(world, {**several, "finishOn": "served"})[:2] == (400, "several_files")
+    assert world.post(API, {**several, "finishOn": "download"})["finishOn"] == "download"
+
+
 # how
 
 
@@ -293,7 +300,7 @@ def test_a_newer_one_takes_the_place_of_an_older_one_or_waits_behind_it(world: W
 
 
 BAD: list[tuple[str, list[Any]]] = [
-    ("title", ["", "x" * 201, "a\nb", 1, None]),
+    ("title", ["", " ", "x" * 201, "a\nb", 1, None]),
     ("description", ["x" * 1001, "a\u202eb", 1, None]),
     ("artifacts", [[], {}, [1], [{}], [{"id": 0}], [{"id": "1"}], [{"id": 2**31}], [{"id": 1, "sha1": "x"}], None]),
     ("productId", [0, -1, 2**31, "1", 1.5, True]),

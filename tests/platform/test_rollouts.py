@@ -300,6 +300,7 @@ def test_a_rollout_that_is_over_is_cloned_for_the_devices_that_failed(world: Wor
         {"devices": None},
         {"devices": ["failed"]},
         {"title": ""},
+        {"title": "  "},
         {"title": "t" * 201},
         {"title": "a\nb"},
         {"title": 7},

@@ -78,7 +78,7 @@ def test_whoever_asks_at_the_same_time_waits_for_the_one_that_computes(bench: Be
     artifact, together = row(bench, bench.artifact(content=CONTENT)), Barrier(12)
 
     def ask(_: int) -> str:
-        together.wait(10)
+        together.wait(60)
         return sha1_of(bench.database, watched, artifact)
 
     with ThreadPoolExecutor(12) as pool:

@@ -176,7 +176,7 @@ def test_a_reader_never_sees_half_of_it(bench: Bench, file: Path) -> None:
     for _ in range(30):
         write(bench, file)
     over.set()
-    reader.join(10)
+    reader.join(60)
     assert seen == {301}
 
 
@@ -222,7 +222,7 @@ def test_the_broker_is_told_by_its_pid_file(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     pid_file.write_text(f"{broker.pid}\n")
     assert broker_login.tell_broker(pid_file)
-    assert broker.communicate(timeout=10)[0] == "told\n"
+    assert broker.communicate(timeout=60)[0] == "told\n"
     assert not broker_login.tell_broker(pid_file), "it has gone"
 
 
@@ -232,7 +232,7 @@ def test_whoever_has_the_number_of_a_broker_that_has_gone_is_left_alone(tmp_path
     (tmp_path / "pid").write_text(str(other.pid))
     assert not broker_login.tell_broker(tmp_path / "pid")
     other.terminate()
-    assert other.communicate(timeout=10)[0] == ""
+    assert other.communicate(timeout=60)[0] == ""
 
 
 @pytest.mark.parametrize("text", [None, "", "\n", "x", "12x", "\x00", "1.5", "\xff" * 3])
@@ -309,7 +309,7 @@ def test_the_broker_is_told_once_for_each_change(bench: Bench, tmp_path: Path) -
     try:
         with capture_logs() as logs:
             Keeper(bench.database, bench.settings).keep()
-        assert broker.communicate(timeout=10)[0] == "told\n"
+        assert broker.communicate(timeout=60)[0] == "told\n"
         assert [(log["devices"], log["broker_told"]) for log in logs] == [(0, True)]
     finally:
         with suppress(ProcessLookupError):

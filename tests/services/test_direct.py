@@ -10,7 +10,7 @@ from airfreight.domain.decide import Do
 from airfreight.domain.delivery import Consent, Fail, Reach, Reason, State, Succeed, Verdict
 from airfreight.domain.finish import FinishOn
 from airfreight.domain.handling import Urgency
-from airfreight.services import artifacts, deliveries, direct_access, explanations, rollouts
+from airfreight.services import artifacts, deliveries, direct_access, explanations, rollouts, visits
 from airfreight.services.attributes import How
 from airfreight.services.deliveries import Answer, Report
 from airfreight.services.device_work import (
@@ -22,6 +22,7 @@ from airfreight.services.device_work import (
     Taken,
     Withdraw,
 )
+from airfreight.services.visits import Knock, Visit
 from airfreight.store import attempts, seen, tables
 
 
@@ -65,6 +66,41 @@ def test_one_that_was_looked_at_is_for_the_device_to_end(bench: Bench) -> None:
     bench.work(Withdraw(board.id, attempt))
     assert bench.stand(rollout, board) == ("offered", "")
     assert bench.poll(board).decision.do is Do.CANCEL
+
+
+def come(bench: Bench, board: Board) -> Visit:
+    """What the device finds at its poll."""
+    with bench.call() as call:
+        direct_access.change(call, name=f"bench{bench.organization_id}")
+    knock = Knock(f"BENCH{bench.organization_id}", board.uid, token=board.digest)
+    with bench.database.read() as connection:
+        [visit] = visits.poll(connection, [knock], bench.settings, bench.now)
+    assert visit
+    return visit
+
+
+def test_what_a_newer_rollout_has_overtaken_is_not_shown_before_the_sweep_has_come(bench: Bench) -> None:
+    """A client that was sent to it would find it gone."""
+    older, board, attempt = offered(bench)
+    assert not come(bench, board).unseen
+    newer = bench.ship(bench.artifact("3.0.0"), to=[board])
+    assert come(bench, board).unseen
+    bench.work(Withdraw(board.id, attempt))
+    assert bench.stand(older, board) == ("skipped", "superseded")
+    row = come(bench, board).answer.row
+    assert row is not None
+    assert row.rollout_id == newer
+
+
+def test_what_was_looked_at_or_queues_is_not_overtaken(bench: Bench) -> None:
+    for policy, is_taken in (({}, True), ({"on_conflict": "queue"}, False)):
+        older, board, attempt = offered(bench, **policy)
+        if is_taken:
+            bench.work(Taken(board.id, attempt))
+        bench.ship(bench.artifact("3.0.0"), to=[board])
+        assert not come(bench, board).unseen
+        bench.work(Withdraw(board.id, attempt))
+        assert bench.stand(older, board) == ("offered", "")
 
 
 def test_nothing_is_withdrawn_that_nobody_wants_cancelled_or_of_another_device(bench: Bench) -> None:

@@ -44,8 +44,7 @@ def test_a_live_group_has_whatever_matches_at_the_moment(bench: Bench) -> None:
 
 
 def test_who_is_online_is_who_is_shown_online(bench: Bench) -> None:
-    there = boards(bench, a="1.0")
-    board = there["a"]
+    [board] = bench.devices(bench.product())
     group = live(bench, "online")
     for heard in (False, True):
         if heard:

@@ -17,7 +17,7 @@ from tests.services.interleaving import Interleaving
 from airfreight.store.database import Database
 
 Opened = tuple[Bench, Callable[[], None]]
-pytestmark = pytest.mark.timeout(420)
+pytestmark = pytest.mark.timeout(1200)
 
 
 def play(fresh: Callable[[], Opened], examples: int, steps: int) -> None:

@@ -1,10 +1,11 @@
 """Devices in a rollout made in steps: in, out, closed, and the time that their phases are given."""
 
 import pytest
-from tests.make import Bench
+from tests.make import Bench, Board
 from tests.services.steps import KIND, WORDS, Steps
 
 from airfreight.domain.decide import Do
+from airfreight.domain.delivery import Verdict
 from airfreight.domain.errors import Refusal
 from airfreight.domain.phases import Phase
 from airfreight.services import members
@@ -178,6 +179,49 @@ def test_several_rollouts_queue_behind_one_another(bench: Bench) -> None:
     told = bench.poll(board)
     assert told.row is not None
     assert told.row.rollout_id == second.id
+
+
+def test_several_rollouts_go_in_the_order_in_which_they_were_started(bench: Bench) -> None:
+    first, second = Steps(bench, headless=True), Steps(bench, headless=True)
+    [board] = bench.devices(first.product)
+    for one in (second, first):
+        one.add([board])
+        one.start()
+        bench.later(seconds=1)
+    told = bench.poll(board)
+    assert told.row is not None
+    assert told.row.rollout_id == second.id
+    with bench.call() as call:
+        assert members.active(call, KIND, board.uid, WORDS) == [second.uid, first.uid]
+        assert members.standing(call, KIND, first.uid, board.uid, WORDS).has_one_ahead
+        assert not members.standing(call, KIND, second.uid, board.uid, WORDS).has_one_ahead
+
+
+def carried(steps: Steps, board: Board) -> list[str]:
+    with steps.bench.call() as call:
+        return [one.uid for one in members.artifacts_of(call, KIND, steps.uid, board.uid, WORDS)]
+
+
+def test_who_has_begun_goes_on_with_what_it_has_when_the_rollout_carries_something_else(bench: Bench) -> None:
+    steps, other = Steps(bench, headless=True), Steps(bench)
+    boards = done, begun, offered, queued = bench.devices(steps.product, 4)
+    steps.add(boards)
+    steps.start()
+    told = {board.id: bench.poll(board) for board in boards[:3]}
+    assert bench.report(done, told[done.id].attempt_id, 1, "succeeded") is Verdict.MOVED
+    assert bench.report(begun, told[begun.id].attempt_id, 1, "downloaded") is Verdict.MOVED
+    steps.hold()
+    steps.edit(artifacts=[other.artifact_uid])
+    steps.start()
+    assert [carried(steps, board) for board in (done, begun)] == [[steps.artifact_uid]] * 2
+    assert [carried(steps, board) for board in (offered, queued)] == [[other.artifact_uid]] * 2
+    again = bench.poll(begun)
+    assert (again.decision.do, again.attempt_id) == (Do.INSTALL, told[begun.id].attempt_id)
+    assert [one.uid for one in again.artifacts] == [steps.artifact_uid]
+    assert bench.poll(queued).decision.do is Do.NOTHING, "what the new one needs is asked of those that get it"
+    steps.take_out([begun])
+    steps.add([begun])
+    assert carried(steps, begun) == [other.artifact_uid], "from the beginning, with what it carries now"
 
 
 def test_a_list_that_is_partly_wrong_changes_nothing_and_says_where(steps: Steps) -> None:

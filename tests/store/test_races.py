@@ -59,7 +59,7 @@ def all_at_once(works: list[Callable[[], Any]]) -> list[Any]:
     barrier = threading.Barrier(len(works))
 
     def one(work: Callable[[], Any]) -> Any:
-        barrier.wait(10)
+        barrier.wait(60)
         return work()
 
     with ThreadPoolExecutor(len(works)) as pool:
@@ -233,7 +233,7 @@ def test_two_processes_that_would_offer_two_rollouts_to_one_device_offer_one(pos
     def meanwhile() -> None:
         bench.ship(newer, product, [board])
         second.append(Meanwhile(lambda: device_work.work(other, bench.settings, bench.now, [Advance(board.digest)])))
-        second[0].join(0.3)
+        second[0].until_it_waits(bench.database)
         assert second[0].is_alive(), "it waits for the first"
 
     with other_processes(bench, 1) as [other]:
@@ -256,7 +256,7 @@ def test_a_device_removed_while_a_rollout_of_it_is_made_leaves_nothing_open(post
 
     def meanwhile() -> None:
         removal.append(Meanwhile(lambda: bench.remove_device(board)))
-        removal[0].join(0.3)
+        removal[0].until_it_waits(bench.database)
 
     with before_commit(bench.database, meanwhile):
         rollout = bench.ship(artifact, product, [board, other])
@@ -275,7 +275,7 @@ def test_a_rollout_made_while_a_device_of_it_is_removed_leaves_nothing_open(post
 
     def meanwhile() -> None:
         making.append(Meanwhile(lambda: bench.ship(artifact, product)))
-        making[0].join(0.3)
+        making[0].until_it_waits(bench.database)
 
     with before_commit(bench.database, meanwhile):
         bench.remove_device(board)
@@ -308,7 +308,7 @@ def test_a_device_made_while_its_rollout_is_stopped_is_not_left_waiting(postgres
 
     def meanwhile() -> None:
         stop.append(Meanwhile(lambda: bench.stop(rollout)))
-        stop[0].join(0.3)
+        stop[0].until_it_waits(bench.database)
 
     with before_commit(bench.database, meanwhile):
         [late] = bench.devices(product)
@@ -326,7 +326,7 @@ def test_a_rollout_stopped_while_a_device_of_it_is_made_leaves_nobody_waiting(po
 
     def meanwhile() -> None:
         making.append(Meanwhile(lambda: bench.devices(product)))
-        making[0].join(0.3)
+        making[0].until_it_waits(bench.database)
 
     with before_commit(bench.database, meanwhile):
         bench.stop(rollout)
@@ -344,7 +344,7 @@ def test_a_device_that_reports_while_it_is_removed_makes_the_removal_a_conflict(
 
     def meanwhile() -> None:
         removal.append(Meanwhile(lambda: bench.remove_device(board)))
-        removal[0].join(0.3)
+        removal[0].until_it_waits(bench.database)
 
     with before_commit(bench.database, meanwhile):
         bench.report(board, attempt, 1, "downloading")

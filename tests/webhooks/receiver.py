@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from tests.ports import Port
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -45,7 +46,8 @@ class Receiver:
     def __init__(self, script: Script | None = None, context: ssl.SSLContext | None = None) -> None:
         self.script: Script = script or (lambda _heard, _connection: OK)
         self.heard: list[Heard] = []
-        self.port = 0
+        self._place = Port()
+        self.port = self._place.number
         self._context = context
         self._connections: list[socket.socket] = []
         self._count = 0
@@ -67,7 +69,6 @@ class Receiver:
 
     def start(self) -> None:
         listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
-        self.port = int(listener.getsockname()[1])
         self._listener = listener
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
@@ -82,7 +83,7 @@ class Receiver:
                 connection.shutdown(socket.SHUT_RDWR)
         self._connections.clear()
 
-    def wait_for(self, count: int, seconds: float = 20) -> None:
+    def wait_for(self, count: int, seconds: float = 60) -> None:
         end = time.monotonic() + seconds
         while len(self.heard) < count:
             assert time.monotonic() < end, f"{len(self.heard)} of {count} messages came"

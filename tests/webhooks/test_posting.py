@@ -135,7 +135,7 @@ def drip(first: bytes) -> Callable[[Heard, socket.socket], bytes | None]:
 
 
 @pytest.mark.usefixtures("hasty")
-def test_an_answer_that_never_ends_is_not_waited_for(receiver: Receiver) -> None:
+def test_an_answer_that_never_ends_is_not_waited_for(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     for first, wanted in (
         (b"", Posted(0, Trouble.TIMEOUT)),
         (b"HTTP/1.1 200 OK\r\nX: ", Posted(0, Trouble.TIMEOUT)),
@@ -143,16 +143,18 @@ def test_an_answer_that_never_ends_is_not_waited_for(receiver: Receiver) -> None
         receiver.script = drip(first) if first else _silent
         before = time.monotonic()
         assert post(receiver.url) == wanted
-        assert 0.9 < time.monotonic() - before < 1.5, "the time is for all of it, not for each byte"
+        assert 0.9 < time.monotonic() - before < 5, "the time is for all of it, not for each byte"
+    monkeypatch.setattr(webhooks, "TOTAL_SECONDS", 10.0)
+    monkeypatch.setattr(webhooks, "BODY_SECONDS", 1.0)
     receiver.script = drip(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nb")
     before = time.monotonic()
     posted = post(receiver.url)
     assert (posted.status, posted.trouble, posted.response[:2]) == (200, None, "ba")
-    assert time.monotonic() - before < 0.8, "the head of the answer is what counts"
+    assert time.monotonic() - before < 5, "the head of the answer is what counts"
 
 
 def _silent(_heard: Heard, _connection: socket.socket) -> bytes | None:
-    time.sleep(1.5)
+    time.sleep(10)
     return None
 
 
@@ -162,7 +164,7 @@ def test_a_receiver_that_reads_nothing_is_not_waited_for() -> None:
         before = time.monotonic()
         line = line_to(f"http://127.0.0.1:{listener.getsockname()[1]}/")
         assert line.post({}, b"x" * 30_000_000) == Posted(0, Trouble.TIMEOUT)
-        assert time.monotonic() - before < 1.5
+        assert time.monotonic() - before < 10
         line.close()
 
 
@@ -204,16 +206,23 @@ def test_a_connection_that_cannot_be_trusted_is_not_used_again(receiver: Receive
 
 
 def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one(receiver: Receiver) -> None:
+    praised = threading.Event()
+
+    def praise(connection: socket.socket) -> None:
+        connection.sendall(answer(200, b"early praise"))
+        praised.set()
+
     def late(_heard: Heard, connection: socket.socket) -> bytes:
         if len(receiver.heard) == 1:
-            threading.Timer(0.1, lambda: connection.sendall(answer(200, b"early praise"))).start()
+            threading.Timer(0.1, praise, [connection]).start()
             return OK
         return answer(500)
 
     receiver.script = late
     line = line_to(receiver.url)
     assert line.post({}, BODY).status == 200
-    time.sleep(0.3)
+    assert praised.wait(20)
+    time.sleep(0.1)
     assert line.post({}, BODY).status == 500
     line.close()
 
@@ -375,7 +384,7 @@ def test_a_name_server_that_does_not_answer_is_not_waited_for(
 
     def asleep(host: str, port: int, **_: Any) -> list[Any]:
         if host == "slow.example":
-            awake.wait(20)
+            awake.wait(60)
         return names.look_up(host, port)
 
     monkeypatch.setattr(socket, "getaddrinfo", asleep)
@@ -384,10 +393,10 @@ def test_a_name_server_that_does_not_answer_is_not_waited_for(
     before = time.monotonic()
     for _ in range(2):
         assert post(f"http://slow.example:{receiver.port}/") == Posted(0, Trouble.TIMEOUT)
-    assert 0.5 < time.monotonic() - before < 1.5
+    assert 0.5 < time.monotonic() - before < 10
     assert post(f"http://hook.example:{receiver.port}/") == Posted(0, Trouble.TIMEOUT), "those left behind are few"
     awake.set()
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while (posted := post(f"http://hook.example:{receiver.port}/")).trouble and time.monotonic() < until:
         pass
     assert posted.trouble is None, "and make room when they end"

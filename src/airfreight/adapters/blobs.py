@@ -6,6 +6,7 @@ A reader never sees half a file; a crash leaves at most a temporary file, which 
 import hashlib
 import os
 import queue
+import secrets
 import shutil
 import tempfile
 import threading
@@ -13,6 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from airfreight.adapters.partials import FolderPartials
 
 _BLOCK = 1024 * 1024
 _QUEUED_BLOCKS = 4
@@ -33,6 +36,7 @@ class FolderBlobs:
         self._root = root
         self._incoming = root / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
+        self.partials = FolderPartials(root / "uploads", self.keep)
 
     def clean(self, older_than_seconds: float, now_seconds: float) -> int:
         """Remove temporary files that a crash left behind; how many."""
@@ -85,6 +89,15 @@ class FolderBlobs:
         for folder in (final.parent, self._root):
             _sync_folder(folder)
         return final
+
+    def keep(self, finished: Path, sha256: str, md5: str, size: int) -> StoredBlob:
+        """The same for a file that stays where it is, too, until what became of it is written down."""
+        link = self._incoming / f"{secrets.token_hex(16)}.link"
+        os.link(finished, link)
+        try:
+            return StoredBlob(sha256, md5, size, self.adopt(link, sha256))
+        finally:
+            link.unlink(missing_ok=True)  # renaming one name of a file to another of the same file does nothing
 
 
 class FolderWriter:

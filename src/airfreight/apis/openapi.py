@@ -105,7 +105,8 @@ def _rewrite(
     if "." in operation.get("operationId", "") or not handler.operation_id:
         operation["operationId"] = handler.handler_name
     if (kind := _taken(handler)) is not None:
-        is_needed = handler.parsed_data_field is None or not handler.parsed_data_field.is_optional
+        field = handler.parsed_data_field
+        is_needed = field is None or not (field.is_optional or field.has_default)
         operation["requestBody"] = {"required": is_needed, "content": {_JSON: {"schema": by_type[kind]}}}
     elif content := handler.opt.get("request_content"):
         operation["requestBody"] = {"required": True, "content": content}

@@ -60,7 +60,12 @@ def operator_app(desk: Desk, routes: Sequence[Any], version: str, on_stray: Any 
 
 
 def _tell_all_methods(app: Litestar, route: HTTPRoute) -> None:
-    """Litestar's answer to OPTIONS knows only the methods of the first handler that an address was given."""
+    """Litestar's answer to OPTIONS knows only the methods of the first handler that an address was given.
+
+    An address that has an answer of its own keeps it.
+    """
+    if route.route_handler_map["OPTIONS"][0].opt.get("answers_options"):
+        return
     handler = route.create_options_handler(route.path)
     handler.owner = app
     handler.on_registration(app)

@@ -1,6 +1,7 @@
 """`airfreight artifact`: the files that can be sent to devices."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -77,6 +78,11 @@ def delete(number: Id, as_json: AsJson = False) -> None:
 
 def upload(session: Session, file: Path, *, quiet: bool) -> Doc:
     """Stream a file to the server and return the artifact. Raises CliError, also if the file cannot be read."""
+    return send(session, file, Request("PUT", PATH, {"filename": printable(file.name)}), quiet=quiet)
+
+
+def send(session: Session, file: Path, request: Request, *, quiet: bool) -> Doc:
+    """Send a request whose body is a file, piece by piece. Raises CliError, also if the file cannot be read."""
     try:
         length = file.stat().st_size
         with counting(printable(file.name), length, quiet=quiet) as count:
@@ -96,7 +102,6 @@ def upload(session: Session, file: Path, *, quiet: bool) -> Doc:
                     raise usage(f"{file} changed while it was sent", "Wait until it is complete and try again.")
 
             headers = {"Content-Length": str(length), "Content-Type": "application/octet-stream"}
-            request = Request("PUT", PATH, {"filename": printable(file.name)}, headers, body=body)
-            return document(session.send(request))
+            return document(session.send(replace(request, headers=headers, body=body)))
     except OSError as error:
         raise usage(f"{file} cannot be read: {error.strerror}", "Check the file and its permissions.") from None

@@ -38,6 +38,7 @@ SECRET_VARIABLE = "AIRFREIGHT_CLIENT_SECRET"  # noqa: S105 - the name of a varia
 # A token that ends within this time is renewed before a request rather than after its refusal.
 RENEW_EARLY_SECONDS = 30
 PAGE_SIZE = 100
+NATIVE = "/api/v1/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +151,15 @@ def _renew(wire: Wire, login: Login) -> Tokens | None:
 
 
 class Session:
-    """Requests to one server in somebody's name. Every method raises CliError."""
+    """Requests to one server in somebody's name, on their own organization or on `org` below it.
 
-    def __init__(self, wire: Wire, credentials: Credentials) -> None:
+    Every method raises CliError.
+    """
+
+    def __init__(self, wire: Wire, credentials: Credentials, org: int | None = None) -> None:
         self.wire = wire
         self._credentials = credentials
+        self._org = org
 
     def get(self, path: str, **params: object) -> Doc:
         """GET one JSON object; parameters that are None are left out."""
@@ -168,9 +173,9 @@ class Session:
         """PATCH with a JSON object and return the answer."""
         return document(self.send(Request("PATCH", path, document=body)))
 
-    def put(self, path: str, **params: object) -> Doc:
-        """PUT nothing but parameters and return the answer."""
-        return document(self.send(Request("PUT", path, params)))
+    def put(self, path: str, body: Doc | None = None) -> Doc:
+        """PUT a JSON object, or nothing, and return the answer."""
+        return document(self.send(Request("PUT", path, document=body)))
 
     def delete(self, path: str, **params: object) -> None:
         """DELETE one thing."""
@@ -200,7 +205,7 @@ class Session:
     @contextmanager
     def stream(self, path: str, **params: object) -> Iterator["httpx.Response"]:
         """GET something large: a good answer, to be read piece by piece."""
-        request = Request("GET", path, params)
+        request = self._acting(Request("GET", path, params))
         with self.wire.stream(_signed(request, self._credentials.token(self.wire))) as response:
             if not response.is_success:
                 response.read()
@@ -209,6 +214,7 @@ class Session:
 
     def send(self, request: Request) -> "httpx.Response":
         """Send one request; once more with a renewed token if the server says that the first had expired."""
+        request = self._acting(request)
         token = self._credentials.token(self.wire)
         response = self.wire.send(_signed(request, token))
         if response.status_code != UNAUTHENTICATED:
@@ -216,10 +222,21 @@ class Session:
         fresh = self._credentials.renewed(self.wire, token)
         return response if fresh is None else self.wire.send(_signed(request, fresh))
 
+    def _acting(self, request: Request) -> Request:
+        """The organization as it is named there: the native API in the query, the Campaigns door in a header."""
+        if self._org is None:
+            return request
+        if request.path.startswith(NATIVE):
+            return replace(request, params={"orgId": self._org, **request.params})
+        return replace(request, headers={"x-current-org-id": str(self._org), **request.headers})
+
 
 @contextmanager
-def connect() -> Iterator[Session]:
-    """Open a session with the credentials of the environment, else with the stored login. Raises CliError."""
+def connect(org: int | None = None) -> Iterator[Session]:
+    """Open a session with the credentials of the environment, else with the stored login. Raises CliError.
+
+    `org`: an organization below the login's, to act on.
+    """
     address, client_id, secret = (os.environ.get(name) for name in (SERVER_VARIABLE, ID_VARIABLE, SECRET_VARIABLE))
     if bool(client_id) != bool(secret):
         missing = SECRET_VARIABLE if client_id else ID_VARIABLE
@@ -240,7 +257,7 @@ def connect() -> Iterator[Session]:
         credentials = StoredCredentials(login)
     wire = Wire(server)
     try:
-        yield Session(wire, credentials)
+        yield Session(wire, credentials, org)
     finally:
         wire.close()
 

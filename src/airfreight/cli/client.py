@@ -6,9 +6,8 @@ import typer
 
 from airfreight.cli import output
 from airfreight.cli.auth import connect
-from airfreight.cli.options import After, AsJson, Id, Limit, Name, present
+from airfreight.cli.options import After, AsJson, Id, Limit, Name, Org, present
 from airfreight.cli.output import Column, columns, when
-from airfreight.cli.product import Org
 
 app = typer.Typer(help="Manage API clients: the credentials of scripts and of this command.", no_args_is_help=True)
 PATH = "/api/v1/clients"

@@ -8,14 +8,13 @@ from airfreight.cli import output
 from airfreight.cli.auth import connect
 from airfreight.cli.errors import usage
 from airfreight.cli.http import Request, document
-from airfreight.cli.options import AsJson, present, product_id
+from airfreight.cli.options import AsJson, Org, present, product_id
 from airfreight.cli.output import columns
 
 app = typer.Typer(help="How devices that speak DDI (SWUpdate, RAUC, Zephyr) come in.", no_args_is_help=True)
 PATH = "/api/v1/ddi"
 TOKEN_PATH = f"{PATH}/gateway-token"
 COLUMNS = columns("tenant", "hasGatewayToken", "productId", "authorities", "polling", "confirmation")
-Org = Annotated[int | None, typer.Option("--org", metavar="ID", help="An organization below yours; yours by default.")]
 Newcomers = Annotated[
     str | None, typer.Option("--product", metavar="ID|NAME", help="What devices become that are not known yet.")
 ]

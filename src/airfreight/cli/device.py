@@ -2,17 +2,18 @@
 
 import csv
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from airfreight.cli import output
+from airfreight.cli import device_log, output
 from airfreight.cli.auth import connect
 from airfreight.cli.errors import usage
 from airfreight.cli.http import Doc, Request, decode
-from airfreight.cli.options import After, AsJson, Device, Limit, Product, device_id, present, product_id
+from airfreight.cli.options import After, AsJson, Device, Limit, Org, Product, device_id, present, product_id
 from airfreight.cli.output import Column, columns, when
 
 app = typer.Typer(help="Manage devices, and see why one is or is not updated.", no_args_is_help=True)
@@ -94,9 +95,7 @@ def list_(
     product: Annotated[str | None, typer.Option(metavar="ID|NAME", help="Only devices of this product.")] = None,
     query: Annotated[str | None, typer.Option(help="Only devices with this in their uid or name.")] = None,
     parent: Annotated[str | None, typer.Option(metavar="ID|UID", help="Only devices behind this one.")] = None,
-    org: Annotated[
-        int | None, typer.Option(metavar="ID", help="An organization below yours; yours by default.")
-    ] = None,
+    org: Org = None,
     limit: Limit = 50,
     after: After = None,
     as_json: AsJson = False,
@@ -165,15 +164,23 @@ def explain(device: Device, as_json: AsJson = False) -> None:
     Example: airfreight device explain 17
     """
     with connect() as session:
-        answer = session.get(f"{PATH}/{device_id(session, device)}/explain")
+        number = device_id(session, device)
+        answer = session.get(f"{PATH}/{number}/explain")
         if as_json:
             output.emit(answer)
             return
-        output.record(answer, (Column("now", "do"), Column("because", "summary")), as_json=False)
+        now = (Column("now", "do"), Column("because", "summary"))
+        standing = device_log.under_way(session, number, answer)
+        output.record({**answer, **(standing or {})}, now + (device_log.STANDING if standing else ()), as_json=False)
         checks = answer.get("checks")
         if isinstance(checks, list) and checks:
             output.line("")
             output.table((check for check in checks if isinstance(check, dict)), CHECKS)
+        if answer.get("deliveries"):
+            output.remark(f"What has happened to it: `airfreight device log {shlex.quote(device)}`.")
+
+
+app.command()(device_log.log)
 
 
 @app.command("rotate-token")

@@ -22,12 +22,13 @@ All other commands speak HTTP to a server, from anywhere, with the login of `air
 - Tables for people, or with `--json` one JSON document and nothing else, go to stdout; remarks and errors go to stderr.
 - An error is a sentence about what happened and one about what to do next.
 - Lists come in pages: `--limit` is the size of a page, `--after` the id after which it begins. The JSON document of a
-  list is `{"items": [...], "next": <id or null>}`.
+  list is `{"items": [...], "next": <id or null>}`. Campaigns and packages are counted in pages instead: `--page`.
+- `campaign` and `package` ask before something is gone; `--yes` answers, and is needed where there is no terminal.
 
 | exit code | meaning |
 |---|---|
 | 0 | done |
-| 1 | the server refused, a watched shipment did not succeed on every device, or a webhook did not take its test |
+| 1 | the server refused, what was watched did not succeed on every device, or a webhook did not take its test |
 | 2 | wrong usage: options, files or the login on this side; nothing was done |
 | 3 | the server cannot be reached: no answer, or 502, 503 or 504 from something in front of it |
 | 124 | `--timeout` has passed; what was watched goes on |

@@ -8,13 +8,12 @@ from airfreight.cli import output
 from airfreight.cli.auth import connect
 from airfreight.cli.device import COLUMNS as DEVICE_COLUMNS
 from airfreight.cli.errors import usage
-from airfreight.cli.options import After, AsJson, Id, Limit, Name, present, whole_number
+from airfreight.cli.options import After, AsJson, Id, Limit, Name, Org, present, whole_number
 from airfreight.cli.output import Column, columns, when
 
 app = typer.Typer(help="Manage groups of devices; docs/groups.md has the filters.", no_args_is_help=True)
 PATH = "/api/v1/groups"
 COLUMNS = (*columns("id", "name", "filter", "uid"), Column("created", "createdAt", when))
-Org = Annotated[int | None, typer.Option("--org", metavar="ID", help="An organization below yours; yours by default.")]
 Which = Annotated[str, typer.Argument(metavar="FILTER", help="Which devices, such as 'version < \"2.0.0\"'.")]
 
 

@@ -88,7 +88,7 @@ class Wire:
             with self._open().stream(
                 request.method,
                 request.path,
-                params={name: str(value) for name, value in request.params.items() if value is not None},
+                params=_spelled(request.params),
                 headers=request.headers,
                 data=request.form,
                 json=request.document,
@@ -194,7 +194,8 @@ def error_message(response: "httpx.Response") -> str:
     error = body.get("error") if isinstance(body, dict) else None
     message = error.get("message") if isinstance(error, dict) else None
     if message is None and isinstance(body, dict):
-        message = body.get("error_description")
+        # The token endpoint and the Campaigns door have flat ones.
+        message = body.get("error_description") or body.get("message")
     return printable(message) if isinstance(message, str) else ""
 
 
@@ -207,6 +208,12 @@ def not_understood(response: "httpx.Response") -> CliError:
 def printable(text: str) -> str:
     """Return `text` without anything that could steer a terminal, on one line."""
     return "".join(character if character.isprintable() else " " for character in text).strip()
+
+
+def _spelled(params: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+    """A list is its name once for each of its values; what is None is left out."""
+    several = ((name, value if isinstance(value, list) else [value]) for name, value in params.items())
+    return tuple((name, str(one)) for name, values in several for one in values if one is not None)
 
 
 def _ask_for(message: str) -> str:

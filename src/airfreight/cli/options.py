@@ -1,12 +1,14 @@
 """Options and look-ups that several nouns share."""
 
+import sys
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from airfreight.cli.auth import Session
 from airfreight.cli.errors import CliError, usage
-from airfreight.cli.http import Doc
+from airfreight.cli.http import Doc, printable
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=500, help="How many to show at most.")]
@@ -15,9 +17,33 @@ Id = Annotated[int, typer.Argument(metavar="ID", min=1, help="The id, as `list` 
 Device = Annotated[str, typer.Argument(metavar="ID|UID", help="The device, by id or by its exact uid.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name for people.")]
 Product = Annotated[str, typer.Option("--product", metavar="ID|NAME", help="The product, by id or by its exact name.")]
+Org = Annotated[
+    int | None, typer.Option("--org", metavar="ID", min=1, help="An organization below yours; yours by default.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
 TimeZone = Annotated[str | None, typer.Option("--time-zone", help="An IANA time zone, such as Europe/Berlin.")]
 
 _LONGEST_ID = 9
+
+
+def sure(what: str, *, yes: bool) -> None:
+    """Ask the person at the terminal before something is gone. Raises CliError if there is nobody, Abort for a no."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise usage(f"{what.rstrip('?')} needs your word", "Give --yes, or run this in a terminal to be asked.")
+    sys.stderr.write(f"{printable(what)} [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise typer.Abort
+
+
+def milliseconds(given: str) -> int:
+    """Read a time; without a zone it is local. Raises CliError."""
+    try:
+        return int(datetime.fromisoformat(given).timestamp() * 1000)
+    except (ValueError, OverflowError, OSError):
+        raise usage(f"{given!r} is not a time", "Write it like 2027-01-31T04:00 or 2027-01-31T04:00+01:00.") from None
 
 
 def product_id(session: Session, wanted: str) -> int:

@@ -82,6 +82,12 @@ def line(message: str) -> None:
     _write(printable(message), sys.stdout)
 
 
+def indented(message: str, margin: str) -> None:
+    """Print one line on stdout as it was printed elsewhere: with the blanks at its beginning, behind a margin."""
+    indent = message[: len(message) - len(message.lstrip(" "))]
+    _write(f"{margin}{indent}{printable(message)}".rstrip(), sys.stdout)
+
+
 def remark(message: str) -> None:
     """Print one line for people, on stderr."""
     _write(printable(message), sys.stderr)

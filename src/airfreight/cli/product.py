@@ -7,7 +7,7 @@ import typer
 from airfreight.cli import output
 from airfreight.cli.auth import connect
 from airfreight.cli.errors import usage
-from airfreight.cli.options import After, AsJson, Limit, Name, TimeZone, present, product_id
+from airfreight.cli.options import After, AsJson, Limit, Name, Org, TimeZone, present, product_id
 from airfreight.cli.output import Column, columns, when
 
 app = typer.Typer(help="Manage products: the kinds of device that you make.", no_args_is_help=True)
@@ -18,7 +18,6 @@ COLUMNS = (
 )
 Which = Annotated[str, typer.Argument(metavar="ID|NAME", help="The product, by id or by its exact name.")]
 Words = Annotated[str | None, typer.Option(help="What it is.")]
-Org = Annotated[int | None, typer.Option("--org", metavar="ID", help="An organization below yours; yours by default.")]
 AutoUpdate = Annotated[
     bool | None,
     typer.Option("--auto-update/--no-auto-update", help="Whether its devices take updates without being asked."),

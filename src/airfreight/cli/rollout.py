@@ -4,7 +4,6 @@ Watching and steering are with `airfreight shipment`, which knows every rollout,
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -15,8 +14,9 @@ from airfreight.cli import artifact, output
 from airfreight.cli.auth import Session, connect
 from airfreight.cli.errors import usage
 from airfreight.cli.http import Doc
-from airfreight.cli.options import AsJson, Id, present, product_id, whole_number
+from airfreight.cli.options import After, AsJson, Id, Limit, Org, milliseconds, present, product_id, whole_number
 from airfreight.cli.output import Column, columns, text, when
+from airfreight.cli.shipment import COLUMNS as SHIPMENT_COLUMNS
 from airfreight.cli.shipment import counters, devices, in_words_of_options, noted
 
 app = typer.Typer(
@@ -84,6 +84,8 @@ OPTIONS = {
     "attemptsLimit": "--attempts",
     "onConflict": "--queue",
     "deadlineSeconds": "--deadline",
+    "resetPeriodMs": "--reset-period",
+    "orgId": "--org",
 }
 
 Artifacts = Annotated[
@@ -119,6 +121,9 @@ Queue = Annotated[bool, typer.Option("--queue", help="Come after older ones, ins
 Deadline = Annotated[
     int | None, typer.Option(metavar="SECONDS", min=1, help="How long a device under way may be silent.")
 ]
+ResetPeriod = Annotated[
+    int | None, typer.Option(metavar="SECONDS", min=1, help="After so long, tries are counted anew; a day by default.")
+]
 
 
 def _urgency(value: object) -> str:
@@ -134,11 +139,16 @@ def _window(value: object) -> str:
     return text(rollout.get("dayPart")) + only
 
 
+def _seconds(value: object) -> str:
+    return f"{value / 1000:.0f} seconds" if isinstance(value, int) else text(value)
+
+
 def _names(value: object) -> str:
     files = value if isinstance(value, list) else []
     return text([f"{one.get('filename')} {one.get('version') or ''}".strip() for one in files if isinstance(one, dict)])
 
 
+COLUMNS = (*SHIPMENT_COLUMNS[:3], *columns("origin"), *SHIPMENT_COLUMNS[3:])
 DETAILS = (
     *columns("id", "title", "description", "state", "origin"),
     Column("product", "productId"),
@@ -148,6 +158,7 @@ DETAILS = (
     Column("window", "time", _window),
     *columns("finishOn", "condition"),
     Column("attempts", "attemptsLimit"),
+    Column("counted anew after", "resetPeriodMs", _seconds),
     Column("to older ones", "onConflict"),
     Column("started", "startedAt", when),
     Column("finished", "finishedAt", when),
@@ -174,11 +185,13 @@ def start(
     window: TimeOfDay = None,
     window_on: ForWhat = None,
     attempts: Attempts = None,
+    reset_period: ResetPeriod = None,
     condition: Compare = None,
     check_type: CheckType = False,
     critical: Critical = False,
     queue: Queue = False,
     deadline: Deadline = None,
+    org: Org = None,
     as_json: AsJson = False,
 ) -> None:
     """Start a rollout of one or more artifacts.
@@ -189,7 +202,7 @@ def start(
         raise usage("Nobody is named who gets it", "Give --device, --group, or --product for all its devices.")
     if download_only and finish_on not in {None, FinishOn.DOWNLOAD}:
         raise usage("--download-only ends with the download", "Leave --finish-on out.")
-    moment = None if forced_at is None else _milliseconds(forced_at)
+    moment = None if forced_at is None else milliseconds(forced_at)
     body = present(
         title=title,
         description=description,
@@ -205,29 +218,44 @@ def start(
         attemptsLimit=attempts,
         onConflict="queue" if queue else None,
         deadlineSeconds=deadline,
+        resetPeriodMs=None if reset_period is None else reset_period * 1000,
     )
-    _start(body | _named(device or []), product, [_number_or_file(one) for one in artifacts], version, as_json=as_json)
+    files = [_number_or_file(one) for one in artifacts]
+    _start(body | _named(device or []), product, files, version, org, as_json=as_json)
 
 
-def _start(body: Doc, product: str | None, files: list[int | Path], version: str | None, *, as_json: bool) -> None:
-    with connect() as session:
+def _start(
+    body: Doc, product: str | None, files: list[int | Path], version: str | None, org: int | None, *, as_json: bool
+) -> None:
+    with connect(org) as session:
         # The product first: a misspelled name must not cost an upload.
         number = None if product is None else product_id(session, product)
         ids = [_stored(session, one, quiet=as_json) for one in files]
-        body |= present(productId=number, artifacts=_said(ids, version))
+        body |= present(productId=number, artifacts=_said(ids, version), orgId=org)
         with in_words_of_options(OPTIONS):
             made = session.post(PATH, body)
         _show(made, as_json=as_json)
-        output.remark(f"Watch it with `airfreight shipment watch {made.get('id')}`.")
+        below = "" if org is None else f" --org {org}"
+        output.remark(f"Watch it with `airfreight shipment watch {made.get('id')}{below}`.")
+
+
+@app.command("list")
+def list_(org: Org = None, limit: Limit = 50, after: After = None, as_json: AsJson = False) -> None:
+    """List the rollouts, whatever made them: shipments, campaigns, single updates, `rollout start`.
+
+    Example: airfreight rollout list --limit 10
+    """
+    with connect(org) as session:
+        output.page(session.page(PATH, limit=limit, after=after), COLUMNS, as_json=as_json)
 
 
 @app.command()
-def show(number: Id, as_json: AsJson = False) -> None:
+def show(number: Id, org: Org = None, as_json: AsJson = False) -> None:
     """Show a rollout with everything that was said of how.
 
     Example: airfreight rollout show 31
     """
-    with connect() as session:
+    with connect(org) as session:
         _show(session.get(f"{PATH}/{number}"), as_json=as_json)
 
 
@@ -265,12 +293,3 @@ def _number_or_file(given: str) -> int | Path:
 def _stored(session: Session, given: int | Path, *, quiet: bool) -> int:
     """Return the id of the artifact; a file becomes one."""
     return given if isinstance(given, int) else whole_number(artifact.upload(session, given, quiet=quiet), "id")
-
-
-def _milliseconds(given: str) -> int:
-    """Read --forced-at; without a zone it is local time. Raises CliError."""
-    try:
-        moment = datetime.fromisoformat(given)
-        return int(moment.timestamp() * 1000)
-    except (ValueError, OverflowError, OSError):
-        raise usage(f"{given!r} is not a time", "Write it like 2027-01-31T04:00 or 2027-01-31T04:00+01:00.") from None

@@ -16,7 +16,7 @@ from airfreight.cli import artifact, export, output, watch
 from airfreight.cli.auth import Session, connect
 from airfreight.cli.errors import CliError, ExitCode, usage
 from airfreight.cli.http import Doc
-from airfreight.cli.options import After, AsJson, Id, Limit, Product, present, product_id, string
+from airfreight.cli.options import After, AsJson, Id, Limit, Org, Product, present, product_id, string
 from airfreight.cli.output import Column, columns, text, when
 
 app = typer.Typer(help="Send an artifact to devices, watch it land, stop it.", no_args_is_help=True)
@@ -203,22 +203,22 @@ def create(
 
 
 @app.command("list")
-def list_(limit: Limit = 50, after: After = None, as_json: AsJson = False) -> None:
+def list_(limit: Limit = 50, after: After = None, org: Org = None, as_json: AsJson = False) -> None:
     """List the shipments, whatever door they were made through.
 
     Example: airfreight shipment list --limit 10
     """
-    with connect() as session:
+    with connect(org) as session:
         output.page(session.page(ROLLOUTS, limit=limit, after=after), COLUMNS, as_json=as_json)
 
 
 @app.command()
-def show(number: Id, as_json: AsJson = False) -> None:
+def show(number: Id, org: Org = None, as_json: AsJson = False) -> None:
     """Show one shipment.
 
     Example: airfreight shipment show 31
     """
-    with connect() as session:
+    with connect(org) as session:
         rollout = session.get(f"{ROLLOUTS}/{number}")
         if rollout.get("origin", "shipments") == "shipments":
             shipment = session.get(ONE, shipmentId=number)
@@ -248,13 +248,14 @@ def list_devices(
     reason: Annotated[str | None, typer.Option(help="Only those with this reason, such as wrong_version.")] = None,
     limit: Limit = 50,
     after: After = None,
+    org: Org = None,
     as_json: AsJson = False,
 ) -> None:
     """List what became of a shipment on each device, and why.
 
     Example: airfreight shipment devices 31 --state failed --reason wrong_version
     """
-    with connect() as session:
+    with connect(org) as session:
         path = f"{ROLLOUTS}/{number}/deliveries"
         answer = session.page(path, state=only, reason=reason, limit=limit, after=after)
         output.page(answer, DELIVERIES, as_json=as_json)
@@ -266,6 +267,7 @@ def export_command(
     format_: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.CSV,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write; else to stdout.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+    org: Org = None,
 ) -> None:
     """Export what became of a shipment on every device.
 
@@ -275,7 +277,7 @@ def export_command(
     """
     if out is not None:
         export.check(out, force=force)
-    with connect() as session:
+    with connect(org) as session:
         session.get(f"{ROLLOUTS}/{number}")  # renews the login if need be: what follows is sent once
         with session.stream(f"{ROLLOUTS}/{number}/export", format=format_) as answer:
             if out is None:
@@ -290,6 +292,7 @@ def clone(
     number: Id,
     which: Annotated[Which, typer.Option("--devices", help="Which of its devices.")] = Which.FAILED,
     title: Annotated[str | None, typer.Option(help="A name for people; else the old one, marked.")] = None,
+    org: Org = None,
     as_json: AsJson = False,
 ) -> None:
     """Send the same again to devices of a shipment that has ended.
@@ -298,7 +301,7 @@ def clone(
 
     Example: airfreight shipment clone 31 --devices failed
     """
-    with connect() as session:
+    with connect(org) as session:
         made = session.post(f"{ROLLOUTS}/{number}/clone", present(devices=which, title=title))
         output.record(made, CLONED, as_json=as_json)
         output.remark(f"Watch it with `airfreight shipment watch {made.get('id')}`.")
@@ -312,6 +315,7 @@ def watch_command(
         float | None, typer.Option(metavar="SECONDS", min=0, help="Give up after this long; the shipment goes on.")
     ] = None,
     allow_skipped: Annotated[bool, typer.Option("--allow-skipped", help="Let skipped devices count as good.")] = False,
+    org: Org = None,
     as_json: AsJson = False,
 ) -> None:
     """Watch a shipment until it ends.
@@ -323,7 +327,7 @@ def watch_command(
 
     Example: airfreight shipment watch 31 --timeout 3600
     """
-    with connect() as session:
+    with connect(org) as session:
         with watch.view_for(as_json=as_json) as view:
             last = watch.follow(lambda: session.get(f"{ROLLOUTS}/{number}"), view, interval, timeout)
         if as_json:
@@ -340,45 +344,45 @@ def watch_command(
 
 
 @app.command()
-def stop(number: Id, as_json: AsJson = False) -> None:
+def stop(number: Id, org: Org = None, as_json: AsJson = False) -> None:
     """Stop a shipment for good: devices that have not begun are not updated.
 
     Example: airfreight shipment stop 31
     """
-    with connect() as session:
+    with connect(org) as session:
         stopped = session.post(f"{ROLLOUTS}/{number}/stop")
         _say(stopped, text(stopped.get("state")), as_json=as_json)
 
 
 @app.command()
-def pause(number: Id, as_json: AsJson = False) -> None:
+def pause(number: Id, org: Org = None, as_json: AsJson = False) -> None:
     """Pause a shipment: no further device begins until `resume`.
 
     Example: airfreight shipment pause 31
     """
-    with connect() as session:
+    with connect(org) as session:
         paused = session.post(f"{ROLLOUTS}/{number}/pause")
         _say(paused, text(paused.get("state")), as_json=as_json)
 
 
 @app.command()
-def resume(number: Id, as_json: AsJson = False) -> None:
+def resume(number: Id, org: Org = None, as_json: AsJson = False) -> None:
     """Let a paused shipment go on.
 
     Example: airfreight shipment resume 31
     """
-    with connect() as session:
+    with connect(org) as session:
         resumed = session.post(f"{ROLLOUTS}/{number}/resume")
         _say(resumed, text(resumed.get("state")), as_json=as_json)
 
 
 @app.command()
-def delete(number: Id, as_json: AsJson = False) -> None:
+def delete(number: Id, org: Org = None, as_json: AsJson = False) -> None:
     """Delete a shipment that has ended.
 
     Example: airfreight shipment delete 31
     """
-    with connect() as session:
+    with connect(org) as session:
         session.delete(f"{ROLLOUTS}/{number}")
         output.removed("shipment", number, as_json=as_json)
 

@@ -9,9 +9,8 @@ from airfreight.cli import output
 from airfreight.cli.account import ask
 from airfreight.cli.auth import connect
 from airfreight.cli.errors import usage
-from airfreight.cli.options import After, AsJson, Id, Limit, present
+from airfreight.cli.options import After, AsJson, Id, Limit, Org, present
 from airfreight.cli.output import Column, columns, when
-from airfreight.cli.product import Org
 
 app = typer.Typer(help="Manage users: the people who may log in.", no_args_is_help=True)
 PATH = "/api/v1/users"

@@ -10,9 +10,8 @@ from airfreight.cli import output
 from airfreight.cli.account import ask
 from airfreight.cli.auth import connect
 from airfreight.cli.errors import CliError, ExitCode, usage
-from airfreight.cli.options import After, AsJson, Id, Limit, Name, present
+from airfreight.cli.options import After, AsJson, Id, Limit, Name, Org, present
 from airfreight.cli.output import Column, columns, when
-from airfreight.cli.product import Org
 
 app = typer.Typer(help="Manage webhooks: where the server tells what happens.", no_args_is_help=True)
 PATH = "/api/v1/webhooks"

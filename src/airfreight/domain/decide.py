@@ -321,7 +321,8 @@ def spread(device_id: int, seconds: float) -> int:
 
 
 _NO_BOARD = frozenset({"", "other"})
-_CHIP = re.compile(r"esp(8266|32)(-?[a-z]\d{0,2})?", re.IGNORECASE)
+_CHIP = re.compile(r"esp(8266|32)(-?[a-z]\d{0,2})?|(atmega|cc32|nrf5|rp2|rtl8|samd|stm32)\w*", re.IGNORECASE)
+"""The names of chips that boards are commonly built on."""
 
 
 def _are_comparable(ours: str, theirs: str) -> bool:
@@ -339,7 +340,9 @@ def fits_type(device: Device, plan: Plan) -> tuple[bool, str]:
     The type must be known on both sides and equal; board and component must not contradict where both are known.
     """
     pairs = [("type", device.fw_type, plan.fw_type)]
-    if _are_comparable(device.board, plan.board):
+    # a device names the board of its main processor, unless it says that it is the other one
+    is_beside = plan.component.lower() == "ncp" and not device.component
+    if not is_beside and _are_comparable(device.board, plan.board):
         pairs.append(("board", device.board, plan.board))
     if device.component and plan.component:
         pairs.append(("component", device.component, plan.component))

@@ -23,6 +23,11 @@ def read(source: Source, _filename: str) -> Reading | None:
     return None if start == _ERASED else _read_image(source)
 
 
+def is_likely(source: Source) -> bool:
+    """Whether something damaged was an image for one of these chips, and does not only begin with the same byte."""
+    return esp32.is_likely(source) or esp8266.is_likely(source)
+
+
 def _read_image(source: Source) -> Reading:
     try:
         modern = esp32.parse(source)

@@ -28,6 +28,9 @@ CHIPS = {
     28: "ESP32-H4",
 }
 _HEADER = struct.Struct("<BBBBIB3sHBHHIB")
+_SEGMENT = struct.Struct("<II")
+_ADDRESSES = range(0x3C00_0000, 0x6000_0000)
+_LARGEST_SEGMENT = 16 * 1024**2
 _APP_MAGIC = 0xABCD5432
 _APP = struct.Struct("<II8s32s32s16s16s32s32s")
 _BOOTLOADER_MAGIC = 0x50
@@ -75,6 +78,17 @@ def parse(source: Source) -> Image:
         identity=identity,
         descriptor=source.read_at(first.offset, min(first.length, _DESCRIPTOR_LENGTH)),
     )
+
+
+def is_likely(source: Source) -> bool:
+    """Tell from the first bytes alone whether a damaged image was one for such a chip: its first segment loads where
+    these chips have memory.
+    """
+    head = source.read_at(_HEADER.size, _SEGMENT.size)
+    if len(head) < _SEGMENT.size:
+        return False
+    address, length = _SEGMENT.unpack(head)
+    return address in _ADDRESSES and 0 < length <= _LARGEST_SEGMENT and not (address | length) % 4
 
 
 def chip_name(source: Source) -> str:

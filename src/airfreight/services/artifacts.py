@@ -90,8 +90,13 @@ def read(path: Path, filename: str) -> Facts:
     return facts
 
 
-def register(call: Call, blob: Blob, filename: str, facts: Facts | None = None, *, description: str = "") -> Any:  # noqa: ANN401
-    """Add a stored file as an artifact; `facts`: what `read` said of it. Raises INVALID as `read` does."""
+def register(
+    call: Call, blob: Blob, filename: str, facts: Facts | None = None, *, description: str = "", made_by: str = ""
+) -> Any:  # noqa: ANN401 - a row
+    """Add a stored file as an artifact, made by the caller unless somebody else is named.
+
+    `facts`: what `read` said of it. Raises INVALID as `read` does.
+    """
     may_upload(call)
     name = check_filename(filename)
     facts = facts or read(blob.path, name)
@@ -115,7 +120,7 @@ def register(call: Call, blob: Blob, filename: str, facts: Facts | None = None, 
             "tagged": facts.tagged,
             "identity": facts.identity,
             "description": description,
-            "made_by": call.actor,
+            "made_by": made_by or call.actor,
             "details": json.dumps({**facts.details, "warnings": list(facts.warnings)}),
             "created_at": call.now,
         },

@@ -5,7 +5,6 @@ Rule: devices and operators write the same ones, the last word counts; everythin
 
 import math
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -86,28 +85,29 @@ def merge(stored_json: str, given: Mapping[str, object]) -> Merged:
 
 def merge_what_is_good(stored_json: str, given: Mapping[str, object]) -> tuple[Merged, list[str]]:
     """`merge` for who cannot be told what is wrong: each attribute by itself; the names of those that were left out."""
-    good: dict[str, object] = {}
-    for name, value in given.items():
-        with suppress(Refusal):
-            merge("{}", {name: value})
-            good[name] = value
+    good = {name: value for name, value in given.items() if _is_good(name, value)}
     room = _MOST - len(msgspec.json.decode(stored_json, type=dict[str, Value]))
-    for name in [name for name in good if name not in WELL_KNOWN and name != AUTO_UPDATE][max(0, room) :]:
+    for name in [name for name in good if not _is_known(name)][max(0, room) :]:
         del good[name]
     return merge(stored_json, good), [name for name in given if name not in good]
 
 
 def without_bad_known(given: Mapping[str, object]) -> dict[str, object]:
     """For who means something else by these names: without those well-known ones that have no value of theirs. Pure."""
-    good: dict[str, object] = {}
-    for name, value in given.items():
-        if name in WELL_KNOWN or name == AUTO_UPDATE:
-            with suppress(Refusal):
-                merge("{}", {name: value})
-                good[name] = value
-        else:
-            good[name] = value
-    return good
+    return {name: value for name, value in given.items() if not _is_known(name) or _is_good(name, value)}
+
+
+def _is_good(name: str, value: object) -> bool:
+    """Whether it could be kept, beside none."""
+    try:
+        merge("{}", {name: value})
+    except Refusal:
+        return False
+    return True
+
+
+def _is_known(name: str) -> bool:
+    return name in WELL_KNOWN or name == AUTO_UPDATE
 
 
 def as_merge(stored_json: str, given: Mapping[str, object], how: How) -> Mapping[str, object]:

@@ -76,6 +76,11 @@ def new_device_token() -> str:
     return _random(24)
 
 
+def is_token(text: str) -> bool:
+    """Whether it can be the token of a device that had it elsewhere: 16 to 128 visible characters of ASCII."""
+    return 16 <= len(text) <= 128 and all("!" <= c <= "~" for c in text)
+
+
 def broker_hash(token: str) -> str:
     """A device's token as mosquitto's password file wants it (PBKDF2 with SHA-512).
 

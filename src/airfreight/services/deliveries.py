@@ -70,6 +70,11 @@ class Answer:
         return self.decision.do not in {Do.NOTHING, Do.WAIT}
 
     @property
+    def is_queued(self) -> bool:
+        """Whether something waits that it has not been offered: that the device has come is news to who watches."""
+        return self.row is not None and self.row.state == State.QUEUED
+
+    @property
     def recheck_at(self) -> Millis | None:
         return self.decision.recheck_at
 
@@ -96,7 +101,7 @@ class Report:
 def choose(rows: Sequence[Row]) -> Row:
     """Which open delivery is its device's turn: the active one; else the newest if it supersedes; else the oldest.
 
-    Among those that queue behind one another, one whose rollout is running goes first.
+    Among those that queue behind one another, one whose rollout is running goes first, and of these the oldest start.
     """
     if len(rows) == 1:
         return rows[0]
@@ -106,7 +111,7 @@ def choose(rows: Sequence[Row]) -> Row:
     newest = max(rows, key=lambda row: row.rollout_id)
     if newest.on_conflict == "supersede":
         return newest
-    return min(rows, key=lambda row: (row.rollout_state != RolloutState.RUNNING, row.rollout_id))
+    return min(rows, key=lambda row: (row.rollout_state != RolloutState.RUNNING, row.started_at or 0, row.rollout_id))
 
 
 def poll(connection: Connection, askers: Sequence[Asker], now: Millis) -> list[Answer | None]:
@@ -180,16 +185,10 @@ def answer_for(row: Row, now: Millis) -> Answer:
 
 
 def _add_artifacts(connection: Connection, answers: Mapping[Asker, Answer]) -> None:
-    told = [a for a in answers.values() if a.row and a.attempt_id and a.decision.do is not Do.NOTHING]
-    own = {a.row.id for a in told if a.row and a.row.id and a.row.own_artifacts}
-    others = {a.row.rollout_id for a in told if a.row and not a.row.own_artifacts}
-    of_rollouts = rollouts.artifacts_of(connection, sorted(others)) if others else {}
-    of_deliveries = rollouts.own_artifacts_of(connection, sorted(own)) if own else {}
-    for answer in told:
-        if answer.row and answer.row.own_artifacts:
-            answer.artifacts.extend(of_deliveries.get(answer.row.id or 0, []))
-        elif answer.row:
-            answer.artifacts.extend(of_rollouts.get(answer.row.rollout_id, []))
+    told = [(a, a.row, a.row.id) for a in answers.values() if a.row and a.row.id and a.attempt_id and a.has_work]
+    carried = rollouts.carried(connection, ((which, row.rollout_id, row.own_artifacts) for _, row, which in told))
+    for answer, _, which in told:
+        answer.artifacts.extend(carried.get(which, []))
 
 
 def advance(ledger: Ledger, askers: Sequence[Asker], shy: Container[Asker] = ()) -> list[Answer | None]:
@@ -412,6 +411,15 @@ def forget_own_artifacts(connection: Connection, delivery_ids: Sequence[int]) ->
     """Deliveries that were just ended get their rollout's artifacts if they ever begin again."""
     rollouts.forget_own_artifacts(connection, delivery_ids)
     store.set_own(connection, delivery_ids, has_own=False, needs_word=None)
+
+
+def keep_artifacts(connection: Connection, rollout: Any) -> None:  # noqa: ANN401 - a row
+    """Its artifacts are about to be others: whoever has begun with those it carries now goes on with them, and whoever
+    is done is shown with what it got.
+    """
+    alike.plan_anew(connection)
+    rollouts.copy_artifacts(connection, rollout.id)
+    store.own_from_now_on(connection, rollout.id, needs_word=bool(rollout.needs_word))
 
 
 def give_way(call: Call, delivery_ids: Sequence[int], words: str, reason: Reason = Reason.SUPERSEDED) -> None:

@@ -6,20 +6,25 @@ A neighbour of services.deliveries. Moments of an attempt that is over change no
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from airfreight.domain.delivery import RANK, Reach, State, Yield
+from airfreight.domain.delivery import RANK, Reach, Reason, Skip, State, Yield
 from airfreight.domain.finish import FinishOn
+from airfreight.formats.facts import Format
 from airfreight.services.ledger import Entry, Ledger, Note
-from airfreight.store import attempts
+from airfreight.services.snapshots import is_superseded
+from airfreight.store import attempts, rollouts
 from airfreight.store import deliveries as store
 
 
 class Sent(NamedTuple):
-    """Bytes of an attempt's files went out. `reports`: the device will say itself what came of it."""
+    """Bytes of a file of an attempt went out. `reports`: the device will say itself what came of it; `is_mute`: it
+    cannot report.
+    """
 
     device_id: int
     attempt_id: int
     reached: State
     reports: bool
+    is_mute: bool
 
 
 def served(ledger: Ledger, moments: Sequence[Sent]) -> None:
@@ -29,16 +34,29 @@ def served(ledger: Ledger, moments: Sequence[Sent]) -> None:
     """
     owners = store.deliveries_of_attempts(ledger.connection, sorted({one.attempt_id for one in moments}))
     ledger.entries(sorted(set(owners.values())))
-    for device_id, attempt_id, state, reports in moments:
+    whole = {owners[one.attempt_id] for one in moments if one.reached is State.DOWNLOADED and one.attempt_id in owners}
+    one_file = _of_one_file(ledger, sorted(whole))
+    for device_id, attempt_id, reached, reports, is_mute in moments:
         for entry in ledger.entries([owners[attempt_id]] if attempt_id in owners else []):
             if entry.row.device_id != device_id or entry.attempt_id != attempt_id:
                 continue
+            is_all = is_mute or entry.row.id in one_file
+            state = reached if is_all else State.DOWNLOADING
             if RANK[state] > RANK.get(entry.delivery.state, len(RANK)):
                 # where files are all there is to it, the device says that it has them: what is sent may not be kept
                 take = ledger.apply if reports or entry.row.finish_on == FinishOn.DOWNLOAD else ledger.claim
                 take(entry, Reach(state), Note("server"))
             else:
                 ledger.heard(entry)
+
+
+def _of_one_file(ledger: Ledger, delivery_ids: Sequence[int]) -> set[int]:
+    """Those that bring one file, and one that its device need not check and unpack first. Of the others only the device
+    knows when it has all.
+    """
+    rows = [entry.row for entry in ledger.entries(delivery_ids)]
+    carried = rollouts.carried(ledger.connection, [(row.id or 0, row.rollout_id, row.own_artifacts) for row in rows])
+    return {which for which, files in carried.items() if len(files) == 1 and files[0].format != Format.IOTCP}
 
 
 def taken(ledger: Ledger, moments: Sequence[tuple[int, int]]) -> None:
@@ -53,9 +71,16 @@ def withdraw(ledger: Ledger, moments: Sequence[tuple[int, int]]) -> None:
     """Offers that are not wanted any more end, unless their devices have looked: `(device id, attempt id)` each."""
     entries = _current(ledger, moments)
     looked_at = attempts.taken(ledger.connection, [entry.attempt_id or 0 for entry in entries])
+    rows = store.by_device(ledger.connection, [entry.row.device_id for entry in entries])
+    overtaken = {row.id for row in rows if is_superseded(row)}
+    note = Note("server", message="the device had not looked at it")
     for entry in entries:
-        if entry.delivery.state is State.OFFERED and entry.attempt_id not in looked_at:
-            ledger.apply(entry, Yield(), Note("server", message="the device had not looked at it"))
+        if entry.delivery.state is not State.OFFERED or entry.attempt_id in looked_at:
+            continue
+        if entry.delivery.cancel_requested:
+            ledger.apply(entry, Yield(), note)
+        elif entry.row.id in overtaken:
+            ledger.apply(entry, Skip(Reason.SUPERSEDED), note)
 
 
 def _current(ledger: Ledger, moments: Sequence[tuple[int, int]]) -> list[Entry]:

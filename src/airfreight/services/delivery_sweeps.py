@@ -16,8 +16,8 @@ from airfreight.services.ledger import Entry, Ledger, Note, transact
 from airfreight.services.rollout_state import finish_if_done
 from airfreight.services.snapshots import is_superseded
 from airfreight.settings import Settings
+from airfreight.store import alike, outbox, rollouts, seen, sweeping
 from airfreight.store import deliveries as store
-from airfreight.store import outbox, rollouts, seen, sweeping
 from airfreight.store.database import Database
 
 _CHUNK = 1000
@@ -56,6 +56,8 @@ def _in_chunks(
 ) -> int:
     def some(ledger: Ledger) -> list[int]:
         ids = find(ledger.connection, rollout_id, after, _CHUNK)
+        if len(ids) == _CHUNK:
+            alike.plan_anew(ledger.connection)
         for entry in ledger.entries(ids):
             if not entry.delivery.cancel_requested:
                 ledger.apply(entry, _for(entry, event), Note("operator"))

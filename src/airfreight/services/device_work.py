@@ -1,6 +1,6 @@
 """What the device plane writes: many devices' jobs in one transaction, answered after its commit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby, islice
 from typing import Any
@@ -66,13 +66,14 @@ class SetAttributes:
 class Served:
     """Bytes of an attempt's artifact went out. Result: none that matters.
 
-    `reports`: the device will say itself what came of it.
+    `reports`: the device will say itself what came of it; `is_mute`: it cannot report.
     """
 
     device_id: int
     attempt_id: int
     reached: State
     reports: bool = False
+    is_mute: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,13 @@ class BrokenOff:
 @dataclass(frozen=True, slots=True)
 class TurnedAway:
     """A device wanted to begin when it may not, though it was told to: tell it again when it may. Result: none."""
+
+    device_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A device for which something waits has come. Result: none that matters."""
 
     device_id: int
 
@@ -132,32 +140,55 @@ class Returned:
 
 
 Job = (
-    Advance | Reports | SetAttributes | Served | BrokenOff | TurnedAway | Returned | Taken | Withdraw | StandingConsent
+    Advance
+    | Reports
+    | SetAttributes
+    | Served
+    | BrokenOff
+    | TurnedAway
+    | Returned
+    | Heard
+    | Taken
+    | Withdraw
+    | StandingConsent
 )
 Result = deliveries.Answer | Sequence[Verdict] | Mapping[str, object] | None
 
 
-def work(database: Database, settings: Settings, now: Millis, jobs: Sequence[Job]) -> list[Result | Exception]:
+def _unheard(_device_id: int) -> object:
+    return None
+
+
+def work(
+    database: Database,
+    settings: Settings,
+    now: Millis,
+    jobs: Sequence[Job],
+    heard: Callable[[int], object] = _unheard,
+) -> list[Result | Exception]:
     """Do all jobs in one transaction; a result for each, None where the token is unknown.
 
     If the batch fails for a reason that is not contention, its jobs are done one by one, so that only the one at fault
-    fails.
+    fails. `heard` is called with each device that reports: when it did so is kept elsewhere.
     """
     try:
-        return transact(database, settings, now, lambda ledger: _work(ledger, jobs))
+        return transact(database, settings, now, lambda ledger: _work(ledger, jobs, heard))
     except Exception as error:  # noqa: BLE001 - sorted out below, one job at a time
         if len(jobs) == 1:
             return [error]
-    return [work(database, settings, now, [job])[0] for job in jobs]
+    return [work(database, settings, now, [job], heard)[0] for job in jobs]
 
 
-def _work(ledger: Ledger, jobs: Sequence[Job]) -> list[Result | Exception]:
+def _work(ledger: Ledger, jobs: Sequence[Job], heard: Callable[[int], object]) -> list[Result | Exception]:
     """Attributes first (they change what the rest sees), then what devices tell, then what they ask."""
     results: dict[int, Result | Exception] = {}
     _attributes(ledger, [(i, job) for i, job in enumerate(jobs) if isinstance(job, SetAttributes | Returned)], results)
-    _reports(ledger, [(i, job) for i, job in enumerate(jobs) if isinstance(job, Reports)], results)
+    _reports(ledger, [(i, job) for i, job in enumerate(jobs) if isinstance(job, Reports)], results, heard)
+    come = [job.device_id for job in jobs if isinstance(job, Heard)]
+    if come:
+        _remember(ledger.connection, dict.fromkeys(come, ledger.now))
     served = [job for job in jobs if isinstance(job, Served)]
-    moments = [Sent(job.device_id, job.attempt_id, job.reached, job.reports) for job in served]
+    moments = [Sent(job.device_id, job.attempt_id, job.reached, job.reports, job.is_mute) for job in served]
     if moments:
         delivery_moments.served(ledger, moments)
     broken = [(job.device_id, job.attempt_id) for job in jobs if isinstance(job, BrokenOff)]
@@ -179,7 +210,12 @@ def _work(ledger: Ledger, jobs: Sequence[Job]) -> list[Result | Exception]:
     return [results.get(i) for i in range(len(jobs))]
 
 
-def _reports(ledger: Ledger, asked: list[tuple[int, Reports]], results: dict[int, Result | Exception]) -> None:
+def _reports(
+    ledger: Ledger,
+    asked: list[tuple[int, Reports]],
+    results: dict[int, Result | Exception],
+    heard: Callable[[int], object],
+) -> None:
     if not asked:
         return
     ids = _ids(ledger.connection, [job.asker for _, job in asked])
@@ -193,6 +229,8 @@ def _reports(ledger: Ledger, asked: list[tuple[int, Reports]], results: dict[int
             calls += [(whose, [one]) for whose, one in zip(those, job.reports, strict=True)]
         else:
             calls.append((device_id, job.reports))
+    for device_id in {device_id for _, device_id, _ in known} | {device_id for device_id, _ in calls if device_id}:
+        heard(device_id)
     verdicts = chain.from_iterable(deliveries.report(ledger, calls))
     results.update({i: list(islice(verdicts, len(job.reports))) for i, _, job in known})
 
@@ -238,7 +276,7 @@ def _attributes(
     rows = {row.id: row._asdict() for row in devices.lock(ledger.connection, {device_id for _, _, device_id in said})}
     switched = {device_id: row["auto_update"] for device_id, row in rows.items()}
     known = [one for one in said if one[2] in rows]
-    _note_presence(ledger, [(job, device_id) for _, job, device_id in known if isinstance(job, Returned)])
+    _note_presence(ledger, [(job, device_id) for _, job, device_id in known])
     while known:
         first = {device_id: (i, job, device_id) for i, job, device_id in reversed(known)}
         _take_words(ledger, list(first.values()), rows, results)
@@ -252,10 +290,10 @@ def _whose(job: SetAttributes | Returned, ids: Mapping[Asker, int]) -> int | Non
     return job.device_id if isinstance(job, Returned) else ids.get(job.asker)
 
 
-def _note_presence(ledger: Ledger, returned: Sequence[tuple[Returned, int]]) -> None:
-    """Who has come back. A copy tells of no return, but that somebody may be there to be looked at."""
-    live = {device_id for job, device_id in returned if job.is_live}
-    at_broker = {device_id for job, device_id in returned if job.listens}
+def _note_presence(ledger: Ledger, said: Sequence[tuple[SetAttributes | Returned, int]]) -> None:
+    """Who has come. A copy tells of no return, but that somebody may be there to be looked at."""
+    live = {device_id for job, device_id in said if not isinstance(job, Returned) or job.is_live}
+    at_broker = {device_id for job, device_id in said if isinstance(job, Returned) and job.listens}
     connections.back(ledger.connection, live & at_broker, ledger.now)
     connections.maybe(ledger.connection, at_broker - live, ledger.now)
     _remember(ledger.connection, dict.fromkeys(live, ledger.now))

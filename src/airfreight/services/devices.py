@@ -28,10 +28,11 @@ _UID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A device to make; without a uid it gets a random one."""
+    """A device to make; without a uid it gets a random one. `token`: one that it has already."""
 
     uid: str | None = None
     name: str = ""
+    token: str | None = field(default=None, repr=False)
 
 
 MOST_BEHIND = 1000
@@ -95,6 +96,7 @@ def add(
         raise not_found("Product")
     _check_uids(call, wanted, any_form=is_foreign)
     parent_id = (columns or {}).get("parent_id")
+    _check_tokens(call, wanted, has_parent=parent_id is not None)
     if isinstance(parent_id, int):
         _check_parent(call, parent_id, len(wanted))
     made = [
@@ -102,7 +104,7 @@ def add(
             0,
             one.uid or secrets.token_hex(12),
             one.name,
-            "" if parent_id or is_foreign else credentials.new_device_token(),
+            "" if parent_id or is_foreign else one.token or credentials.new_device_token(),
         )
         for one in wanted
     ]
@@ -319,6 +321,23 @@ def _check_uids(call: Call, wanted: Sequence[Wanted], *, any_form: bool) -> None
     for position, one in enumerate(wanted):
         if one.uid in taken:
             raise conflict(f"A device with this uid exists already.{_where(wanted, position)}", "uid_taken")
+
+
+def _check_tokens(call: Call, wanted: Sequence[Wanted], *, has_parent: bool) -> None:
+    """Of the tokens that devices bring along. The messages never repeat one."""
+    places: dict[bytes, int] = {}
+    for position, one in enumerate(wanted):
+        if one.token is None:
+            continue
+        if has_parent or not credentials.is_token(one.token):
+            words = "A token has 16 to 128 visible characters; a device behind another one has none"
+            raise invalid(f"{words}.{_where(wanted, position)}", "bad_token")
+        if places.setdefault(call.keyring.digest(one.token), position) != position:
+            raise invalid(f"A token is given twice.{_where(wanted, position)}", "bad_token")
+    taken = devices.ids_by_digest(call.connection, list(places))
+    if taken:
+        position = min(places[digest] for digest in taken)
+        raise conflict(f"A device with this token exists already.{_where(wanted, position)}", "token_taken")
 
 
 def _where(wanted: Sequence[Wanted], position: int) -> str:

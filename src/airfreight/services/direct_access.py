@@ -96,18 +96,21 @@ def change(
     return _read(call)
 
 
-def new_key(call: Call, product_id: int | None = None) -> str:
+def new_key(call: Call, product_id: int | None = None, key: str | None = None) -> str:
     """A new key that speaks for every device of the organization and makes new ones; the old one ends now.
 
-    `product_id`: what unknown devices become from now on; needed the first time. Raises NOT_FOUND, INVALID, CONFLICT.
+    `product_id`: what unknown devices become from now on; needed the first time. `key`: one that devices have already.
+    Raises NOT_FOUND, INVALID, CONFLICT.
     """
     call.need(Permission.ORG_EDIT)
+    if key is not None and not credentials.is_token(key):
+        raise invalid("A token has 16 to 128 visible characters.", "bad_token")
     values: dict[str, object] = {}
     if product_id is not None:
         values["product_id"] = _checked_product(call, product_id)
     elif _read(call).product_id is None:
         raise invalid("Say of which product unknown devices become: productId (--product).", "product_needed")
-    key = credentials.new_device_token()
+    key = key or credentials.new_device_token()
     _put(call, {**values, "key_hash": call.keyring.digest(key)})
     return key
 

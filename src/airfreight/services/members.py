@@ -185,9 +185,7 @@ def progress(call: Call, kind: Kind, uid: str, device_uid: str, words: Words) ->
 
 
 def _artifacts(call: Call, rollout: Any, row: Any) -> list[Any]:  # noqa: ANN401 - rows
-    if row.own_artifacts:
-        return rollouts.own_artifacts_of(call.connection, [row.id]).get(row.id, [])
-    return rollouts.artifacts_of(call.connection, [rollout.id]).get(rollout.id, [])
+    return rollouts.carried_by(call.connection, row.id, rollout.id, has_own=row.own_artifacts)
 
 
 def active(call: Call, kind: Kind, device_uid: str, words: Words) -> list[str]:

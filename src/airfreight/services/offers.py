@@ -13,7 +13,7 @@ from airfreight.domain.finish import FinishOn
 from airfreight.domain.handling import Handled, Handling, Urgency
 from airfreight.domain.ids import Millis
 from airfreight.services import deliveries
-from airfreight.services.visits import Errand, errand_of, handled
+from airfreight.services.visits import Errand, change_of, errand_of, handled
 from airfreight.store import direct_access, rollouts
 from airfreight.store.direct_access import Visitor
 
@@ -85,28 +85,33 @@ def _as_it_was(row: Any) -> Handled:  # noqa: ANN401 - a row of direct_access.at
 def artifacts_of(connection: Connection, offer: Offer) -> list[Any]:
     """The files of the attempt, in order."""
     row = offer.row
-    return _files(connection, row.rollout_id, row.delivery_id if row.own_artifacts else None)
-
-
-def _files(connection: Connection, rollout_id: int, own_of: int | None) -> list[Any]:
-    """Of the rollout, or of the delivery that has its own."""
-    if own_of is not None:
-        return rollouts.own_artifacts_of(connection, [own_of]).get(own_of, [])
-    return rollouts.artifacts_of(connection, [rollout_id]).get(rollout_id, [])
+    return rollouts.carried_by(connection, row.delivery_id, row.rollout_id, has_own=bool(row.own_artifacts))
 
 
 def artifacts_in_reach(connection: Connection, visitor: Visitor, artifact_id: int, now: Millis) -> list[Any]:
-    """The file with this id, of the device's active attempt or of the one that brought what it runs; or none."""
-    _, found = carried_now(connection, visitor, now)
-    chosen = [one for one in found if one.id == artifact_id]
-    if not chosen and visitor.last_attempt_id:
+    """The module of this file, of the device's active attempt or of the one that brought what it runs; or none."""
+    _, found = module_now(connection, visitor, artifact_id, now)
+    if not found and visitor.last_attempt_id:
         installed = find(connection, visitor, visitor.last_attempt_id, now)
-        found = artifacts_of(connection, installed) if installed else []
-        chosen = [one for one in found if one.id == artifact_id]
+        found = _module_of(connection, visitor, artifacts_of(connection, installed), artifact_id) if installed else []
+    return found
+
+
+def module_now(connection: Connection, visitor: Visitor, artifact_id: int, now: Millis) -> tuple[int, list[Any]]:
+    """The attempt whose files the device may fetch now, and those of the module of this one; or none."""
+    attempt_id, carried = _carried_now(connection, visitor, now)
+    return attempt_id, _module_of(connection, visitor, carried, artifact_id)
+
+
+def _module_of(connection: Connection, visitor: Visitor, carried: list[Any], artifact_id: int) -> list[Any]:
+    """What comes together with this file: all of an attempt where its product's files come as one, else it alone."""
+    chosen = [one for one in carried if one.id == artifact_id]
+    if chosen and len(carried) > 1 and direct_access.has_one_part(connection, visitor.device_id):
+        return carried
     return chosen
 
 
-def carried_now(connection: Connection, visitor: Visitor, now: Millis) -> tuple[int, list[Any]]:
+def _carried_now(connection: Connection, visitor: Visitor, now: Millis) -> tuple[int, list[Any]]:
     """The attempt whose files the device may fetch now, and the files; 0 and none when it is not to begin any."""
     answer = deliveries.look(connection, [visitor.device_id], now).get(visitor.device_id)
     if answer is None or answer.row is None or answer.attempt_id is None or answer.row.cancel_requested:
@@ -114,20 +119,25 @@ def carried_now(connection: Connection, visitor: Visitor, now: Millis) -> tuple[
     row = answer.row
     if errand_of(answer) is not Errand.UPDATE and row.state != State.ACTIVATING:
         return 0, []
-    return answer.attempt_id, _files(connection, row.rollout_id, row.id if row.own_artifacts else None)
+    carried = rollouts.carried_by(connection, row.id or 0, row.rollout_id, has_own=row.own_artifacts)
+    return answer.attempt_id, carried
 
 
-def to_confirm(connection: Connection, visitor: Visitor, now: Millis) -> tuple[str, int | None]:
-    """The standing consent of the device's user as it is kept, and the attempt that waits for a word."""
+def to_confirm(connection: Connection, visitor: Visitor, now: Millis) -> tuple[str, int | None, int]:
+    """The standing consent of the device's user as it is kept; the attempt that waits for a word, and its change_of."""
     device_id = visitor.device_id
+    consent = direct_access.consent_of(connection, device_id)
     answer = deliveries.look(connection, [device_id], now).get(device_id)
-    waits = answer is not None and answer.attempt_id and errand_of(answer) is Errand.CONFIRM
-    return direct_access.consent_of(connection, device_id), answer.attempt_id if answer and waits else None
+    if answer is None or answer.row is None or errand_of(answer) is not Errand.CONFIRM:
+        return consent, None, 0
+    return consent, answer.attempt_id, change_of(answer.row.state, handled(answer, now))
 
 
-def has_closed(connection: Connection, offer: Offer) -> bool:
-    """Whether the device has said how the attempt ended."""
-    return direct_access.has_event(connection, offer.row.delivery_id, offer.attempt_id, CLOSED)
+def is_proven(connection: Connection, offer: Offer) -> bool:
+    """Whether the version that came back has ended the attempt well before the device's own word for it came."""
+    if offer.state is not State.SUCCEEDED or offer.row.finish_on == FinishOn.DOWNLOAD:
+        return False
+    return not direct_access.has_event(connection, offer.row.delivery_id, offer.attempt_id, CLOSED)
 
 
 def lines_of(connection: Connection, offer: Offer, most: int) -> list[str]:

@@ -51,7 +51,7 @@ def start(call: Call, *, title: str, description: str, whom: Whom, pieces: Seque
     call.need(Permission.OTA_START)
     device_ids = _devices(call, whom)
     cargo = _cargo(call, pieces)
-    _check(policy, cargo[0])
+    _check(policy, cargo)
     return rollouts.create(
         call,
         origin=NATIVE,
@@ -64,11 +64,15 @@ def start(call: Call, *, title: str, description: str, whom: Whom, pieces: Seque
     )
 
 
-def _check(policy: Policy, first: Cargo) -> None:
+def _check(policy: Policy, cargo: Sequence[Cargo]) -> None:
     if policy.urgency is Urgency.FORCED and policy.forced_at is not None:
         words = "forcedAt says until when a soft rollout leaves devices the choice: it needs urgency soft."
         raise invalid(words, "not_soft")
-    if policy.finish_on is FinishOn.VERSION and not (first.confirmed.version or first.confirmed.build):
+    if policy.finish_on is FinishOn.SERVED and len(cargo) > 1:
+        words = "finishOn served is for one file: with several, only the device knows when it has all. Choose download."
+        raise invalid(words, "several_files")
+    first = cargo[0].confirmed
+    if policy.finish_on is FinishOn.VERSION and not (first.version or first.build):
         raise invalid(
             "finishOn version needs a version to go by: the first file names none. Say it, or choose another finishOn.",
             "no_version",

@@ -136,6 +136,7 @@ def _other_cargo(call: Call, kind: Kind, row: Any, wanted: Sequence[str]) -> dic
         raise conflict(
             f"The {kind.name.lower()} is started: its {kind.artifact}s cannot be changed. Stop it first.", "wrong_state"
         )
+    deliveries.keep_artifacts(call.connection, row)
     rollouts.replace_artifacts(call.connection, row.id, [_carried(one) for one in other])
     changed = {"needs_word": needs_word(other), "chosen_by": _person(call)}
     if row.approval_needed:

@@ -24,13 +24,15 @@ _GOING = frozenset({Do.DOWNLOAD, Do.INSTALL, Do.ACTIVATE})
 @dataclass(frozen=True, slots=True)
 class File:
     """What the device may fetch now. `needs_offer`: it has to be offered first; else `attempt_id` is the attempt, none
-    when its delivery is over. `is_begun`: it has had bytes of this very file, and may ask for the rest of them.
+    when its delivery is over. `is_begun`: it has been sent this very file, from the first byte or what it asked for.
+    `is_first`: it was never sent anything before, so whatever bytes it says it has are of no other file.
     """
 
     content: Content
     rollout_id: int
     needs_offer: bool
     is_begun: bool
+    is_first: bool
     attempt_id: int | None
 
 
@@ -86,20 +88,24 @@ def find(connection: Connection, keyring: Keyring, uid: str, token: str, now: Mi
         running=rows[0].device_version,
         content=Content(upload.version, upload.sha256, upload.md5, upload.size),
         state=State(upload.delivery_state),
-        file=_file(upload, answer) if is_offered(upload) else None,
+        file=_file(connection, upload, answer) if is_offered(upload) else None,
         is_to_settle=is_turn and isinstance(answer.decision.event, Skip),
     )
 
 
-def _file(upload: Any, answer: Answer) -> File | None:  # noqa: ANN401 - a row
-    """The file, if its delivery is over, or the one whose turn it is, and told to go on."""
+def _file(connection: Connection, upload: Any, answer: Answer) -> File | None:  # noqa: ANN401 - a row
+    """The file, if its delivery is over, or the one whose turn it is, and told to go on.
+
+    What was offered counts as begun: the offer is written before the first byte goes, that it went a moment later.
+    """
     state, row = State(upload.delivery_state), answer.row
     content = Content(upload.version, upload.sha256, upload.md5, upload.size)
     if state not in OPEN:
-        return File(content, upload.id, needs_offer=False, is_begun=upload.reached >= _BEGUN, attempt_id=None)
+        is_begun = upload.reached >= _BEGUN
+        return File(content, upload.id, needs_offer=False, is_begun=is_begun, is_first=False, attempt_id=None)
     if row is None or row.rollout_id != upload.id or answer.decision.do not in _GOING:
         return None
-    needs_offer = row.state not in THE_SIX
-    is_begun = row.state not in {State.QUEUED, State.OFFERED}
-    attempt_id = None if needs_offer else row.attempt_id
-    return File(content, upload.id, needs_offer=needs_offer, is_begun=is_begun, attempt_id=attempt_id)
+    if row.state in THE_SIX:
+        return File(content, upload.id, needs_offer=False, is_begun=True, is_first=False, attempt_id=row.attempt_id)
+    is_first = not single_updates.was_offered_anything(connection, answer.device_id)
+    return File(content, upload.id, needs_offer=True, is_begun=False, is_first=is_first, attempt_id=None)

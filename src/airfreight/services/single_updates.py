@@ -18,7 +18,7 @@ from airfreight.domain.delivery import OPEN, Reason, State
 from airfreight.domain.errors import invalid, not_found
 from airfreight.domain.finish import FinishOn
 from airfreight.domain.rollout import RolloutState
-from airfreight.formats import FileSource, identify
+from airfreight.formats import FileSource, esp, identify
 from airfreight.formats.facts import Facts, Format
 from airfreight.ports import Blob
 from airfreight.services import artifacts, credentials, deliveries, rollouts, triggers
@@ -30,6 +30,10 @@ from airfreight.store import single_updates
 ORIGIN = "device_ota"
 
 _UID = re.compile(r"[0-9a-f]{24}")
+_START = b"\xe9"
+_SMALLEST = 16
+"""Bytes of the smallest image there is: a header and a checksum."""
+_WITHOUT_CHIP_ID = "esp8266"
 _CHIP = re.compile(r"esp(8266|32([a-z]\d{1,2})?)")
 NOBODY = b"\0" * 32
 _DID_NOT_TAKE = frozenset(
@@ -73,24 +77,32 @@ def check(call: Call, wish: Wish, path: Path | None) -> Any:  # noqa: ANN401 - a
 
 
 def check_image(path: Path, board: str) -> None:
-    """Raises INVALID unless the file is an app image, whole, and for the chip that the product declares (if any)."""
+    """Raises INVALID unless the file begins as an app image for a chip of this family, and for the one that the product
+    declares (if any). What is surely such an image has to be whole, too.
+    """
     with FileSource(path) as source:
-        facts = identify(source)
-    if facts.format not in {Format.ESP32, Format.ESP8266} or facts.details.get("kind") == "bootloader":
-        raise invalid(_what_is_wrong(facts), "bad_image")
-    chip, wanted = _chip(facts.board), _chip(board)
+        facts, start = identify(source), source.read_at(0, _SMALLEST)
+        is_other = facts.format is Format.ESP_DAMAGED and not esp.is_likely(source)
+    if fault := "" if is_other else _what_is_wrong(facts):
+        raise invalid(fault, "bad_image")
+    if len(start) < _SMALLEST or start[:1] != _START:
+        words = f"The file is not an ESP app image: that has {_SMALLEST} bytes or more, and begins with the byte 0xE9."
+        raise invalid(words, "bad_image")
+    claimed, wanted = str(facts.details.get("chip", "")), _chip(board)
+    chip = "" if is_other and wanted == _WITHOUT_CHIP_ID else _chip(claimed)
     if chip and wanted and chip != wanted:
-        raise invalid(f"The firmware is for {facts.board}; the product of this device is another chip.", "wrong_chip")
+        raise invalid(f"The firmware is for {claimed}; the product of this device is another chip.", "wrong_chip")
 
 
 def _what_is_wrong(facts: Facts) -> str:
+    """With what is an image, or several; empty for a whole app."""
     if facts.format is Format.ESP_MERGED_FLASH:
         return "The file is a whole flash image; an update takes the app alone (firmware.bin)."
     if facts.format is Format.ESP_DAMAGED:
-        return "The firmware is damaged: " + "; ".join(facts.warnings)[:200]
+        return "The firmware is damaged: " + "; ".join(facts.warnings).removeprefix("damaged ESP image: ")[:200]
     if facts.details.get("kind") == "bootloader":
         return "The file is a bootloader; an update takes the app (firmware.bin)."
-    return "The file is not an ESP app image: it must begin with the byte 0xE9 and be whole."
+    return ""
 
 
 def _chip(board: str) -> str:

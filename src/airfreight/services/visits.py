@@ -4,6 +4,7 @@ Their protocol has an address for each thing there is to do; `Errand` says which
 Source: the DDI reference, 3 to 9.
 """
 
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,7 +17,7 @@ from airfreight.domain import polling
 from airfreight.domain.access import Permission, Principal
 from airfreight.domain.decide import Do, is_unconfirmed, spread
 from airfreight.domain.delivery import State
-from airfreight.domain.errors import invalid
+from airfreight.domain.errors import Kind, Refusal, invalid
 from airfreight.domain.filters import predicate
 from airfreight.domain.finish import FinishOn
 from airfreight.domain.handling import Handled, Urgency, handling
@@ -28,6 +29,7 @@ from airfreight.services.call import Call
 from airfreight.services.credentials import Keyring
 from airfreight.services.deliveries import Answer
 from airfreight.services.devices import Wanted
+from airfreight.services.snapshots import is_superseded
 from airfreight.settings import Settings
 from airfreight.store import attempts, direct_access
 from airfreight.store.filter_values import values_of
@@ -36,6 +38,7 @@ from airfreight.store.filters import Now
 Visitor = direct_access.Visitor
 LONGEST_UID = 256
 _ASK_AGAIN_MS = 30_000
+_ROOM_SECONDS = 3600
 MOST_LINES = 100
 
 
@@ -67,7 +70,8 @@ class Errand(StrEnum):
 class Visit:
     """What a device that was let in finds. `wants_attributes`: it should tell what it is; `sleep`: in seconds.
 
-    `installed`: the attempt that brought what it runs. `unseen`: it never looked at the offer that is to be cancelled.
+    `installed`: the attempt that brought what it runs. `unseen`: it never looked at the offer, which is to be cancelled
+    or has been overtaken by a newer rollout.
     """
 
     visitor: Visitor
@@ -132,7 +136,7 @@ def look_again(connection: Connection, visit: Visit, answer: Answer, now: Millis
 def _visit(visitor: Visitor, answer: Answer | None, seen: set[int], usual: int, now: Millis) -> Visit:
     answer = answer or deliveries.idle(visitor.device_id, is_on=bool(visitor.enabled))
     errand = errand_of(answer)
-    unseen = errand is Errand.CANCEL and _is_offered(answer) and answer.attempt_id not in seen
+    unseen = _is_unwanted(answer) and answer.attempt_id not in seen
     how = handled(answer, now) if answer.looked_at is not None and answer.has_work else None
     sleep = polling.until(usual, _recheck_at(answer, how), now)
     return Visit(visitor, answer, errand, _wants_attributes(visitor, answer, now), sleep, unseen, how)
@@ -174,9 +178,17 @@ def _is_offered(answer: Answer) -> bool:
     return answer.row is not None and answer.row.state == State.OFFERED
 
 
+def _is_unwanted(answer: Answer) -> bool:
+    """Whether it was offered what is to be cancelled, or what a newer rollout has overtaken."""
+    row = answer.row
+    if row is None or row.state != State.OFFERED:
+        return False
+    return answer.decision.do is Do.CANCEL or is_superseded(row)
+
+
 def _looked_at(connection: Connection, answers: Iterable[Answer]) -> set[int]:
-    offered = [one.attempt_id for one in answers if one.decision.do is Do.CANCEL and _is_offered(one)]
-    return attempts.taken(connection, [one for one in offered if one])
+    unwanted = [one.attempt_id for one in answers if _is_unwanted(one)]
+    return attempts.taken(connection, [one for one in unwanted if one])
 
 
 def _recheck_at(answer: Answer, how: Handled | None) -> Millis | None:
@@ -198,6 +210,11 @@ def handled(answer: Answer, now: Millis) -> Handled:
         forced_at=None if row.forced_at is None else Millis(row.forced_at),
         finish_on=FinishOn(row.finish_on),
     )
+
+
+def change_of(state: str, how: Handled | None) -> int:
+    """Differs whenever the action of an attempt in this state does, so that its URL is a new one."""
+    return zlib.crc32(repr((str(state), how)).encode())
 
 
 def _wants_attributes(visitor: Visitor, answer: Answer, now: Millis) -> bool:
@@ -240,6 +257,20 @@ def _intervals(connection: Connection, visitors: Sequence[Visitor], settings: Se
 
 
 # newcomers
+
+
+def may_come(connection: Connection, knock: Knock, settings: Settings) -> bool:
+    """Whether somebody unknown may become a device here: they show what opens for all, and there is a product for them.
+
+    Raises LIMITED where the organization has as many devices as may come like this.
+    """
+    door = direct_access.named(connection, knock.name)
+    if door is None or door.product_id is None or not _opens(knock, door):
+        return False
+    if direct_access.count_devices(connection, door.organization_id) >= settings.newcomers_limit:
+        words = "There are as many devices as may come in unknown. An operator has to make this one, or remove others."
+        raise Refusal(Kind.LIMITED, words, "too_many_devices", _ROOM_SECONDS)
+    return True
 
 
 def welcome(

@@ -14,6 +14,7 @@ from airfreight.store import alike
 from airfreight.store.hot import HotSelect, HotWrite, keys
 from airfreight.store.tables import (
     attempts,
+    begun_with_shared,
     connections,
     deliveries,
     devices,
@@ -339,6 +340,13 @@ def set_own(connection: Connection, ids: Sequence[int], *, has_own: bool, needs_
     for some in _chunks(ids, 10_000):
         those = alike.among(connection, deliveries.c.id, some)
         alike.execute(connection, update(deliveries).where(those).values(values), len(ids))
+
+
+def own_from_now_on(connection: Connection, rollout_id: int, *, needs_word: bool) -> None:
+    """Whoever has begun with what its rollout carries has that as its own, and the rollout's word for it."""
+    those = update(deliveries).where(deliveries.c.rollout_id == rollout_id, begun_with_shared)
+    values = {"own_artifacts": True, "needs_word": func.coalesce(deliveries.c.needs_word, needs_word)}
+    alike.execute(connection, those.values(values), None)
 
 
 class Moved(NamedTuple):

@@ -167,6 +167,18 @@ def consent_of(connection: Connection, device_id: int) -> str:
     return str(connection.scalar(select(devices.c.standing_consent).where(devices.c.id == device_id)) or "")
 
 
+def count_devices(connection: Connection, organization_id: int) -> int:
+    """How many the organization has."""
+    query = select(func.count()).where(devices.c.organization_id == organization_id, devices.c.deleted_at.is_(None))
+    return int(connection.scalar(query) or 0)
+
+
+def has_one_part(connection: Connection, device_id: int) -> bool:
+    """Whether several files come to the device as one part."""
+    query = select(products.c.one_part).join(devices, devices.c.product_id == products.c.id)
+    return bool(connection.scalar(query.where(devices.c.id == device_id)))
+
+
 def version_of(connection: Connection, device_id: int) -> str:
     """What the device says that it runs."""
     return str(connection.scalar(select(devices.c.version).where(devices.c.id == device_id)) or "")

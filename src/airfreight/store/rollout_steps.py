@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, or_, select, true, tuple_, update
 
 from airfreight.store import alike
 from airfreight.store.columns import OPEN_STATES, any_of
@@ -194,7 +194,10 @@ _shown = (
         _ahead.c.id != deliveries.c.id,
         literal_column(any_of("ahead.state", OPEN_STATES)),
         (_ahead.c.state != "queued")
-        | ((_its_rollout.c.state == "running") & (_ahead.c.rollout_id < deliveries.c.rollout_id)),
+        | (
+            (_its_rollout.c.state == "running")
+            & (tuple_(_its_rollout.c.started_at, _its_rollout.c.id) < tuple_(rollouts.c.started_at, rollouts.c.id))
+        ),
     )
     .exists()
     .label("has_one_ahead"),
@@ -249,16 +252,16 @@ def members_by_id(connection: Connection, delivery_ids: Sequence[int]) -> dict[i
 
 
 def active_of(connection: Connection, device_id: int, origin: str) -> list[str]:
-    """The uids of the rollouts of this origin that are open for the device or those behind it, the oldest first."""
+    """The uids of the rollouts of this origin that are open for the device or those behind it; first started, first."""
     those = [device_id, *connection.scalars(select(devices.c.id).where(devices.c.parent_id == device_id))]
     query = (
         select(rollouts.c.uid)
         .distinct()
         .join(deliveries, deliveries.c.rollout_id == rollouts.c.id)
         .where(deliveries.c.device_id.in_(those), open_delivery, _alive, rollouts.c.origin == origin)
-        .add_columns(rollouts.c.id)
+        .add_columns(rollouts.c.started_at, rollouts.c.id)
     )
-    return list(connection.scalars(query.order_by(rollouts.c.id)))
+    return list(connection.scalars(query.order_by(rollouts.c.started_at.nulls_last(), rollouts.c.id)))
 
 
 def last_words(connection: Connection, delivery_id: int) -> str:

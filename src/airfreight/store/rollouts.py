@@ -1,12 +1,15 @@
 """Rows of rollouts and their ordered artifacts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
+from airfreight.store import alike
 from airfreight.store.tables import (
     artifacts,
+    begun_with_shared,
+    deliveries,
     delivery_artifacts,
     devices,
     products,
@@ -15,7 +18,7 @@ from airfreight.store.tables import (
 )
 
 _alive = rollouts.c.deleted_at.is_(None)
-_STORED = ("uid", "path", "size", "sha256", "md5", "sha1", "created_at")
+_STORED = ("uid", "path", "size", "sha256", "md5", "sha1", "format", "created_at")
 
 
 def add(connection: Connection, values: dict[str, Any]) -> int:
@@ -83,6 +86,23 @@ def own_artifacts_of(connection: Connection, delivery_ids: Sequence[int]) -> dic
     return found
 
 
+def carried(connection: Connection, which: Iterable[tuple[int, int, bool]]) -> dict[int, list[Any]]:
+    """Delivery id -> the artifacts it brings, in order. `which`: the delivery, its rollout, whether it has its own."""
+    wanted = list(which)
+    own = sorted({delivery_id for delivery_id, _, has_own in wanted if has_own})
+    shared = sorted({rollout_id for _, rollout_id, has_own in wanted if not has_own})
+    found = own_artifacts_of(connection, own) if own else {}
+    of_rollouts = artifacts_of(connection, shared) if shared else {}
+    return found | {
+        delivery_id: of_rollouts.get(rollout_id, []) for delivery_id, rollout_id, has_own in wanted if not has_own
+    }
+
+
+def carried_by(connection: Connection, delivery_id: int, rollout_id: int, *, has_own: bool) -> list[Any]:
+    """The artifacts that one delivery brings, in order."""
+    return carried(connection, [(delivery_id, rollout_id, has_own)]).get(delivery_id, [])
+
+
 def replace_own_artifacts(connection: Connection, delivery_id: int, artifact_ids: Sequence[int]) -> None:
     """What one device gets instead of its rollout's artifacts, in order. For services.deliveries alone."""
     table = delivery_artifacts
@@ -93,6 +113,16 @@ def replace_own_artifacts(connection: Connection, delivery_id: int, artifact_ids
     ]
     if rows:
         connection.execute(insert(table), rows)
+
+
+def copy_artifacts(connection: Connection, rollout_id: int) -> None:
+    """Whoever has begun with what the rollout carries has it as its own. For services.deliveries alone."""
+    which = select(deliveries.c.id, rollout_artifacts.c.position, rollout_artifacts.c.artifact_id).join(
+        rollout_artifacts, rollout_artifacts.c.rollout_id == deliveries.c.rollout_id
+    )
+    which = which.where(deliveries.c.rollout_id == rollout_id, begun_with_shared)
+    columns = ["delivery_id", "position", "artifact_id"]
+    alike.execute(connection, insert(delivery_artifacts).from_select(columns, which), None)
 
 
 def forget_own_artifacts(connection: Connection, delivery_ids: Sequence[int]) -> None:

@@ -98,6 +98,17 @@ def last(connection: Connection, origin: str, device_id: int) -> Any:  # noqa: A
     return connection.execute(query.order_by(deliveries.c.rollout_id.desc()).limit(1)).one_or_none()
 
 
+def was_offered_anything(connection: Connection, device_id: int) -> bool:
+    """Whether anything was ever offered to the device, through whatever door, or lay at its group's address for it."""
+    query = (
+        select(literal(1))
+        .select_from(deliveries)
+        .join(rollouts, rollouts.c.id == deliveries.c.rollout_id)
+        .where(deliveries.c.device_id == device_id, (deliveries.c.reached > 0) | rollouts.c.group_id.is_not(None))
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
 def _with_files() -> Select[Any]:
     return (
         select(

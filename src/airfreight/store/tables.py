@@ -243,6 +243,26 @@ artifacts = Table(
     at("created_at"),
 )
 
+uploads = Table(
+    "uploads",
+    metadata,
+    identity(),
+    Column("organization_id", ForeignKey("organizations.id", ondelete="CASCADE"), nullable=False),
+    Column("uid", String(36), nullable=False, unique=True),
+    words("filename", 255, None),
+    words("description", 128),
+    Column("told", Text, nullable=False, server_default=""),
+    Column("size", BigInteger, nullable=False),
+    *signed("made_by"),
+    at("created_at"),
+    at("expires_at"),
+    Column("artifact_id", ForeignKey("artifacts.id", ondelete="CASCADE")),
+    Index("ix_uploads_organization", "organization_id", "id"),
+    Index("ix_uploads_expires", "expires_at"),
+)
+"""Files that come in pieces: how much is there, their partial file says. `told`: what their sender calls them, in the
+sender's own form; `artifact_id`: what became of the file, once all of it is there."""
+
 rollouts = Table(
     "rollouts",
     metadata,
@@ -525,3 +545,7 @@ is_member: ColumnElement[bool] = literal_column(f"deliveries.{SQL_MEMBER}")
 open_delivery: ColumnElement[bool] = literal_column(any_of("deliveries.state", OPEN_STATES))
 """The condition of ix_deliveries_open, for queries that name the table. Untyped: as a Boolean, SQLite would be given
 `... = 1`, which it does not recognize as the condition of the index."""
+
+_has_begun = deliveries.c.attempt_id.is_not(None) & deliveries.c.state.not_in(["queued", "offered"])
+begun_with_shared = ~deliveries.c.own_artifacts & _has_begun
+"""Deliveries of which the device has begun, or ended, with the artifacts that their rollout carries."""

@@ -99,7 +99,7 @@ def test_a_campaign_is_told_from_its_start_to_its_end(open_door: Campaigns, rece
     door.tell(board, told["attempt"], "installed")
     door.tell(board, told["attempt"], "activating")
     door.tell(board, told["attempt"], "succeeded")
-    assert eventually(lambda: receiver.heard and b"COMPLETED" in receiver.heard[-1].body, 15)
+    assert eventually(lambda: receiver.heard and b"COMPLETED" in receiver.heard[-1].body, 45)
     bodies = [json.loads(one.body) for one in receiver.heard]
     assert {one.headers["authorization"] for one in receiver.heard} == {"Basic dTpw"}
     assert [(one["additionalDetails"][0]["valueString"], one["entityState"]) for one in bodies if one["event"] == "STATE_CHANGE"] == [
@@ -139,10 +139,35 @@ def test_only_the_states_that_are_tracked_are_told(open_door: Campaigns, receive
     assert told is not None
     door.tell(board, told["attempt"], "downloaded")
     door.tell(board, told["attempt"], "failed", reason="install_failed", message="no room")
-    assert eventually(lambda: len(receiver.heard) == 2, 15)
+    assert eventually(lambda: len(receiver.heard) == 2, 45)
     bodies = [json.loads(one.body) for one in receiver.heard]
     assert [one["entityState"] for one in bodies] == ["DOWNLOAD_COMPLETE", "FAILED"]
     assert {"key": "causedBy", "valueString": "install_failed"} in bodies[1]["additionalDetails"]
+
+
+@pytest.mark.parametrize("letter", ["a", '"', "\N{CYRILLIC SMALL LETTER ZHE}", "\N{ROCKET}"])
+def test_a_gateway_that_prints_a_lot_silences_nobody(open_door: Campaigns, receiver: Receiver, letter: str) -> None:
+    """A message has 64 KiB at most, a report 100 lines of 500 characters, each of up to twelve bytes in JSON."""
+    door = open_door
+    [board] = door.gateways()
+    campaign = door.create(door.upload())
+    door.add(campaign, [board])
+    to = destination(door, receiver.port)
+    register(door, campaign, "execution-progress", to)
+    register(door, campaign, "state-change", to, trackedStates=["EXECUTION_COMPLETE"])
+    door.steer(campaign, "start")
+    told = door.next(board)
+    assert told is not None
+    for event in ("downloaded", "installing"):
+        lines = [letter * 497 + f"{number:03}" for number in range(100)] if event == "installing" else []
+        door.tell(board, told["attempt"], event, lines=lines)
+    door.tell(board, told["attempt"], "installed")
+    assert eventually(lambda: len(receiver.heard) == 2, 45)
+    printed, done = [json.loads(one.body) for one in receiver.heard]
+    kept = printed["executionProgress"]
+    assert kept == lines[-len(kept) :], "the latest are told"
+    assert kept == lines or len(receiver.heard[0].body) > 51_000, "as many as there is room for"
+    assert done["entityState"] == "EXECUTION_COMPLETE"
 
 
 def test_a_gateway_is_notified_by_hand(open_door: Campaigns, receiver: Receiver) -> None:
@@ -153,7 +178,7 @@ def test_a_gateway_is_notified_by_hand(open_door: Campaigns, receiver: Receiver)
     path = f"/api/campaigns/{campaign}/devices"
     body = {"gatewayId": board.uid, "campaignId": campaign}
     assert door.ok("PUT", f"{path}/{board.uid}/notify", json=body) == {}
-    assert eventually(lambda: len(receiver.heard) == 1, 15)
+    assert eventually(lambda: len(receiver.heard) == 1, 45)
     assert json.loads(receiver.heard[0].body)["event"] == "WAKE_UP"
     refused(door.ask("PUT", f"{path}/{stranger.uid}/notify", json={}), 404, "not_found", 5)
 
@@ -326,11 +351,11 @@ def test_that_a_gateway_waits_for_approval_is_told_once_when_it_comes(open_door:
     assert door.next(quiet) is None, "before the start it is nothing to it"
     door.steer(campaign, "start")
     assert door.next(board) is None
-    assert eventually(lambda: receiver.heard, 15)
+    assert eventually(lambda: receiver.heard, 45)
     assert door.next(board) is None
     door.schedule(campaign, board, "download")
     assert door.next(board) is not None
-    assert eventually(lambda: len(receiver.heard) == 2, 15)
+    assert eventually(lambda: len(receiver.heard) == 2, 45)
     told = [json.loads(one.body) for one in receiver.heard]
     assert [(one["gatewayId"], one["additionalDetails"][0]["valueString"], one["entityState"]) for one in told] == [
         (board.uid, "INSTANTIATED", "WAITING_FOR_DOWNLOAD_APPROVAL"),
@@ -357,10 +382,11 @@ def test_a_destination_is_made_shown_changed_and_removed(door: Campaigns) -> Non
         k: v for k, v in body.items() if k != "password"
     }
     assert "password" not in shown
-    assert door.ok("PUT", path, json={"name": "on call"}) == {"id": made}
+    assert door.ok("PUT", path, json={"name": "on call", "id": made}) == {"id": made}
+    refused(door.ask("PUT", path, json={"name": "another", "id": door.destination()}), 400, "path_mismatch", 3)
     page = door.ok("GET", "/api/notification-destinations")
-    assert [one["name"] for one in page["notificationDestinations"]] == ["on call"]
-    assert page["pageInfo"]["totalElements"] == "1"
+    assert [one["name"] for one in page["notificationDestinations"]] == ["on call", "d"]
+    assert page["pageInfo"]["totalElements"] == "2"
     assert door.ok("DELETE", path) == {}
     refused(door.ask("GET", path), 404, "not_found", 5)
 
@@ -381,6 +407,43 @@ def test_a_destination_that_cannot_be_is_refused(door: Campaigns, changed: dict[
     body = {"name": "ops", "host": "hooks.example.com", "port": 80, **changed}
     refused(door.ask("POST", "/api/notification-destinations", json=body), 400, code, 3)
     assert door.ok("GET", "/api/notification-destinations")["notificationDestinations"] == []
+
+
+BASIC = {"authenticationType": "BASIC", "username": "ada", "password": "secret"}
+NO_AUTH = {"authenticationType": "NO_AUTH"}
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "shown"),
+    [
+        (BASIC, {}, ("BASIC", "ada")),
+        ({"username": "ada", "password": "secret"}, {}, ("BASIC", "ada")),
+        ({}, {}, ("NO_AUTH", "")),
+        ({**BASIC, **NO_AUTH}, {}, ("NO_AUTH", "")),
+        (BASIC, NO_AUTH, ("NO_AUTH", "")),
+        (BASIC, {**BASIC, **NO_AUTH}, ("NO_AUTH", "")),
+        (BASIC, {"authenticationType": "BASIC"}, ("BASIC", "ada")),
+        (NO_AUTH, BASIC, ("BASIC", "ada")),
+    ],
+)
+def test_who_signs_in_at_a_destination_is_what_was_said(
+    door: Campaigns, first: dict[str, str], then: dict[str, str], shown: tuple[str, str]
+) -> None:
+    path = "/api/notification-destinations"
+    made = door.ok("POST", path, json={"name": "ops", "host": "hooks.example.com", "port": 80, **first})["id"]
+    door.ok("PUT", f"{path}/{made}", json=then)
+    told = door.ok("GET", f"{path}/{made}")
+    assert (told["authenticationType"], told["username"]) == shown
+
+
+def test_basic_without_a_name_and_a_password_is_not_taken_for_no_authentication(door: Campaigns) -> None:
+    path = "/api/notification-destinations"
+    body = {"name": "ops", "host": "hooks.example.com", "port": 80}
+    basic = {"authenticationType": "BASIC"}
+    refused(door.ask("POST", path, json={**body, **basic}), 400, "bad_login", 3)
+    made = door.ok("POST", path, json=body)["id"]
+    refused(door.ask("PUT", f"{path}/{made}", json=basic), 400, "bad_login", 3)
+    assert door.ok("GET", f"{path}/{made}")["authenticationType"] == "NO_AUTH"
 
 
 def test_what_cannot_be_registered_is_refused(door: Campaigns) -> None:
@@ -411,7 +474,7 @@ def test_a_campaign_follows_a_group(door: Campaigns) -> None:
     assert door.ok("GET", path) == wanted
     door.steer(campaign, "start")
     listed = f"/api/campaigns/{campaign}/devices"
-    assert eventually(lambda: [one["gatewayId"] for one in door.ok("GET", listed)["gateways"]] == [old.uid], 10)
+    assert eventually(lambda: [one["gatewayId"] for one in door.ok("GET", listed)["gateways"]] == [old.uid])
     for seconds in ("-1", "soon", "1e3"):
         bad = {**wanted, "reevaluationIntervalSeconds": seconds}
         refused(door.ask("PUT", path, json=bad), 400, "invalid", 3)

@@ -29,8 +29,9 @@ def info(door: Campaigns, answer: httpx.Response) -> dict[str, str]:
     return told
 
 
-def test_a_form_brings_a_file_and_a_description(door: Campaigns) -> None:
-    description = "ü" * 128
+@pytest.mark.parametrize("letter", ["a", "ü", "\N{ROCKET}"])
+def test_a_form_brings_a_file_and_a_description(door: Campaigns, letter: str) -> None:
+    description = letter * 128
     uuid = door.upload("a-1.0.iotcp", description=description)
     told = door.ok("GET", f"{PROGRAMS}/{uuid}/file-info")
     assert int(told.pop("createdOn")) > 0
@@ -44,6 +45,10 @@ def test_a_form_brings_a_file_and_a_description(door: Campaigns) -> None:
         ({"name": "a.iotcp"}, {}, "a.iotcp"),
         ({}, {"Content-Disposition": 'attachment; filename="../b.iotcp"'}, "b.iotcp"),
         ({"name": "a.iotcp"}, {"Content-Disposition": 'attachment; filename="b.iotcp"'}, "a.iotcp"),
+        ({}, {"Content-Disposition": "attachment; filename*=UTF-8''na%C3%AFve%20b.iotcp"}, "naïve b.iotcp"),
+        ({}, {"Content-Disposition": "attachment; filename=\"b\"; filename*=utf-8'en'%C3%BC"}, "ü"),
+        ({}, {"Content-Disposition": "attachment; filename*=iso-8859-1''%FC; filename=\"b\""}, "b"),
+        ({}, {"Content-Disposition": "attachment; filename*=UTF-8''%FF; filename=\"b\""}, "b"),
         ({}, {}, "package"),
     ],
 )
@@ -138,10 +143,25 @@ def test_the_limit_of_a_form_is_a_gibibyte_said_before_a_byte_is_read(door: Camp
 def test_a_stream_is_limited_by_the_server_alone(serve: Serve) -> None:
     from contextlib import ExitStack
 
-    with serve(max_upload_bytes=1000) as server, ExitStack() as stack:
+    with serve(max_stream_bytes=1000, max_upload_bytes=10) as server, ExitStack() as stack:
         door = Campaigns(Site(server, stack))
         assert stream(door, b"x" * 1000).status_code == 200
         refused(stream(door, b"x" * 1001), 413, "too_large", 8)
+
+
+def test_a_stream_is_not_limited_unless_the_server_is_told_to(serve: Serve) -> None:
+    from contextlib import ExitStack
+
+    with serve(max_upload_bytes=10) as server, ExitStack() as stack:
+        door = Campaigns(Site(server, stack))
+        assert stream(door, b"x" * 3_000_000).status_code == 200
+        with server.connect() as line:
+            token, length = door.site.tokens["client"], 3 * 1024**3
+            line.sendall(
+                f"POST {PROGRAMS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nExpect: 100-continue\r\n"
+                f"Content-Length: {length}\r\nContent-Type: application/zip\r\n\r\n".encode()
+            )
+            assert b" 100 " in line.recv(1000).partition(b"\r\n")[0]
 
 
 def test_packages_are_listed_newest_first_by_a_part_of_their_name_in_pages(door: Campaigns) -> None:

@@ -203,4 +203,4 @@ def test_a_thing_that_waits_for_approval_is_seen_to_wait(door: Campaigns) -> Non
     run(door, campaign, (gateway.uid, ["t1"]))
     assert door.site.as_device(gateway).get("/device/v1/things").json() == {"things": []}
     path = f"/api/campaigns/{campaign}/devices"
-    assert eventually(lambda: door.ok("GET", f"{path}/t1/state")["state"] == "WAITING_FOR_DOWNLOAD_APPROVAL", 15)
+    assert eventually(lambda: door.ok("GET", f"{path}/t1/state")["state"] == "WAITING_FOR_DOWNLOAD_APPROVAL")

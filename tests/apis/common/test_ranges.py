@@ -111,6 +111,6 @@ def test_each_range_is_exactly_the_bytes_it_names(parts: list[str], size: int) -
 
 @pytest.mark.parametrize("header", ["bytes=" + "0-0," * 100_000, "bytes=" + "9" * 1_000_000 + "-", "=" * 1_000_000])
 def test_a_huge_header_costs_next_to_nothing(header: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     assert parse(header, SIZE) is None
-    assert time.perf_counter() - began < 0.1
+    assert time.process_time() - began < 0.1

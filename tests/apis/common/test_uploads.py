@@ -310,7 +310,7 @@ def test_a_client_that_stops_sending_is_not_waited_for_for_ever(small: Site, met
         connection.sendall((head + "Content-Length: 5000\r\n\r\n").encode() + FILE[:20])
         began = time.monotonic()
         first = connection.recv(100)
-        assert time.monotonic() - began < 6
+        assert time.monotonic() - began < 15
     assert first == b"" or first.startswith(b"HTTP/1.1 4")
     assert small.server.settles_at(tasks)
     assert eventually(lambda: not incoming(small))
@@ -331,7 +331,7 @@ def test_many_uploads_at_once_do_not_get_mixed_up(site: Site) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     for number, content in enumerate(contents):
         assert answers[number]["sha256"] == hashlib.sha256(content).hexdigest()
         assert site.blobs.path(answers[number]["sha256"]).read_bytes() == content

@@ -4,12 +4,11 @@ import socket
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 from sqlalchemy import select, update
-from tests.apis.site import Site
+from tests.apis.site import Site, hour_of_utc
 from tests.make import Board, Stored
 
 from airfreight.services import devices, direct_access
@@ -187,8 +186,7 @@ class Tenant:
 
     def clock_shows(self, hour: int) -> None:
         """It is this hour where the devices of the product are."""
-        now = datetime.now(UTC)
-        ahead = (hour - now.hour + 11) % 24 - 11
+        ahead = (hour - hour_of_utc() + 11) % 24 - 11
         zone = "Etc/GMT" + (f"-{ahead}" if ahead > 0 else f"+{-ahead}" if ahead < 0 else "")
         answer = self.site.ask("PATCH", f"/api/v1/products/{self.site.product_id}", json={"timeZone": zone})
         assert answer.status_code == 200, answer.text

@@ -375,7 +375,7 @@ def test_a_stranger_is_turned_away_while_somebody_writes(tenant: Tenant) -> None
         began = time.monotonic()
         for shown in ("GatewayToken wrong", "TargetToken wrong"):
             assert raw(tenant, tenant.path("nobody"), f"Authorization: {shown}")[0] == 401
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 8, "a writer would wait for ten seconds and more"
 
 
 @pytest.mark.parametrize(

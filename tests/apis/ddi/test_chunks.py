@@ -41,15 +41,42 @@ def test_one_chunk_has_all_files_where_the_product_says_so(tenant: Tenant) -> No
     assert files(chunk) == [f"file-{one.id}.swu" for one in artifacts]
 
 
-def test_every_file_is_fetched_by_its_own_number(tenant: Tenant) -> None:
-    product(tenant, chunks="one")
+def modules(chunk: dict[str, Any]) -> set[str]:
+    """The ids of modules in the links of a chunk."""
+    links = [link["href"] for shown in chunk["artifacts"] for link in shown["_links"].values()]
+    return {href.split("/softwaremodules/")[1].split("/")[0] for href in links}
+
+
+def test_of_a_chunk_for_each_file_every_file_is_a_module_of_its_own(tenant: Tenant) -> None:
     artifacts = three(tenant)
-    [chunk] = chunks(tenant, *artifacts)
-    for artifact, shown in zip(artifacts, chunk["artifacts"], strict=True):
-        assert tenant.ask("GET", shown["_links"]["download-http"]["href"]).content == artifact.content
-        assert len(tenant.get(f"/softwaremodules/{artifact.id}/artifacts")) == 1
+    for artifact, chunk in zip(artifacts, chunks(tenant, *artifacts), strict=True):
+        assert modules(chunk) == {str(artifact.id)}
+        assert tenant.get(f"/softwaremodules/{artifact.id}/artifacts") == chunk["artifacts"]
     path = f"/softwaremodules/{artifacts[0].id}/artifacts/file-{artifacts[1].id}.swu"
     assert tenant.status("GET", path) == 404
+
+
+def test_a_chunk_with_all_files_is_one_module_with_all_of_them(tenant: Tenant) -> None:
+    """As in hawkBit: the list of a chunk's module is the chunk's files."""
+    product(tenant, chunks="one")
+    artifacts = three(tenant)
+    action = tenant.offered(*artifacts)
+    [chunk] = tenant.get(f"/deploymentBase/{action}")["deployment"]["chunks"]
+    assert modules(chunk) == {str(artifacts[0].id)}
+    module = f"/softwaremodules/{artifacts[0].id}/artifacts"
+    assert tenant.get(module) == chunk["artifacts"]
+    for artifact, shown in zip(artifacts, chunk["artifacts"], strict=True):
+        assert tenant.ask("GET", shown["_links"]["download-http"]["href"]).content == artifact.content
+        assert tenant.ask("GET", shown["_links"]["md5sum-http"]["href"]).text.endswith(shown["filename"])
+    assert tenant.say(action) == 200
+    assert tenant.get(module) == chunk["artifacts"]
+
+
+def test_a_link_outlives_a_change_of_how_files_come(tenant: Tenant) -> None:
+    artifacts = three(tenant)
+    found = [chunk["artifacts"][0]["_links"]["download-http"]["href"] for chunk in chunks(tenant, *artifacts)]
+    product(tenant, chunks="one")
+    assert [tenant.ask("GET", href).content for href in found] == [one.content for one in artifacts]
 
 
 def test_one_file_of_several_is_not_all_of_them(tenant: Tenant) -> None:

@@ -54,16 +54,30 @@ def test_what_waits_is_shown_as_it_will_be(asking: Tenant) -> None:
     shown = asking.get(f"/confirmationBase/{action}")
     assert (shown["id"], shown["actionHistory"]) == (str(action), {"status": "WAIT_FOR_CONFIRMATION", "messages": []})
     link = asking.get("/confirmationBase")["_links"]["confirmationBase"]["href"]
+    assert link == asking.links()["confirmationBase"]
     assert asking.get(link) == shown
     assert word(asking, action, "confirmed") == 200
     assert asking.get(f"/deploymentBase/{action}")["deployment"]["chunks"] == shown["confirmation"]["chunks"]
+
+
+def test_what_waits_has_as_much_history_as_is_asked_for(tenant: Tenant) -> None:
+    """All of it where nothing is said, as in the example of the reference."""
+    action = tenant.offered()
+    assert tenant.say(action, "proceeding", "none", "first", "last") == 200
+    tenant.change(confirmation=True)
+    path = f"/confirmationBase/{action}"
+    for query, messages in (("", 2), ("?actionHistory=1", 1), ("?actionHistory=-1", 2), ("?actionHistory=x", 2)):
+        history = tenant.get(path + query)["actionHistory"]
+        assert (query, history["status"], len(history["messages"])) == (query, "WAIT_FOR_CONFIRMATION", messages)
+        assert history["messages"][0] == "last"
+    assert "actionHistory" not in tenant.get(path + "?actionHistory=0")
 
 
 def test_a_yes_lets_the_update_begin_at_the_next_poll(asking: Tenant) -> None:
     action = asking.offered_to_confirm()
     assert word(asking, action, "confirmed", "ok", code=200) == 200
     assert asking.next_action() == action
-    assert asking.history(action) == {"status": "RUNNING", "messages": ["status code 200", "ok"]}
+    assert asking.history(action) == {"status": "RUNNING", "messages": ["Device reported status code: 200", "ok"]}
     assert asking.status("GET", f"/confirmationBase/{action}") == 404
     assert word(asking, action, "confirmed") == 404
     assert word(asking, action, "denied") == 404

@@ -40,8 +40,8 @@ def test_details_of_every_form_are_taken(tenant: Tenant) -> None:
         (["x" * 5000], ["x" * 500]),
     ):
         assert (details, lines(tenant, action, details)) == (details, kept)
-    assert lines(tenant, action, ["a"], code=200) == ["a", "status code 200"]
-    assert lines(tenant, action, None, code="-17") == ["status code -17"]
+    assert lines(tenant, action, ["a"], code=200) == ["a", "Device reported status code: 200"]
+    assert lines(tenant, action, None, code="-17") == ["Device reported status code: -17"]
 
 
 def test_of_300_lines_the_first_and_the_last_are_kept(tenant: Tenant) -> None:

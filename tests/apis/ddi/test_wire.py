@@ -127,12 +127,17 @@ def test_whatever_is_accepted_is_one_of_ours_or_406(accept: str) -> None:
 @pytest.mark.parametrize("member", ["application/cbor;q=0.1,", ";", ",", "a/b;"])
 def test_a_long_accept_costs_next_to_nothing(member: str) -> None:
     accept = member * (60_000 // len(member))
-    took = []
+    took, steps = [], []
     for _ in range(20):
+        began = time.process_time()
+        sum(range(60_000))
+        steps.append(time.process_time() - began)
         began = time.process_time()
         assert accepted(request(accept="application/json," + accept)) is Media.JSON
         took.append(time.process_time() - began)
-    assert min(took) < 0.002
+    assert min(took) < 3 * min(steps), (
+        "on this machine, of which the count has as many steps as the header has characters"
+    )
 
 
 # answers

@@ -16,6 +16,7 @@ from tests.apis.device.test_protocol import NEXT
 from tests.apis.serving import eventually
 from tests.apis.shipments.test_bad_input import refusal
 from tests.apis.site import Site
+from tests.formats.packages import package
 from tests.make import Board, Stored, image
 
 from airfreight.domain.delivery import Verdict
@@ -158,6 +159,33 @@ def test_the_server_sees_the_bytes_go(site: Site, board: Board, artifact: Stored
     assert site.stand_of(board) == "downloaded"
 
 
+def written(site: Site, board: Board) -> str:
+    """The delivery's state when all that the server has seen so far is on disk: what devices say is written in order."""
+    assert site.as_device(board).put("/device/v1/attributes", json={"a": 1}).status_code == 200
+    return site.stand_of(board)
+
+
+def test_of_several_files_only_the_device_knows_when_it_has_all(site: Site, artifact: Stored) -> None:
+    other = site.artifact("", content=b"the second file")
+    [board] = site.devices(site.product_id)
+    site.ship_files([artifact, other], site.product_id, [board])
+    attempt = site.poll(board).attempt_id
+    for one in (artifact, other):
+        assert fetch(site, board, one).content == one.content
+        assert written(site, board) == "downloading"
+    assert site.report(board, attempt, 1, "downloaded") is Verdict.MOVED
+    assert site.stand_of(board) == "downloaded"
+
+
+def test_a_package_that_the_device_has_to_check_is_downloaded_when_it_says_so(site: Site) -> None:
+    stored = site.artifact("", content=package())
+    [board] = site.devices(site.product_id)
+    site.ship(stored, site.product_id, [board])
+    site.poll(board)
+    assert fetch(site, board, stored).content == stored.content
+    assert written(site, board) == "downloading"
+
+
 def test_only_while_an_attempt_of_the_device_carries_it(site: Site, artifact: Stored) -> None:
     board, stranger, queued = site.devices(site.product_id, 3)
     other = site.artifact("", content=b"something else")
@@ -289,6 +317,6 @@ def test_a_device_that_takes_nothing_for_too_long_is_dropped(serve: Serve) -> No
         tasks = served.tasks()
         connection = begin(site, board, stored)
         assert open_files(site, stored) == 1
-        assert eventually(lambda: open_files(site, stored) == 0, 6)
+        assert eventually(lambda: open_files(site, stored) == 0)
         assert served.settles_at(tasks)
         connection.close()

@@ -36,7 +36,7 @@ def test_it_ends_when_another_process_makes_a_rollout(site: Site) -> None:
     site.database = here
     elsewhere.close()
     answer: httpx.Response = poll.outcome()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15
     assert answer.json()["do"] == "download"
 
 
@@ -55,7 +55,7 @@ def test_it_is_over_after_the_wait_and_the_next_may_follow_at_once(site: Site) -
     [board] = site.devices(site.product_id)
     began = time.monotonic()
     answer = site.as_device(board).get(NEXT + "?wait=1")
-    assert 0.9 < time.monotonic() - began < 4
+    assert 0.9 < time.monotonic() - began < 8
     assert (answer.status_code, answer.content) == (204, b"")
     assert answer.headers["retry-after"] == "1"
 
@@ -70,7 +70,7 @@ def test_it_ends_by_itself_when_a_pause_between_tries_is_over(serve: Serve) -> N
         site.as_device(board).post(REPORTS, json={"reports": [failed]})
         began = time.monotonic()
         again = site.as_device(board).get(NEXT + "?wait=20")
-        assert 0.5 < time.monotonic() - began < 5
+        assert 0.5 < time.monotonic() - began < 15
         assert (again.json()["do"], again.json()["attempt"]) == ("download", first + 1)
 
 
@@ -79,7 +79,7 @@ def test_a_device_with_something_to_do_does_not_wait(site: Site) -> None:
     site.create(site.artifact(""), [board])
     began = time.monotonic()
     assert site.as_device(board).get(NEXT + "?wait=30").json()["do"] == "download"
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15
 
 
 @pytest.mark.parametrize("way", ["close", "reset"])
@@ -133,8 +133,8 @@ def test_a_server_that_is_told_to_stop_does_not_wait_for_those_who_wait(serve: S
             [board] = site.devices(site.product_id)
             poll = waiting(site, board, 60)
             began = time.monotonic()
-        assert time.monotonic() - began < 5
-        poll.join(5)
+        assert time.monotonic() - began < 20
+        poll.join(20)
         assert not poll.is_alive()
 
 
@@ -171,4 +171,4 @@ def test_it_is_held_while_the_device_is_only_to_wait(site: Site) -> None:
     site.ask("POST", f"/api/v1/rollouts/{shipment}/resume")
     answer: httpx.Response = poll.outcome()
     assert answer.json()["do"] == "install"
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15

@@ -251,7 +251,8 @@ def test_an_idle_device_is_told_when_to_come_again_each_at_another_time(site: Si
 
 def test_a_device_outside_its_window_waits_until_it_opens(site: Site, board: Board) -> None:
     hour = datetime.now(UTC).hour
-    later = ["NIGHT", "MORNING", "AFTERNOON", "EVENING"][(hour // 6 + 1) % 4]
+    # not the next one, which may begin meanwhile
+    later = ["NIGHT", "MORNING", "AFTERNOON", "EVENING"][(hour // 6 + 2) % 4]
     site.tell(board, timeZone="UTC")
     site.create(site.artifact(""), [board], shipmentTime=later)
     answer = site.as_device(board).get(NEXT)

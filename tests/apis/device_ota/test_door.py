@@ -101,7 +101,8 @@ def test_devices_are_made_shown_renamed_and_removed(door: Door) -> None:
     page = ask("GET", "/v1/devices", params={"search_value": "LAM", "draw": "1"}).json()
     assert page == {"devices": [shown], "recordsTotal": 2, "recordsFiltered": 1, "draw": "1"}
     assert ask("PUT", path, json={"name": "torch", "group": "undefined"}).json() == {**shown, "name": "torch"}
-    assert len(ask("POST", "/v1/devices", json={}).json()["name"]) == 10
+    for nothing in (ask("POST", "/v1/devices", json={}), ask("POST", "/v1/devices")):
+        assert len(nothing.json()["name"]) == 10
     assert ask("DELETE", path).json() == {"message": "Device successfully removed"}
     for method in ("GET", "PUT", "DELETE"):
         gone = ask(method, path, json={} if method == "PUT" else None)

@@ -72,6 +72,14 @@ def test_a_member_that_asks_its_own_address_is_known_and_done(door: Door, group:
     assert door.site.drift() == {}
 
 
+def test_first_bytes_may_come_from_the_groups_address(door: Door, group: Group) -> None:
+    group.upload("1.0.0", image("1.0.0", size=3200))
+    assert group.download("Range: bytes=0-99", f"If-Range: {ETAG}").status == 200
+    assert door.upload("1.0.1", CONTENT).status_code == 201
+    answer = door.download("Range: bytes=100-")
+    assert (answer.status, answer.body) == (200, CONTENT)
+
+
 def test_in_a_group_that_tells_versions_the_version_is_the_judge(door: Door, group: Group) -> None:
     door.site.tell(door.board, version="1.0.0")
     group.upload()

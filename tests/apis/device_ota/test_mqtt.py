@@ -125,12 +125,20 @@ def speaks_until(broker: FakeBroker, board: Board, version: str, is_so: Callable
         status(broker, board, version)
         return is_so()
 
-    return eventually(spoken, 10)
+    return eventually(spoken, 30)
 
 
 def known(bench: Bench, broker: FakeBroker, board: Board, version: str) -> None:
     """The device speaks until it is known for this version."""
     assert speaks_until(broker, board, version, lambda: version_of(bench, board) == version)
+
+
+def looked_at(line: BrokerLine) -> None:
+    """Until everybody who has spoken has been looked at for that: nothing is due, and that turn is over."""
+    [tongue] = [one for one in line.tongues if isinstance(one, TriggerTongue)]
+    assert eventually(lambda: not tongue._due)
+    then = tongue._then
+    assert eventually(lambda: tongue._then > then)
 
 
 def version_of(bench: Bench, board: Board) -> str:
@@ -313,40 +321,38 @@ def test_who_is_not_there_is_told_when_it_speaks(bench: Bench, broker: FakeBroke
     assert told(broker, board) == [trigger(board)] * 2
 
 
-@pytest.mark.usefixtures("line")
 def test_one_that_was_there_before_and_was_away_at_the_upload_is_told_at_its_next_word(
-    bench: Bench, broker: FakeBroker, board: Board
+    bench: Bench, broker: FakeBroker, board: Board, line: BrokerLine
 ) -> None:
     known(bench, broker, board, "1.0.0")
-    time.sleep(0.5)  # until it has been looked at for that
+    looked_at(line)
     upload(bench, board)
     assert eventually(lambda: told(broker, board) == [trigger(board)])
     broker.listening.add(board.id)
     assert speaks_until(broker, board, "1.0.0", lambda: len(told(broker, board)) == 2)
 
 
-@pytest.mark.usefixtures("line")
 def test_one_that_does_nothing_is_told_again_after_some_minutes(
-    bench: Bench, broker: FakeBroker, board: Board, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, broker: FakeBroker, board: Board, line: BrokerLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broker.listening.add(board.id)
     monkeypatch.setattr(DOOR + "_AGAIN_SECONDS", 1.0)
     known(bench, broker, board, "1.0.0")
-    time.sleep(0.5)  # until it has been looked at for that
+    looked_at(line)
     upload(bench, board)
     assert eventually(lambda: told(broker, board))
-    began = time.monotonic()
     assert speaks_until(broker, board, "1.0.0", lambda: len(told(broker, board)) >= 3)
-    assert time.monotonic() - began > 1.5
+    first, _, third, *_ = [moment for moment, one in broker.published if one.topic == trigger(board)[0]]
+    assert third - first > 1.5
 
 
-@pytest.mark.usefixtures("line")
 def test_one_that_is_updated_is_left_alone(
-    bench: Bench, broker: FakeBroker, board: Board, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, broker: FakeBroker, board: Board, line: BrokerLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broker.listening.add(board.id)
     monkeypatch.setattr(DOOR + "_AGAIN_SECONDS", 0.2)
     known(bench, broker, board, "1.0.0")
+    looked_at(line)
     rollout = upload(bench, board)
     assert eventually(lambda: told(broker, board))
     fetched(bench, board)
@@ -392,7 +398,7 @@ def test_devices_of_a_group_are_told_at_both_topics_and_no_faster_than_the_setti
     broker.listening |= {board.id for board in boards}
     began = time.monotonic()
     _, group = upload_to_group(bench, boards)
-    assert eventually(lambda: all(len(told(broker, board)) == 2 for board in boards), 15)
+    assert eventually(lambda: all(len(told(broker, board)) == 2 for board in boards), 60)
     assert time.monotonic() - began > 1
     assert eventually(lambda: not waiting(bench))
     for board in boards:

@@ -1,5 +1,6 @@
 """Uploads that are refused: the documented answer, nothing stored, nothing begun, nothing left of the file."""
 
+import random
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -153,6 +154,32 @@ IMAGES = {
 def test_what_no_chip_could_start_is_refused(door: Door, nothing_is_kept: None, what: str) -> None:
     status, code, body = problem(door.upload(content=IMAGES[what]))
     assert (status, code) == (400, "bad_image"), body
+    assert "damaged ESP" not in body["message"], "that is said once, in words"
+
+
+UNKNOWN = {
+    "zeros": b"\xe9" + bytes(4095),
+    "anything": b"\xe9" + random.Random(4).randbytes(9999),
+    "a header and anything": CONTENT[:24] + random.Random(5).randbytes(9999),
+    "the smallest": b"\xe9" + bytes(15),
+}
+
+
+@pytest.mark.parametrize("what", UNKNOWN)
+def test_what_begins_as_an_image_and_is_surely_none_that_is_damaged_is_taken(door: Door, what: str) -> None:
+    """The original takes any file, and devices check what they start."""
+    assert door.upload(content=UNKNOWN[what]).status_code == 201
+    assert door.otas()["recordsTotal"] == 1
+
+
+def test_the_chip_that_a_header_names_counts_in_any_file(door: Door) -> None:
+    head = bytes([0xE9, 1, 2, 0x20]) + bytes(8) + (9).to_bytes(2, "little") + bytes(10)
+    with door.site.call() as call:
+        products.change(call, door.site.product_id, details={"boardType": "ESP32-C3"})
+    assert problem(door.upload(content=head + b"firmware"))[:2] == (400, "wrong_chip")
+    with door.site.call() as call:
+        products.change(call, door.site.product_id, details={"boardType": "ESP8266"})  # has no such field
+    assert door.upload(content=head + b"firmware").status_code == 201
 
 
 def test_an_image_for_another_chip_than_the_products_is_refused(door: Door) -> None:
@@ -196,7 +223,62 @@ def test_a_form_that_is_not_right_is_400(door: Door, nothing_is_kept: None, what
     assert (status, list(body)) == (400, ["message"])
 
 
-@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data", "multipart/form-data; boundary=", ""])
+URL_ENCODED = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+
+
+@pytest.mark.parametrize("left_out", MISSING)
+@pytest.mark.parametrize("how", ["left out", "empty"])
+def test_a_form_without_a_file_may_come_url_encoded_and_is_told_what_is_missing(
+    door: Door, nothing_is_kept: None, left_out: str, how: str
+) -> None:
+    """So HTTP clients send a form that has no file in it."""
+    fields = {"device": door.board.uid, "token": door.board.token, "version": "1.0.1", "firmware": "text"}
+    fields = {name: "" if name == left_out else value for name, value in fields.items()}
+    if how == "left out":
+        del fields[left_out]
+    assert problem(door.site.ask("POST", UPLOAD, data=fields)) == MISSING[left_out]
+
+
+@pytest.mark.parametrize("body", [b"", b"&&=&", b"%ff=%00&device", b"device=&token=x"])
+def test_an_url_encoded_form_that_is_odd(door: Door, nothing_is_kept: None, body: bytes) -> None:
+    assert problem(door.send(body, URL_ENCODED)) == MISSING["device"]
+
+
+def test_an_url_encoded_form_is_small(door: Door, nothing_is_kept: None) -> None:
+    body = f"device={door.board.uid}&token={door.board.token}&version=1.0.1&firmware=".encode() + bytes(100_000)
+    for sent in (body, iter([body])):
+        status, _, words = problem(door.send(sent, URL_ENCODED))
+        assert (status, words["message"]) == (400, "The body must be sent as multipart/form-data with a boundary.")
+    assert problem(door.send(body[:60_000], URL_ENCODED)) == MISSING["firmware"]
+    assert problem(door.send(b"device=a&device=b", URL_ENCODED))[:2] == (400, "bad_form")
+
+
+def test_a_request_without_a_body_is_told_the_first_field(door: Door, nothing_is_kept: None) -> None:
+    assert problem(door.site.ask("POST", UPLOAD)) == MISSING["device"]
+    assert problem(door.send(b"", {})) == MISSING["device"]
+
+
+def test_a_file_in_another_field_is_no_firmware(door: Door, nothing_is_kept: None) -> None:
+    """Whatever its size: what is missing is named before what is too much."""
+    for content in (b"x", CONTENT, CONTENT * 1000):
+        body = joined(parts(door, firmware=part("file", content, "firmware.bin")))
+        assert problem(door.send(body)) == MISSING["firmware"]
+        body = joined(parts(door, version=None, firmware=part("file", content, "firmware.bin")))
+        assert problem(door.send(body)) == MISSING["version"]
+        body = part("file", content, "firmware.bin") + joined(parts(door))
+        status, code, words = problem(door.send(body))
+        assert (status, code) == (400, "bad_form")
+        assert words["message"].endswith("and nothing else.")
+
+
+def test_a_file_in_another_field_is_not_taken_for_ever(small: Door) -> None:
+    body = joined(parts(small, firmware=part("file", bytes(LIMIT + 100_000), "f.bin")))
+    assert problem(small.send(iter([body])))[:2] == (413, "too_large")
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json", "multipart/form-data", "multipart/form-data; boundary=", "text/plain"]
+)
 def test_what_is_no_form_is_400(door: Door, nothing_is_kept: None, kind: str) -> None:
     assert problem(door.send(joined(parts(door)), {"Content-Type": kind}))[0] == 400
 

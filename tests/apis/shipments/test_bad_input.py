@@ -18,6 +18,7 @@ NOT_TEXT: list[Any] = [None, 1, 1.5, True, [], {}, [EVIL]]
 NOT_A_NUMBER: list[Any] = [None, EVIL, "1", 1.5, True, [], {}]
 NOT_A_SWITCH: list[Any] = [None, 0, 1, EVIL, "true", []]
 NOT_A_WORD: list[Any] = [None, 1, EVIL, "any", "", []]
+BLANK = ["", " ", "\u00a0 \u3000"]
 CONTROL = ["\x00", "a\x00b", "a\nb", "\x1b[31m", "\u202eb", "\x7f"]
 
 
@@ -26,9 +27,9 @@ def too_large(bits: int) -> list[int]:
 
 
 WRONG: dict[str, list[Any]] = {
-    "title": [*NOT_TEXT, "", "x" * 201, *CONTROL],
+    "title": [*NOT_TEXT, *BLANK, "x" * 201, *CONTROL],
     "pathToFirmware": [*NOT_TEXT, "", "x" * 201, EVIL, "/static/../../etc/passwd", *CONTROL],
-    "firmwareOriginalFileName": [*NOT_TEXT, "", "x" * 256, "..", ".", "a/", *CONTROL],
+    "firmwareOriginalFileName": [*NOT_TEXT, *BLANK, "x" * 256, "..", ".", "a/", *CONTROL],
     "host": [*NOT_TEXT, "x" * 256, EVIL + "/path", "a b", "user@host", "host:0", "host:65536", *CONTROL],
     "orgId": [*NOT_A_NUMBER, 0, *too_large(32)],
     "productId": [*NOT_A_NUMBER, 0, *too_large(32)],

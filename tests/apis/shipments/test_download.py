@@ -423,7 +423,7 @@ def test_a_device_that_takes_nothing_for_too_long_is_dropped(serve: Serve) -> No
     with serve(chunk_seconds=1) as served, ExitStack() as stack:
         offer = offer_of(*_large(served, stack))
         connection = begin(offer)
-        assert eventually(lambda: "broken_off" in events(offer), 6)
+        assert eventually(lambda: "broken_off" in events(offer))
         assert offer.stand() == "downloading"
         connection.close()
 
@@ -436,7 +436,7 @@ def _large(served: Served, stack: ExitStack) -> tuple[Site, Stored]:
 def test_a_download_is_a_sign_of_life(site: Site, offer: Offer) -> None:
     assert not site.ask("GET", f"/api/v1/devices/{offer.board.id}").json()["online"]
     offer.ask()
-    assert eventually(lambda: site.ask("GET", f"/api/v1/devices/{offer.board.id}").json()["online"], 8)
+    assert eventually(lambda: site.ask("GET", f"/api/v1/devices/{offer.board.id}").json()["online"])
 
 
 def test_behind_nginx_the_file_leaves_by_its_own_way(serve: Serve) -> None:

@@ -10,6 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody, PathParameter
 from msgspec import UNSET
 
+from airfreight.apis.campaigns import translate
 from airfreight.apis.campaigns.errors import Asked
 from airfreight.apis.campaigns.routes_campaigns import EACH
 from airfreight.apis.campaigns.shapes import (
@@ -24,6 +25,7 @@ from airfreight.apis.campaigns.shapes import (
 from airfreight.apis.campaigns.wire import DEFAULT_SIZE, Number, Size, page_info, paged, reading, writing
 from airfreight.apis.common.desk import Desk
 from airfreight.domain.access import Permission
+from airfreight.domain.errors import invalid
 from airfreight.domain.webhooks import Place
 from airfreight.services import webhooks
 
@@ -44,6 +46,15 @@ def _place(data: DestinationDraft | DestinationChange, old: Place | None = None)
     host = data.host if data.host is not UNSET else old.host if old else ""
     port = data.port if data.port is not UNSET else old.port if old else 0
     return webhooks.place_of_parts(scheme, host, port, old.path if old else "/")
+
+
+def _login(data: DestinationDraft | DestinationChange, old: str = "") -> tuple[str | None, str | None]:
+    """User name and password as the authentication has them, None for what stays. Raises INVALID for BASIC without."""
+    if data.authentication_type == "NO_AUTH":
+        return "", None
+    if data.authentication_type == "BASIC" and not (old if data.username is UNSET else data.username):
+        raise invalid("BASIC needs username and password.", "bad_login")
+    return _said(data.username), _said(data.password)
 
 
 def _shown(row: Any) -> Destination:  # noqa: ANN401 - a row
@@ -72,14 +83,15 @@ def create_destination(
     request: Asked, desk: NamedDependency[Desk], data: JSONBody[DestinationDraft]
 ) -> MadeDestination:
     """Make a destination of callbacks. Needs `WEBHOOK_EDIT` (Create Notification Destination)."""
+    username, password = _login(data)
     with writing(desk, request) as call:
         row, _ = webhooks.create(
             call,
             name=data.name,
             place=_place(data),
             description=data.description,
-            username=data.username,
-            password=data.password,
+            username=username or "",
+            password=password or "",
             certificate=data.certificate,
             signed=False,
         )
@@ -114,16 +126,18 @@ def change_destination(
 
     A kept password is not told to another server: with another host or port send it again.
     """
+    translate.same(destination_id, data.id, "id")
     with writing(desk, request) as call:
         row = webhooks.destination_of(call, destination_id, Permission.WEBHOOK_EDIT)
+        username, password = _login(data, row.username)
         webhooks.change(
             call,
             row.id,
             name=_said(data.name),
             description=_said(data.description),
             place=_place(data, webhooks.place_of_row(row)),
-            username="" if data.authentication_type == "NO_AUTH" else _said(data.username),
-            password=_said(data.password),
+            username=username,
+            password=password,
             certificate=_said(data.certificate),
         )
     return MadeDestination(id=row.uid)

@@ -1,8 +1,10 @@
 """Packages: uploaded as a form or as they are, listed, deleted. A package is an artifact; so is every other file."""
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 from litestar import delete, get, post
 from litestar.di import NamedDependency
@@ -39,6 +41,9 @@ LONGEST_FORM = 1024**3
 
 LONGEST_DESCRIPTION = 128
 _UNNAMED = "package"
+_EXTENDED = re.compile(r";\s*filename\*\s*=\s*utf-8'[^';]*'([\w!#$&+.^`|~%-]+)\s*(?:;|$)", re.ASCII | re.IGNORECASE)
+"""The name of a file that has other letters than ASCII. Source: RFC 6266, 4.3."""
+
 _IN_USE = "A campaign has used this package; it is kept for the record."
 
 ProgramId = Annotated[str, PathParameter(description="The package's id.", schema_extra={"pattern": UUID})]
@@ -80,7 +85,7 @@ async def upload_package(
     """
     if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         return await _from_form(request, desk)
-    limit = desk.settings.max_upload_bytes
+    limit = desk.settings.stream_limit
     filename = artifacts.check_filename(name or _disposed(request) or _UNNAMED, "name")
     await asyncio.to_thread(uploads.check, request, desk, limit)
     blob, facts = await uploads.receive_raw(request, desk, limit, filename)
@@ -109,8 +114,13 @@ def _judge(form: Form, path: Path) -> None:
 
 
 def _disposed(request: Asked) -> str:
-    """The file's name in the header `Content-Disposition`."""
-    _, options = parse_options_header(request.headers.get("content-disposition", ""))
+    """The file's name in the header `Content-Disposition`; of two the one that can have any letters."""
+    header = request.headers.get("content-disposition", "")
+    found = _EXTENDED.search(header)
+    extended = unquote(found[1], errors="replace") if found else ""
+    if extended and "\N{REPLACEMENT CHARACTER}" not in extended:
+        return extended
+    _, options = parse_options_header(header)
     return options.get(b"filename", b"").decode("utf-8", "replace")
 
 

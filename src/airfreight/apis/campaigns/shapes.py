@@ -399,7 +399,7 @@ Login = Annotated[str, Meta(max_length=255, pattern=LINE)]
 
 
 class DestinationDraft(In):
-    """`sslTlsVersion` NO_CERT is plain http. `username` and `password` are for BASIC."""
+    """`sslTlsVersion` NO_CERT is plain http. `username` and `password` are for BASIC, and say so by themselves."""
 
     name: ShortName
     host: Host
@@ -408,7 +408,7 @@ class DestinationDraft(In):
     protocol: Literal["HTTP"] = "HTTP"
     ssl_tls_version: Tls = "NO_CERT"
     certificate: Certificate = ""
-    authentication_type: Authentication = "NO_AUTH"
+    authentication_type: Authentication | UnsetType = UNSET
     username: Login = ""
     password: Login = ""
 
@@ -416,6 +416,7 @@ class DestinationDraft(In):
 class DestinationChange(In):
     """What is left out stays."""
 
+    id: Id | UnsetType = UNSET
     name: ShortName | UnsetType = UNSET
     host: Host | UnsetType = UNSET
     port: Port | UnsetType = UNSET

@@ -1,5 +1,6 @@
 """What this door says to those who registered for news of a campaign. Pure. Source: the Campaigns reference, 9.4."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
@@ -9,6 +10,7 @@ from airfreight.domain.delivery import State
 from airfreight.domain.phases import Point, Standing
 from airfreight.services.callbacks import Change, News, Told
 from airfreight.services.members import Progress
+from airfreight.services.webhooks import MOST_BODY
 
 _EVENTS = {
     News.COMPLETED: "COMPLETED",
@@ -18,6 +20,8 @@ _EVENTS = {
     News.EXECUTION_PROGRESS: "EXECUTION_PROGRESS",
 }
 _COMPLETE = {State.DOWNLOADED, State.INSTALLED}
+_MOST_LINES = MOST_BODY - 8 * 1024
+"""Bytes of lines in one message, as JSON; what stands around them has its place in the rest."""
 
 Body = dict[str, object]
 
@@ -41,9 +45,17 @@ def tell(news: News, told: Told, states: Sequence[str]) -> Sequence[Mapping[str,
             ]
             return [_body(news, told, *here) | {"downloadProgress": {"packagesProgress": known}}]
         case News.EXECUTION_PROGRESS:
-            return [_body(news, told, *here) | {"executionProgress": list(told.lines)}]
+            return [_body(news, told, *here) | {"executionProgress": _latest(told.lines)}]
         case _:
             return [_body(news, told, *here)]
+
+
+def _latest(lines: Sequence[str]) -> list[str]:
+    """As many as a message can have, the oldest first: whatever a gateway prints, the news behind it is told."""
+    kept, size = len(lines), 0
+    while kept and (size := size + len(json.dumps(lines[kept - 1])) + 1) <= _MOST_LINES:
+        kept -= 1
+    return list(lines[kept:])
 
 
 def _changes(change: Change | None) -> Iterator[tuple[GatewayState | None, GatewayState]]:

@@ -35,7 +35,7 @@ async def serve_attempt(
             send,
             file,
             seconds=seconds,
-            started=lambda: tell(Served(device_id, attempt_id, State.DOWNLOADING)),
+            started=lambda: tell(Served(device_id, attempt_id, State.DOWNLOADING, is_mute=True)),
             refuse=refuse,
             proves=True,
         )
@@ -46,6 +46,6 @@ async def serve_attempt(
         tell(BrokenOff(device_id, attempt_id))
         raise Disconnected from None
     if outcome in done:
-        tell(Served(device_id, attempt_id, State.DOWNLOADED))
+        tell(Served(device_id, attempt_id, State.DOWNLOADED, is_mute=True))
     elif outcome is Outcome.BROKEN:
         tell(BrokenOff(device_id, attempt_id))

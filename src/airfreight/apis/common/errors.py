@@ -14,7 +14,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.typing import FieldDefinition
 
 from airfreight.apis.common.choices import with_choices
-from airfreight.apis.common.fields import LINE, PHONE
+from airfreight.apis.common.fields import LINE, NAME, PHONE
 from airfreight.domain.errors import Kind, Refusal
 from airfreight.services import overview, products
 
@@ -122,6 +122,7 @@ def _validation_words(error: HTTPException, parameters: dict[str, FieldDefinitio
 _ENUM_VALUE = re.compile(r"(Invalid enum value) .*?(?= - at |$)", re.DOTALL)
 _PATTERNS = {
     LINE: "in one line without control characters",
+    NAME: "in one line without control characters, and not only blanks",
     PHONE: "that is a phone number such as +44 20 7946 0000",
     products.KEY: "that is TMPL and 1 to 28 letters, digits, _ or -",
 }

@@ -75,14 +75,14 @@ async def serve(
     Raises FileNotFoundError before anything is sent.
     """
     with opened(file.path, file.size) as descriptor:
+        if is_known(scope, file.etag):
+            await answer(send, 304, headers=[(b"etag", file.etag.encode())])
+            return Outcome.ANSWERED
         try:
             span = _wanted(scope, file)
         except ranges.Unsatisfiable:
             words = "No byte of the file is in the range asked for; Content-Range tells its size."
             await refuse(send, 416, words, "range", [(b"content-range", f"bytes */{file.size}".encode())])
-            return Outcome.ANSWERED
-        if header(scope, b"if-none-match") == file.etag:
-            await answer(send, 304, headers=[(b"etag", file.etag.encode())])
             return Outcome.ANSWERED
         start, end = span or (0, file.size)
         ready = Ready(206 if span else 200, _headers(file, span), [] if file.accel else [Piece(start, end)])
@@ -93,6 +93,12 @@ async def serve(
         if end < file.size:
             return Outcome.ANSWERED
         return Outcome.WHOLE if start == 0 or header(scope, b"if-range") == file.etag else Outcome.TAIL
+
+
+def is_known(scope: Scope, etag: str) -> bool:
+    """Whether `If-None-Match` names this file, or any; before Range is looked at. Source: RFC 9110, 13.1.2."""
+    named = [one.strip().removeprefix("W/") for one in (header(scope, b"if-none-match") or "").split(",")]
+    return etag in named or named == ["*"]
 
 
 @contextmanager

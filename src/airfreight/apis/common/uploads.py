@@ -26,7 +26,8 @@ _LOOK_EVERY = 16 * 1024**2
 """How often the room on the disk is looked at while a body comes: it may not be announced, or not alone."""
 _MOST_PARTS = 8
 _LONGEST_HEAD = 8 * 1024
-_LONGEST_FIELD = 256
+_LONGEST_FIELD = 512
+"""Bytes: 128 characters of any kind."""
 
 Asked = Request[Any, Any, Any]
 
@@ -151,6 +152,7 @@ class _FormReader:
         self._form = Form()
         self._data: list[bytes] = []
         self._name, self._parts, self._is_file, self._ended = "", 0, False, False
+        self._is_other_file = False
         self._value = bytearray()
         self._head_name, self._head_value, self._head_size = bytearray(), bytearray(), 0
         self._heads: dict[bytes, bytes] = {}
@@ -211,6 +213,7 @@ class _FormReader:
         _, options = parse_options_header(self._heads.get(b"content-disposition", b""))
         self._name = options.get(b"name", b"").decode("utf-8", "replace")
         self._is_file = self._name == self._file_field
+        self._is_other_file = not self._is_file and b"filename" in options
         if self._is_file:
             if self._form.has_file:
                 raise invalid(f"The form has more than one {self._file_field}.")
@@ -222,7 +225,11 @@ class _FormReader:
             self._data.append(data[start:end])
             return
         self._value += data[start:end]
-        if len(self._value) > _LONGEST_FIELD:
+        if len(self._value) <= _LONGEST_FIELD:
+            return
+        if self._is_other_file:  # its door says which file is missing; only the beginning is kept
+            del self._value[_LONGEST_FIELD:]
+        else:
             raise invalid(f"Only {self._file_field} may be longer than {_LONGEST_FIELD} bytes.")
 
     def _end(self) -> None:

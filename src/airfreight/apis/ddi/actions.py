@@ -8,7 +8,15 @@ from urllib.parse import parse_qs
 
 from airfreight.apis.ddi import reading, translate
 from airfreight.apis.ddi.asked import Asked
-from airfreight.apis.ddi.shapes import CancelAction, Deployment, DeploymentBase, Execution, Finished, Stop
+from airfreight.apis.ddi.shapes import (
+    ActionHistory,
+    CancelAction,
+    Deployment,
+    DeploymentBase,
+    Execution,
+    Finished,
+    Stop,
+)
 from airfreight.apis.ddi.wire import Code, Problem, send_empty
 from airfreight.domain.delivery import State, Verdict
 from airfreight.services import attributes, offers, visits
@@ -43,8 +51,7 @@ async def get_installed(number: str, asked: Asked) -> None:
 
 async def answer_deployment(asked: Asked, offer: Offer) -> None:
     """The action with its files and, if asked for, its history."""
-    most = _history_wanted(asked)
-    history = translate.history_of(offer, await asked.read(offers.lines_of, offer, most)) if most else None
+    history = await history_wanted(asked, offer)
     stamp = (offer.stamp, history)
     if not await asked.has_it(stamp):
         deployment = await deployment_of(asked, offer)
@@ -57,11 +64,12 @@ async def deployment_of(asked: Asked, offer: Offer) -> Deployment:
     return translate.deployment_of(offer, artifacts, asked.base, await asked.sha1s(artifacts))
 
 
-def _history_wanted(asked: Asked) -> int:
-    """`actionHistory`: how many messages; -1 for all."""
-    [text, *_] = parse_qs(asked.scope["query_string"].decode("latin-1")).get("actionHistory", ["0"])
+async def history_wanted(asked: Asked, offer: Offer, *, or_else: int = 0) -> ActionHistory | None:
+    """`actionHistory`: that many messages, -1 for all; `or_else` where it is not there or no number; None for 0."""
+    [text, *_] = parse_qs(asked.scope["query_string"].decode("latin-1")).get("actionHistory", [""])
     digits = text.removeprefix("-")
-    return int(text) if digits.isascii() and digits.isdigit() and len(digits) < 10 else 0
+    most = int(text) if digits.isascii() and digits.isdigit() and len(digits) < 10 else or_else
+    return translate.history_of(offer, await asked.read(offers.lines_of, offer, most)) if most else None
 
 
 async def post_feedback(number: str, asked: Asked) -> None:
@@ -72,7 +80,7 @@ async def post_feedback(number: str, asked: Asked) -> None:
     if offer.errand is Errand.CONFIRM:
         raise Problem(404)
     is_success = told.execution is Execution.CLOSED and told.finished is not Finished.FAILURE
-    is_proven = is_success and offer.state is State.SUCCEEDED and not await asked.read(offers.has_closed, offer)
+    is_proven = is_success and await asked.read(offers.is_proven, offer)
     report = translate.report_of(offer.attempt_id, told, translate.event_of(told))
     verdict = await _reported(asked, visitor.device_id, report)
     if verdict in {Verdict.LATE, Verdict.REFUSED} and not is_proven:

@@ -5,7 +5,7 @@ from typing import Any
 
 from airfreight.apis.common.desk import clock
 from airfreight.apis.ddi import reading, translate
-from airfreight.apis.ddi.actions import deployment_of
+from airfreight.apis.ddi.actions import deployment_of, history_wanted
 from airfreight.apis.ddi.asked import Asked
 from airfreight.apis.ddi.shapes import ConfirmationBase, ConfirmationOf
 from airfreight.apis.ddi.wire import Code, Problem, send_empty
@@ -33,9 +33,9 @@ def handlers(rest: tuple[str, ...]) -> dict[str, Any]:
 
 async def get_base(asked: Asked) -> None:
     """`GET .../confirmationBase`: whether the user is asked, and what waits for a word."""
-    _, (consent, waiting) = await asked.visit(offers.to_confirm, clock())
-    href = f"{asked.base}/confirmationBase/{waiting}" if waiting else None
-    stamp = ("confirmation", consent, waiting)
+    _, (consent, waiting, change) = await asked.visit(offers.to_confirm, clock())
+    href = f"{asked.base}/confirmationBase/{waiting}?c={change}" if waiting else None
+    stamp = ("confirmation", consent, waiting, change)
     if not await asked.has_it(stamp):
         said = direct_access.read_consent(consent)
         links = translate.confirmation_links(asked.base, is_on=said is not None, waiting=href)
@@ -47,7 +47,7 @@ async def get_one(number: str, asked: Asked) -> None:
     _, offer = await asked.offer(number)
     if offer.errand is not Errand.CONFIRM:
         raise Problem(404)
-    history = translate.history_of(offer, await asked.read(offers.lines_of, offer, offers.MOST_LINES))
+    history = await history_wanted(asked, offer, or_else=offers.MOST_LINES)
     stamp = ("to confirm", offer.stamp, history)
     if not await asked.has_it(stamp):
         deployment = await deployment_of(asked, offer)

@@ -21,17 +21,16 @@ async def get_list(number: str, asked: Asked) -> None:
     _, found = await asked.visit(offers.artifacts_in_reach, number_of(number), clock())
     if not found:
         raise Problem(404)
-    stamp = ("module", number, found[0].filename)
+    stamp = ("module", [(one.id, one.filename) for one in found])
     if not await asked.has_it(stamp):
-        sha1s = await asked.sha1s(found)
-        await asked.answer([translate.artifact_of(one, asked.base, sha1s[one.id]) for one in found], stamp)
+        await asked.answer(translate.artifacts_of(found, asked.base, await asked.sha1s(found)), stamp)
 
 
 async def get_file(number: str, filename: str, asked: Asked) -> None:
     """`GET .../softwaremodules/{id}/artifacts/{fileName}`, or its `.MD5SUM`: of the active action only."""
-    visitor, (attempt_id, carried) = await asked.visit(offers.carried_now, clock())
-    found = next((one for one in carried if one.id == number_of(number)), None)
-    if found is None or filename not in {found.filename, found.filename + _MD5SUM}:
+    visitor, (attempt_id, module) = await asked.visit(offers.module_now, number_of(number), clock())
+    found = next((one for one in module if filename in {one.filename, one.filename + _MD5SUM}), None)
+    if found is None:
         raise Problem(404)
     file = _file(asked, found, (await asked.sha1s([found]))[found.id])
     if filename != found.filename:
@@ -52,7 +51,7 @@ async def get_file(number: str, filename: str, asked: Asked) -> None:
         )
     except FileNotFoundError:
         raise missing(found) from None
-    if outcome is Outcome.WHOLE and len(carried) == 1:
+    if outcome is Outcome.WHOLE:
         note(State.DOWNLOADED)
 
 

@@ -9,7 +9,7 @@ from litestar.params import JSONBody, QueryParameter
 
 from airfreight.apis.common.body import In, Out
 from airfreight.apis.common.desk import Desk
-from airfreight.apis.common.fields import LINE
+from airfreight.apis.common.fields import LINE, OldToken
 from airfreight.apis.common.paging import RowId
 from airfreight.services import direct_access
 from airfreight.services.direct_access import MOST_AUTHORITIES, Access
@@ -55,6 +55,7 @@ class GatewayTokenIn(In):
     """`product_id` is needed the first time."""
 
     product_id: ProductId | None = None
+    gateway_token: OldToken | None = None
 
 
 class GatewayToken(Out):
@@ -108,12 +109,12 @@ def change_access(
 def make_gateway_token(
     request: Asked, desk: NamedDependency[Desk], data: JSONBody[GatewayTokenIn], org_id: OrgId = None
 ) -> GatewayToken:
-    """Make a token that speaks for every device of the organization; the one before ends now. Needs `ORG_EDIT`.
+    """Make or bring a token that speaks for every device of the organization; the one before ends. Needs `ORG_EDIT`.
 
     A device that nobody knows yet is made when it first comes with this token.
     """
     with desk.write(request, org_id) as call:
-        return GatewayToken(gateway_token=direct_access.new_key(call, data.product_id))
+        return GatewayToken(gateway_token=direct_access.new_key(call, data.product_id, data.gateway_token))
 
 
 @delete("/ddi/gateway-token", tags=TAGS, sync_to_thread=True)

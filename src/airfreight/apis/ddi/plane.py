@@ -4,7 +4,6 @@ Every answer has its length; a 304 is answered before anything is rendered. Sour
 """
 
 import asyncio
-import zlib
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -132,7 +131,7 @@ class DirectPlane:
         """Whether there is a device of this id now, though there was none. Raises Refusal."""
         desk, now = self._desk, clock()
         with desk.database.read() as connection:
-            if not visits.opens_for_all(connection, knock):
+            if not visits.may_come(connection, knock, desk.settings):
                 return False  # a stranger keeps nobody from writing
         try:
             return transact(
@@ -160,7 +159,7 @@ def _change(visit: Visit) -> int:
     """Differs whenever the action does, so that its URL is a new one."""
     if visit.answer.row is None or visit.errand is Errand.NOTHING:
         return 0
-    return zlib.crc32(repr((str(visit.answer.row.state), visit.handled)).encode())
+    return visits.change_of(visit.answer.row.state, visit.handled)
 
 
 def _links(visit: Visit, base: str, attempt_id: int | None, change: int) -> Links:

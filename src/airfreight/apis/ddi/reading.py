@@ -138,7 +138,7 @@ def _lines(body: Body) -> tuple[str, ...]:
     texts = [_scalar(one) for one in given if one is not None]
     lines = [line for text in texts for line in text.splitlines()]
     if code is not None:
-        lines.append(f"status code {code}")
+        lines.append(f"Device reported status code: {code}")
     return tuple(_cut(lines))
 
 

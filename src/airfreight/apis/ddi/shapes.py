@@ -85,11 +85,11 @@ class Chunk(Struct):
     artifacts: list[Artifact]
 
 
-class Deployment(Struct, omit_defaults=True, rename="camel"):
+class Deployment(Struct, omit_defaults=True, rename="camel", kw_only=True):
     download: str
     update: str
-    chunks: list[Chunk]
     maintenance_window: str | None = None
+    chunks: list[Chunk]
 
 
 class ActionHistory(Struct):

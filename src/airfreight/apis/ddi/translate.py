@@ -125,14 +125,12 @@ def deployment_of(offer: Offer, artifacts: Sequence[Any], base: str, sha1s: Mapp
     """`base`: the address of the device, such as `http://host/DEFAULT/controller/v1/dev1`."""
     handled, row = offer.handled, offer.row
     part = _OLD_NAMES.get(row.part, row.part)
-    shown = [(artifact, artifact_of(artifact, base, sha1s[artifact.id])) for artifact in artifacts]
-    if row.one_part:
-        files = [file for _, file in shown]
-        chunks = [Chunk(part, version_of(artifacts[0]), row.product_name, files)] if files else []
-    else:
-        chunks = [Chunk(part, version_of(artifact), row.product_name, [file]) for artifact, file in shown]
+    modules = [artifacts] if row.one_part and artifacts else [[artifact] for artifact in artifacts]
+    chunks = [
+        Chunk(part, version_of(module[0]), row.product_name, artifacts_of(module, base, sha1s)) for module in modules
+    ]
     window = None if handled.in_window is None else "available" if handled.in_window else "unavailable"
-    return Deployment(handled.download, handled.update, chunks, window)
+    return Deployment(download=handled.download, update=handled.update, maintenance_window=window, chunks=chunks)
 
 
 def version_of(artifact: Any) -> str:  # noqa: ANN401 - a row
@@ -140,8 +138,14 @@ def version_of(artifact: Any) -> str:  # noqa: ANN401 - a row
     return str(artifact.version or artifact.build or artifact.sha256[:12])
 
 
-def artifact_of(artifact: Any, base: str, sha1: str) -> Artifact:  # noqa: ANN401 - a row
-    href = f"{base}/softwaremodules/{artifact.id}/artifacts/{quote(artifact.filename, safe='')}"
+def artifacts_of(module: Sequence[Any], base: str, sha1s: Mapping[int, str]) -> list[Artifact]:
+    """The files of a module, which has the id of its first one."""
+    folder = f"{base}/softwaremodules/{module[0].id}/artifacts"
+    return [_artifact_of(one, folder, sha1s[one.id]) for one in module]
+
+
+def _artifact_of(artifact: Any, folder: str, sha1: str) -> Artifact:  # noqa: ANN401 - a row
+    href = f"{folder}/{quote(artifact.filename, safe='')}"
     links = {"download-http": Link(href), "md5sum-http": Link(href + ".MD5SUM")}
     return Artifact(artifact.filename, Hashes(sha1, artifact.md5, artifact.sha256), artifact.size, links)
 

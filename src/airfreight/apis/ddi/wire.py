@@ -106,6 +106,7 @@ _SPECIAL: dict[str, tuple[int, Code | None]] = {
     "slow_body": (400, Code.NOT_READABLE),
     "bad_attributes": (400, Code.INVALID_ATTRIBUTES),
     "too_many_attributes": (429, Code.TOO_MANY_ENTRIES),
+    "too_many_devices": (429, Code.TOO_MANY_ENTRIES),
     "uid_taken": (409, Code.ALREADY_EXISTS),
 }
 """Refusals that are something else here than their kind says, by their code."""

@@ -37,7 +37,7 @@ from airfreight.domain.delivery import State
 from airfreight.domain.errors import Refusal, not_found, unauthenticated
 from airfreight.services import artifacts, deliveries, device_work, enrollment, overview, things
 from airfreight.services.deliveries import Answer, Asker
-from airfreight.services.device_work import Advance, Job, Reports, Result, SetAttributes
+from airfreight.services.device_work import Advance, Heard, Job, Reports, Result, SetAttributes
 from airfreight.services.devices import Made
 from airfreight.services.ledger import transact
 from airfreight.services.things import Waiting
@@ -125,7 +125,8 @@ class DevicePlane:
         query = query_of(scope["query_string"], ("wait", "thing"))
         asker = await self._asker(scope, query.thing)
         told = await self._held(lambda: self._told(asker), query.wait, receive)
-        self._seen.heard(told.device_id)
+        if self._seen.heard(told.device_id) and told.is_queued:
+            await self._writes.submit(Heard(told.device_id))
         if not told.has_work:
             await answer(send, 204, headers=[self._retry_after(told, waited=bool(query.wait))])
             return
@@ -302,7 +303,7 @@ class DevicePlane:
             return deliveries.poll(connection, askers, clock())
 
     def _write_batch(self, jobs: Sequence[Job]) -> Sequence[Result | Exception]:
-        return device_work.work(self._desk.database, self._settings, clock(), jobs)
+        return device_work.work(self._desk.database, self._settings, clock(), jobs, self._seen.heard)
 
     def _digest(self, scope: Scope) -> bytes:
         token = token_of(scope)

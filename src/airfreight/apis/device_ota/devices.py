@@ -28,6 +28,7 @@ Uid = Annotated[
     PathParameter(description="The device's id: 24 hex digits.", schema_extra={"pattern": "^[0-9a-f]{24}$"}),
 ]
 """Only documented: another text is no device's, and that is what it is told."""
+_UNNAMED = DeviceCreate()
 
 
 @get(
@@ -55,7 +56,7 @@ def get_devices(
 
 
 @post("/devices", operation_id="makeOtaDevice", tags=TAGS, status_code=201, responses=problems(), sync_to_thread=True)
-def make_device(request: Asked, desk: NamedDependency[Desk], data: JSONBody[DeviceCreate]) -> Device:
+def make_device(request: Asked, desk: NamedDependency[Desk], data: JSONBody[DeviceCreate] = _UNNAMED) -> Device:
     """Make a device; its token is shown this once. Needs `DEVICE_EDIT`, and `PRODUCT_EDIT` for the very first one."""
     with desk.write(request) as call:
         row, token = single_devices.create(call, None if data.name is UNSET else data.name)

@@ -36,6 +36,7 @@ Uid = Annotated[
     str,
     PathParameter(description="The group's id: 24 hex digits.", schema_extra={"pattern": "^[0-9a-f]{24}$"}),
 ]
+_UNNAMED = GroupName()
 _MISSING = {"missing": NO_SUCH_GROUP}
 _READ = problems(body=False, missing=NO_SUCH_GROUP)
 _WRITE = problems(missing=NO_SUCH_GROUP)
@@ -87,7 +88,7 @@ async def make_group_ota(request: Asked, desk: NamedDependency[Desk]) -> Message
     The rollout is of the devices that are in the group at this moment. Nothing is stored unless all is right.
     """
     await asyncio.to_thread(uploads.check, request, desk, desk.settings.max_upload_bytes, uploads.OVERHEAD)
-    await take(request, desk, Uploads(translate.group_wish, group_updates.check, group_updates.upload))
+    await take(request, desk, Uploads("group", translate.group_wish, group_updates.check, group_updates.upload))
     return DEPLOYED
 
 
@@ -108,7 +109,7 @@ def get_groups(
 
 
 @post("/groups", operation_id="makeOtaGroup", tags=TAGS, status_code=201, responses=_WRITE, sync_to_thread=True)
-def make_group(request: Asked, desk: NamedDependency[Desk], data: JSONBody[GroupName]) -> Group:
+def make_group(request: Asked, desk: NamedDependency[Desk], data: JSONBody[GroupName] = _UNNAMED) -> Group:
     """Make a group; its token is shown this once. Needs `DEVICE_EDIT`."""
     with desk.write(request) as call:
         row, token = groups.create(call, None if data.name is UNSET else data.name)

@@ -16,7 +16,7 @@ from airfreight.apis.common import uploads
 from airfreight.apis.common.desk import Desk
 from airfreight.apis.common.fields import LINE
 from airfreight.apis.common.uploads import Form
-from airfreight.apis.device_ota import translate
+from airfreight.apis.device_ota import bare_forms, translate
 from airfreight.apis.device_ota.errors import NO_SUCH_DEVICE, Problem
 from airfreight.apis.device_ota.shapes import Message, OtaPage
 from airfreight.domain.errors import Kind, Refusal, invalid
@@ -119,14 +119,15 @@ async def make_ota(request: Asked, desk: NamedDependency[Desk]) -> Message:
     right.
     """
     await asyncio.to_thread(uploads.check, request, desk, desk.settings.max_upload_bytes, uploads.OVERHEAD)
-    await take(request, desk, Uploads(translate.device_wish, single_updates.check, single_updates.upload))
+    await take(request, desk, Uploads("device", translate.device_wish, single_updates.check, single_updates.upload))
     return DEPLOYED
 
 
 @dataclass(frozen=True, slots=True)
 class Uploads:
-    """How to read, judge and send an upload for a device, or for a group."""
+    """How to read, judge and send an upload for a device, or for a group (`whom`)."""
 
+    whom: str
     wish: Callable[[Form], Wish]
     check: Callable[[Call, Wish, Path], object]
     upload: Callable[[Call, Wish, Blob, str], object]
@@ -134,8 +135,11 @@ class Uploads:
 
 async def take(request: Asked, desk: Desk, how: Uploads) -> None:
     """Receive a form of somebody who was let in and send what is in it; nothing is stored unless all is right."""
-    limit = desk.settings.max_upload_bytes
-    form = await uploads.receive_form(request, desk, limit, "firmware", _judge(request, desk, how))
+    limit, judge = desk.settings.max_upload_bytes, _judge(request, desk, how)
+    bare = await bare_forms.read(request, desk.settings.chunk_seconds)
+    if bare is not None:
+        judge(bare, Path())
+    form = await uploads.receive_form(request, desk, limit, "firmware", judge)
     await asyncio.to_thread(_send, request, desk, form, form.stored, how)
 
 
@@ -144,6 +148,7 @@ def _judge(request: Asked, desk: Desk, how: Uploads) -> Callable[[Form, Path], N
         wish = how.wish(form)
         if not form.has_file or not path.stat().st_size:
             raise invalid("No file uploaded", "file_missing")
+        translate.check_nothing_else(form, how.whom)
         artifacts.check_filename(form.filename or _UNNAMED, "The name of the file")
         with desk.read(request) as call:
             how.check(call, wish, path)

@@ -14,7 +14,7 @@ from airfreight.apis.common.asgi import Disconnected, Receive, Scope, Send, answ
 from airfreight.apis.common.attempts import serve_attempt
 from airfreight.apis.common.batching import Batcher
 from airfreight.apis.common.desk import Desk, clock
-from airfreight.apis.common.files import Outcome, ServedFile, serve
+from airfreight.apis.common.files import Outcome, ServedFile, is_known, serve
 from airfreight.apis.common.hands import Hands
 from airfreight.apis.common.limits import AddressLimits
 from airfreight.apis.device_ota.errors import answer_missing, answer_problem
@@ -34,6 +34,8 @@ _ID = 24
 _LONGEST_TOKEN = 200
 _DONE = frozenset({Outcome.WHOLE, Outcome.TAIL})
 """These clients cannot say what they resume: who asks for the rest, and gets it, has all."""
+_ALL = frozenset({Outcome.WHOLE})
+"""Who was sent nothing before has not got all by the rest."""
 
 log = structlog.get_logger()
 
@@ -134,14 +136,15 @@ class UpdatePlane:
     async def _give(self, scope: Scope, receive: Receive, send: Send, visit: Visit, file: File) -> None:
         """Offer the file if it was not yet, and send it."""
         attempt_id, etag = file.attempt_id, f'"{file.content.sha256}"'
-        if file.needs_offer and scope["method"] == "GET" and header(scope, b"if-none-match") != etag:
+        if file.needs_offer and scope["method"] == "GET" and not is_known(scope, etag):
             attempt_id = await self._offered(visit.digest, file)
             if attempt_id is None:
                 await answer_missing(send, "device")
                 return
-        if not file.is_begun:
+        if not file.is_begun and not file.is_first:
             scope = _from_the_start(scope, etag)
-        await self._serve(scope, receive, send, visit.device_id, file.content, attempt_id)
+        done = _DONE if file.is_begun else _ALL
+        await self._serve(scope, receive, send, visit.device_id, file.content, attempt_id, done)
 
     async def _group_download(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The bytes and nothing else: it could be any device of the group, so no delivery moves."""
@@ -173,7 +176,14 @@ class UpdatePlane:
         return told.attempt_id
 
     async def _serve(
-        self, scope: Scope, receive: Receive, send: Send, device_id: int, content: Content, attempt_id: int | None
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        device_id: int,
+        content: Content,
+        attempt_id: int | None,
+        done: frozenset[Outcome],
     ) -> None:
         """Send the file. Without an attempt nothing is told: the device has had it, or has failed for good."""
 
@@ -191,7 +201,7 @@ class UpdatePlane:
                 attempt_id=attempt_id or 0,
                 tell=tell,
                 seconds=self._desk.settings.chunk_seconds,
-                done=_DONE,
+                done=done,
                 refuse=answer_problem,
             )
         except FileNotFoundError:

@@ -74,7 +74,7 @@ class GroupPage(msgspec.Struct, rename="camel"):
     draw: str | UnsetType = UNSET
 
 
-class GroupName(msgspec.Struct, forbid_unknown_fields=True):
+class GroupName(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A new group without a name gets a random one."""
 
     name: Name | UnsetType = UNSET
@@ -101,7 +101,7 @@ class DevicePage(msgspec.Struct, rename="camel"):
     draw: str | UnsetType = UNSET
 
 
-class DeviceCreate(msgspec.Struct, forbid_unknown_fields=True):
+class DeviceCreate(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Without a name it gets a random one."""
 
     name: Name | UnsetType = UNSET

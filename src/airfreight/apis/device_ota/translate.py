@@ -42,8 +42,6 @@ def check_device_id(uid: str) -> str:
 def _wish(form: Form, whom: str, check_id: Callable[[str], str]) -> Wish:
     """Raises INVALID, in the order of the reference (section 16): first what is missing."""
     names = (whom, "token", "version")
-    if set(form.fields) - set(names):
-        raise invalid(f"The form may have firmware, {whom}, token and version, and nothing else.", "bad_form")
     for name in names:
         if not form.fields.get(name):
             raise invalid(f"{name} is a mandatory field", "mandatory_field")
@@ -53,6 +51,12 @@ def _wish(form: Form, whom: str, check_id: Callable[[str], str]) -> Wish:
             f"version must be a semantic version such as 1.5.7, of at most {LONGEST_VERSION} characters", "bad_version"
         )
     return Wish(form.fields[whom], form.fields["token"], form.fields["version"])
+
+
+def check_nothing_else(form: Form, whom: str) -> None:
+    """Raises INVALID. What is missing is named before: a file in a field of another name is a missing file first."""
+    if set(form.fields) - {whom, "token", "version"}:
+        raise invalid(f"The form may have firmware, {whom}, token and version, and nothing else.", "bad_form")
 
 
 def is_version(text: str) -> bool:

@@ -9,7 +9,7 @@ from litestar.params import JSONBody, QueryParameter
 
 from airfreight.apis.common.body import In, Out
 from airfreight.apis.common.desk import Desk
-from airfreight.apis.common.fields import LINE, UID, At, Line
+from airfreight.apis.common.fields import LINE, UID, At, Line, OldToken
 from airfreight.apis.common.paging import After, Limit, Page, RowId, page
 from airfreight.apis.platform.products import OrgId, OrgIn
 from airfreight.domain.errors import invalid
@@ -50,6 +50,7 @@ class DeviceIn(In):
     product_id: ProductId
     uid: Uid | None = None
     name: DeviceName = ""
+    token: OldToken | None = None
     owner_user_id: OwnerId | None = None
     parent_id: ParentIn | None = None
     org_id: OrgIn | None = None
@@ -68,6 +69,7 @@ class DeviceChange(In):
 class BulkDevice(In):
     uid: Uid | None = None
     name: DeviceName = ""
+    token: OldToken | None = None
 
 
 class BulkIn(In):
@@ -142,7 +144,7 @@ def shape(call: Call, row: Any) -> Device:  # noqa: ANN401 - a row
 def create_device(request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: JSONBody[DeviceIn]) -> NewDevice:
     """Create a device. Needs `DEVICE_EDIT`. Running rollouts of the whole product include it."""
     with desk.write(request, data.org_id) as call:
-        wanted = Wanted(data.uid, data.name)
+        wanted = Wanted(data.uid, data.name, data.token)
         row, made = devices.create(
             call, product_id=data.product_id, wanted=wanted, owner_user_id=data.owner_user_id, parent_id=data.parent_id
         )
@@ -154,7 +156,7 @@ def create_devices(request: Request[Any, Any, Any], desk: NamedDependency[Desk],
     """Create many devices at once, or none of them. Needs `DEVICE_EDIT`."""
     if (data.count is None) == (data.devices is None):
         raise invalid("Give one of count and devices.", "one_of")
-    wanted = [Wanted(one.uid, one.name) for one in data.devices or ()] or [Wanted()] * (data.count or 0)
+    wanted = [Wanted(one.uid, one.name, one.token) for one in data.devices or ()] or [Wanted()] * (data.count or 0)
     with desk.write(request, data.org_id) as call:
         made = devices.create_many(call, product_id=data.product_id, wanted=wanted, parent_id=data.parent_id)
     return BulkAnswer(items=[BulkItem(id=one.id, uid=one.uid, name=one.name, token=one.token) for one in made])

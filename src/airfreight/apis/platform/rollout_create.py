@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from airfreight.apis.common.body import In
-from airfreight.apis.common.fields import LINE
+from airfreight.apis.common.fields import LINE, NAME
 from airfreight.apis.common.firmware_info import FirmwareType
 from airfreight.domain.conditions import Condition
 from airfreight.domain.finish import FinishOn
@@ -43,7 +43,7 @@ Id = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 Uid = Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=LINE)]
 Fact = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=LINE)]
 FileName = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=LINE)]
-Title = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=LINE)]
+Title = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=NAME)]
 Description = Annotated[str, msgspec.Meta(max_length=1000, pattern=LINE)]
 Moment = Annotated[
     int, msgspec.Meta(ge=0, le=_LAST_MS, description="Milliseconds since the epoch; soft until then, then forced.")

@@ -11,7 +11,7 @@ from litestar.params import JSONBody
 
 from airfreight.apis.common.body import In, Out
 from airfreight.apis.common.desk import Desk, clock
-from airfreight.apis.common.fields import LINE
+from airfreight.apis.common.fields import NAME
 from airfreight.apis.common.paging import After, Limit, Page, RowId
 from airfreight.apis.platform import rollout_create, rollout_deliveries, rollout_export
 from airfreight.apis.platform.products import OrgId
@@ -54,10 +54,11 @@ class Rollout(Out):
     """A rollout; `counts` has how many deliveries are in each state, `reasons` why those that ended badly did.
 
     `urgency` soft: devices that ask how urgent it is may choose their time, until `forcedAt` if that is set.
-    `windowOn`: what `dayPart` is for.
+    `windowOn`: what `dayPart` is for. `uid`: its id at a door that names rollouts by text, such as a campaign's.
     """
 
     id: int
+    uid: str
     title: str
     description: str
     state: str
@@ -95,7 +96,7 @@ class ExplainCheck(Out):
 
 
 class DeviceDelivery(Out):
-    """One of the latest deliveries of a device."""
+    """One of the latest deliveries of a device. `deadlineAt`: when silence ends the try; null while none is awaited."""
 
     id: int
     rollout_id: int
@@ -103,6 +104,9 @@ class DeviceDelivery(Out):
     state: str
     reason: str
     attempt: int
+    tries: int
+    attempts_limit: int
+    deadline_at: int | None
     updated_at: int
 
 
@@ -119,7 +123,7 @@ class Explanation(Out):
 class RolloutClone(In):
     """`title`: left out, that of the old rollout, marked."""
 
-    title: Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=LINE)] | None = None
+    title: Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=NAME)] | None = None
     devices: Which = Which.FAILED
 
 
@@ -133,6 +137,7 @@ def shape(view: View) -> Rollout:
             reasons[count.reason] = reasons.get(count.reason, 0) + count.n
     return Rollout(
         id=rollout.id,
+        uid=rollout.uid,
         title=rollout.title,
         description=rollout.description,
         state=rollout.state,

@@ -12,6 +12,7 @@ from airfreight.apis.platform import (
     organizations,
     products,
     rollouts,
+    uploads,
     users,
 )
 
@@ -27,6 +28,7 @@ ROUTERS = [
     groups.router,
     consent.router,
     artifacts.router,
+    uploads.router,
     rollouts.router,
     rollouts.explain_device,
 ]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from airfreight.apis.common.fields import LINE
+from airfreight.apis.common.fields import LINE, NAME
 from airfreight.apis.common.firmware_info import FirmwareInfo
 
 
@@ -14,8 +14,8 @@ def _int(bits: int, words: str | None = None, least: int = 0, most: int | None =
     return Meta(ge=least, le=largest, description=words, extra_json_schema={"format": f"int{bits}"})
 
 
-def _text(words: str, least: int = 0, most: int = 255) -> Meta:
-    return Meta(min_length=least, max_length=most, description=words, pattern=LINE)
+def _text(words: str, least: int = 0, most: int = 255, pattern: str = LINE) -> Meta:
+    return Meta(min_length=least, max_length=most, description=words, pattern=pattern)
 
 
 def _words(words: str) -> Meta:
@@ -61,7 +61,7 @@ _HOST_IN_WORDS = (
 ProductId = Annotated[int, _int(32, "Template (product) ID for this shipment", 1)]
 DeviceId = Annotated[int, _int(32, None, 1)]
 Time = Annotated[ShipmentTime, _words("Time window for the OTA update delivery")]
-Title = Annotated[str, _text("Shipment title", 1, 200)]
+Title = Annotated[str, _text("Shipment title", 1, 200, NAME)]
 Path = Annotated[str, _text("Path to the firmware file on the server", 1, 200)]
 FileName = Annotated[str, _text("Original firmware file name", 1, 255)]
 AttemptsLimit = Annotated[int, _int(32, "Maximum number of OTA delivery attempts per device", 1, 1000)]

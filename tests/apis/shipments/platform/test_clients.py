@@ -232,6 +232,7 @@ def test_a_narrow_token_gives_and_takes_no_more_than_it_has(site: Site) -> None:
 
 BAD = [
     ("name", ""),
+    ("name", " "),
     ("name", "x" * 65),
     ("name", "a\nb"),
     ("name", None),

@@ -315,7 +315,7 @@ def test_a_bad_device_id_is_refused_by_name(site: Site, method: str, path: str, 
 
 
 BAD_CREATE: list[tuple[str, Any]] = [
-    ("templateId", 1), ("templateId", ""), ("templateId", "x"), ("templateId", None), ("name", ""), ("name", 1),
+    ("templateId", 1), ("templateId", ""), ("templateId", "x"), ("templateId", None), ("name", ""), ("name", " "), ("name", 1),
     ("name", "a\0b"), ("name", "x" * 101), ("ownerId", 0), ("ownerId", "1"), ("ownerId", None), ("onwerId", True),
     ("orgId", -1), ("orgId", None), ("token", "x"), ("uid", "x"),
 ]  # fmt: skip

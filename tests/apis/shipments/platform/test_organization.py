@@ -168,6 +168,7 @@ def test_a_stranger_is_told_the_same_as_about_a_missing_one(site: Site) -> None:
 
 BAD = [
     ("name", "ab"),
+    ("name", "    "),
     ("name", "x" * 101),
     ("name", "a\nbc"),
     ("name", None),

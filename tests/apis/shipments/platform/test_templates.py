@@ -116,7 +116,7 @@ def test_a_name_is_used_once_in_an_organization_and_a_template_id_once_anywhere(
 
 
 BAD: list[tuple[str, Any]] = [
-    ("name", ""), ("name", "x" * 101), ("name", "a\nb"), ("name", 1), ("name", None),
+    ("name", ""), ("name", " "), ("name", "x" * 101), ("name", "a\nb"), ("name", 1), ("name", None),
     ("templateId", ""), ("templateId", "TMPL"), ("templateId", "tmpl123"), ("templateId", "TMPL" + "x" * 29),
     ("templateId", "TMPLab\n"), ("templateId", "TMPL a"), ("templateId", 7), ("templateId", None),
     ("description", "x" * 1001), ("description", 1), ("tz", "Mars/Olympus"), ("tz", "../../etc/passwd"), ("tz", 1),

@@ -344,6 +344,7 @@ BAD = [
     ("email", 7),
     ("email", None),
     ("name", ""),
+    ("name", " "),
     ("name", "x" * 101),
     ("name", "a\u202eb"),
     ("roleId", 0),

@@ -10,7 +10,7 @@ from litestar.params import JSONBody, QueryParameter
 
 from airfreight.apis.common.body import In, Out
 from airfreight.apis.common.desk import Desk
-from airfreight.apis.common.fields import LINE, PHONE, At, Line, Part, ZoneName
+from airfreight.apis.common.fields import NAME, PHONE, At, Line, Part, ZoneName
 from airfreight.apis.shipments.platform.paging import DEFAULT_SIZE, Content, PageNumber, PageSize, content
 from airfreight.apis.shipments.platform.zones import check_tz
 from airfreight.apis.shipments.routes import OrgId
@@ -31,7 +31,7 @@ SomeOrgId = Annotated[
     ),
 ]
 OrgIn = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1, extra_json_schema={"format": "int32"})]
-OrganizationName = Annotated[str, msgspec.Meta(min_length=3, max_length=100, pattern=LINE)]
+OrganizationName = Annotated[str, msgspec.Meta(min_length=3, max_length=100, pattern=NAME)]
 Phone = Annotated[str, msgspec.Meta(max_length=32, pattern=PHONE, description="Begins with +.")]
 
 

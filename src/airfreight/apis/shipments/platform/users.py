@@ -10,7 +10,7 @@ from litestar.params import JSONBody, QueryParameter
 
 from airfreight.apis.common.body import In, Out
 from airfreight.apis.common.desk import Desk
-from airfreight.apis.common.fields import PHONE, At, Line, Part, ZoneName
+from airfreight.apis.common.fields import PHONE, At, Line, Name, Part, ZoneName
 from airfreight.apis.common.guard import PASSWORD_GUARD, accept_invitation
 from airfreight.apis.shipments.platform.organization import OrgIn
 from airfreight.apis.shipments.platform.paging import DEFAULT_SIZE, Content, PageNumber, PageSize, content
@@ -44,7 +44,6 @@ Password = Annotated[
         min_length=passwords.SHORTEST, max_length=passwords.LONGEST, description="In place of `passwordHash`."
     ),
 ]
-PersonName = Annotated[Line, msgspec.Meta(min_length=1, max_length=100)]
 Short = Annotated[Line, msgspec.Meta(max_length=50)]
 
 
@@ -58,7 +57,7 @@ class UserState(StrEnum):
 class UserCreate(In, kw_only=True):
     email: Email
     password: Password
-    name: PersonName
+    name: Name
     role_id: RoleIn
     title: Short = ""
     nick_name: Short = ""
@@ -73,7 +72,7 @@ class UserCreateInOrg(UserCreate, kw_only=True):
 
 class UserInvite(In, kw_only=True):
     email: Email
-    name: PersonName
+    name: Name
     role_id: RoleIn
     org_id: OrgIn | None = None
     locale: Annotated[str, msgspec.Meta(pattern=users.LOCALE, description="Such as en_US.")] = ""
