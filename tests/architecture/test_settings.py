@@ -45,6 +45,7 @@ def test_a_number_is_a_number(one: object) -> None:
     [
         ("port", "65536"), ("workers", "0"), ("workers", "65"), ("poll_seconds", "0"), ("deadline_seconds", "0"),
         ("token_seconds", "0"), ("online_seconds", "0"), ("chunk_seconds", "0"), ("history_limit", "0"),
+        ("upload_hours", "0"), ("upload_hours", "8785"),
         ("secret_key", "too short"), ("public_url", "ota.example.com"), ("log_level", "loud"),
         ("webhook_allow", "10.0.0.1/8"), ("webhook_allow", "intranet"), ("webhook_tries", "0"), ("webhook_senders", "0"), ("webhook_senders", "101"),
     ],

@@ -78,7 +78,9 @@ def make_bundle(signer: Signer, target: Path, version: str, *, size: int = 65536
 
     `size`: bytes of random payload; `fails`: its script ends badly before anything is installed.
     """
-    hook = f'echo "$1 {version}" >> {target}/hook.log\n' if not fails else "echo failing on purpose; exit 1\n"
+    # on a busy machine the client does not read any more what a script printed that is over already
+    fail = "echo failing on purpose; sleep 2; exit 1\n"
+    hook = f'echo "$1 {version}" >> {target}/hook.log\n' if not fails else fail
     parts = {
         "payload.txt": f"firmware {version}\n".encode(),
         "blob.bin": os.urandom(size),

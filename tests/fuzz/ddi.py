@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
+from tests.apis.serving import eventually
 from tests.clients.place import Place
 from tests.fuzz.asks import MARKER, ODD_PATHS
 from tests.make import Board
@@ -192,6 +193,7 @@ def under_way(place: Place, tenant: str, name: str) -> Own:
     file = f"/softwaremodules/{own.module}/artifacts/{own.file}"
     assert ask_as(place, tenant, own.board, f"/deploymentBase/{own.action}").status_code == 200
     assert ask_as(place, tenant, own.board, file, Range="bytes=0-9").status_code == 206
+    assert eventually(lambda: place.stand_of(own.board) == "downloading")
     return own
 
 

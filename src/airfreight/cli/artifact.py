@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from airfreight.cli import output
+from airfreight.cli import output, resumable
 from airfreight.cli.auth import Session, connect
 from airfreight.cli.errors import usage
 from airfreight.cli.http import Doc, Request, document, printable
@@ -36,13 +36,21 @@ ExistingFile = typer.Argument(
 
 
 @app.command("upload")
-def upload_command(file: Annotated[Path, ExistingFile], as_json: AsJson = False) -> None:
+def upload_command(
+    file: Annotated[Path, ExistingFile],
+    in_pieces: Annotated[
+        bool, typer.Option("--resumable", help="Go on where it breaks off; files of 64 MiB or more always do.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Upload a file; a bar on stderr shows how it goes.
+
+    A large file goes on by itself after a break, and where it was when the command is run again.
 
     Example: airfreight artifact upload build/thermostat-2.3.1.bin
     """
     with connect() as session:
-        output.record(upload(session, file, quiet=as_json), DETAILS, as_json=as_json)
+        output.record(upload(session, file, quiet=as_json, in_pieces=in_pieces), DETAILS, as_json=as_json)
 
 
 @app.command("list")
@@ -76,8 +84,15 @@ def delete(number: Id, as_json: AsJson = False) -> None:
         output.removed("artifact", number, as_json=as_json)
 
 
-def upload(session: Session, file: Path, *, quiet: bool) -> Doc:
-    """Stream a file to the server and return the artifact. Raises CliError, also if the file cannot be read."""
+def upload(session: Session, file: Path, *, quiet: bool, in_pieces: bool = False) -> Doc:
+    """Stream a file to the server and return the artifact. Raises CliError, also if the file cannot be read.
+
+    A large one (and any, `in_pieces`) goes on after a break, where the server can do that.
+    """
+    if in_pieces or resumable.is_large(file):
+        made = resumable.upload(session, file, quiet=quiet)
+        if made is not None:
+            return made
     return send(session, file, Request("PUT", PATH, {"filename": printable(file.name)}), quiet=quiet)
 
 

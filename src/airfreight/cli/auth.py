@@ -161,6 +161,11 @@ class Session:
         self._credentials = credentials
         self._org = org
 
+    @property
+    def is_at_home(self) -> bool:
+        """Whether it acts on the login's own organization."""
+        return self._org is None
+
     def get(self, path: str, **params: object) -> Doc:
         """GET one JSON object; parameters that are None are left out."""
         return document(self.send(Request("GET", path, params)))

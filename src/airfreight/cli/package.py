@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from airfreight.cli import artifact, output
+from airfreight.cli import artifact, output, resumable
 from airfreight.cli.auth import Session, connect
 from airfreight.cli.campaigns_door import PACKAGE, PageNumber, id_of, page, show_page, when
 from airfreight.cli.errors import usage
@@ -143,7 +143,14 @@ def delete(package: Package, yes: Yes = False, org: Org = None, as_json: AsJson 
 
 
 def upload(session: Session, file: Path, description: str | None = None, *, quiet: bool) -> str:
-    """Stream a file to the server and return the id of the package. Raises CliError."""
+    """Stream a file to the server and return the id of the package. Raises CliError.
+
+    A large one goes on after a break, but for an organization below the login's.
+    """
+    if session.is_at_home and resumable.is_large(file):
+        made = resumable.upload(session, file, description=description or "", quiet=quiet)
+        if made is not None:
+            return string(made, "uid")
     told = {"name": printable(file.name), "description": description}
     return string(artifact.send(session, file, Request("POST", f"{PACKAGE.path}/", told), quiet=quiet), "uuid")
 

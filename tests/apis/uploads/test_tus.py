@@ -329,6 +329,46 @@ def test_what_came_before_a_body_broke_off_is_kept(sender: Sender) -> None:
     assert sender.get(at)["artifact"]["sha256"] == hashlib.sha256(content).hexdigest()
 
 
+def chunk(content: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(content), content)
+
+
+def chunks_of(sender: Sender, at: str, offset: int = 0) -> socket.socket:
+    """A PATCH of which nobody says how long it is; its body is still to be sent."""
+    line = sender.site.server.connect()
+    head = (
+        f"PATCH {at} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {sender.site.tokens['client']}\r\n"
+        f"Content-Type: application/offset+octet-stream\r\nUpload-Offset: {offset}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    line.sendall(head.encode())
+    return line
+
+
+def test_a_file_is_not_complete_before_its_last_piece_has_ended(sender: Sender) -> None:
+    """Else somebody who asks for the offset now would finish what is then found to be too long."""
+    size = 1024**2
+    at = sender.begun(size)
+    with chunks_of(sender, at) as line:
+        line.sendall(chunk(bytes(size)))
+        end = time.monotonic() + 0.5
+        while time.monotonic() < end:
+            assert sender.offset(at) < size
+        line.sendall(chunk(b"x"))
+        assert line.recv(1000).startswith(b"HTTP/1.1 413")
+    assert sender.offset(at) == 0
+    assert sender.artifacts() == []
+
+
+def test_an_upload_that_is_given_up_takes_no_more_bytes(sender: Sender) -> None:
+    at = sender.begun(10**9)
+    with chunks_of(sender, at) as line:
+        line.sendall(chunk(bytes(3_000_000)))
+        assert eventually(lambda: sender.offset(at) > 2_000_000)
+        assert sender.ask("DELETE", at).status_code == 204
+        line.sendall(chunk(bytes(20_000_000)))
+        assert line.recv(1000).startswith(b"HTTP/1.1 404")
+
+
 def test_an_upload_has_one_sender_at_a_time(sender: Sender) -> None:
     content = unique(3_000_000)
     at = sender.begun(3_000_000)
@@ -434,9 +474,15 @@ def test_bytes_for_which_there_is_no_room_are_not_taken(serve: Serve) -> None:
         settings = served.app.settings
         object.__setattr__(settings, "min_free_bytes", 10**17)
         refusal(sender.send(at, 0, b"x" * 1000), 409, "disk_full")
-        refusal(sender.send(at, 0, chunked(bytes(20_000_000), 100_000)), 409, "disk_full")
         refusal(sender.begin(1), 409, "disk_full")
+        object.__setattr__(settings, "min_free_bytes", 0)
+        with chunks_of(sender, at) as line:
+            line.sendall(chunk(bytes(3_000_000)))
+            assert eventually(lambda: sender.offset(at) > 2_000_000)
+            object.__setattr__(settings, "min_free_bytes", 10**17)
+            line.sendall(chunk(bytes(20_000_000)))
+            assert line.recv(1000).startswith(b"HTTP/1.1 409")
         kept = sender.offset(at)
-        assert kept < 17 * 1024**2
+        assert 2_000_000 < kept < 17 * 1024**2
         object.__setattr__(settings, "min_free_bytes", 0)
         assert sender.send(at, kept, b"x").headers["upload-offset"] == str(kept + 1)
