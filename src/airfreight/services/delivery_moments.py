@@ -34,8 +34,8 @@ def served(ledger: Ledger, moments: Sequence[Sent]) -> None:
     """
     owners = store.deliveries_of_attempts(ledger.connection, sorted({one.attempt_id for one in moments}))
     ledger.entries(sorted(set(owners.values())))
-    whole = {owners[one.attempt_id] for one in moments if one.reached is State.DOWNLOADED and one.attempt_id in owners}
-    one_file = _of_one_file(ledger, sorted(whole))
+    whole = [one for one in moments if one.reached is State.DOWNLOADED and not one.is_mute]
+    one_file = _of_one_file(ledger, sorted({owners[one.attempt_id] for one in whole if one.attempt_id in owners}))
     for device_id, attempt_id, reached, reports, is_mute in moments:
         for entry in ledger.entries([owners[attempt_id]] if attempt_id in owners else []):
             if entry.row.device_id != device_id or entry.attempt_id != attempt_id:
