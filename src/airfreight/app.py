@@ -73,7 +73,7 @@ class App:
         routes.append(direct_operators.router)
         self.operators = operator_app(self.desk, routes, VERSION, on_stray)
         self.files = StaticFiles(self.desk, self.devices.tell, self.devices.heard)
-        hands = Hands(self.devices.tell, self.devices.do, self.devices.heard)
+        hands = Hands(self.devices.tell, self.devices.do, self.devices.heard, self.devices.came)
         self.updates = UpdatePlane(self.desk, hands)
         self.direct = DirectPlane(self.desk, hands)
         tongues: list[Tongue] = [PushTongue(self.desk, clock), TriggerTongue(self.desk, clock)]

@@ -94,7 +94,15 @@ def test_the_search_goes_on_after_a_mark_that_is_no_tag(before: bytes) -> None:
         b"blnkinf=",
         b"blnkinf={",
         b"blnkinf=[1]",
-        b"blnkinf={mcu:'1.2.3'}",
+        b"blnkinf={mcu:'1.2.3'",
+        b"blnkinf={mcu:'1.2.3}",
+        b"blnkinf={mcu '1.2.3'}",
+        b"blnkinf={mcu:}",
+        b"blnkinf={mcu:null}",
+        b"blnkinf={,}",
+        b"blnkinf={colour:'blue'}",
+        b"blnkinf={'mcu\\':'1.2.3'}",
+        b"blnkinf={" + b"a:1," * 250,
         b"blnkinf=" + b"[" * 1000,
         b'blnkinf={"mcu":' + b"[" * 900,
         b'blnkinf={"colour":"blue"}',
@@ -119,6 +127,20 @@ def test_the_older_text_form_is_read_when_it_is_json() -> None:
         b'\0\0blnkinf= {"mcu": "2.0.1", "fw-type": "TMPL9", "build": "May  5 2021 10:00:00", "con": null, "ver": 7}tail'
     )
     facts = facts_of(data)
+    assert (facts.version, facts.fw_type, facts.build) == ("2.0.1", "TMPL9", "May  5 2021 10:00:00")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"{mcu:'2.0.1',build:'May  5 2021 10:00:00','fw-type':\"TMPL9\"}",
+        b"{ mcu : '2.0.1' , build : \"May  5 2021 10:00:00\" , \"fw-type\" : 'TMPL9' , }more",
+        b"{con: null, 'h-beat': 45, mcu: \"2\\.0.1\", build: 'May  5 2021 10:00:00', 'fw-type': 'TMP\\L9'}",
+        b'{\n\t"mcu": "2.0.1",\n\t"build": "May  5 2021 10:00:00",\n\t"fw-type": TMPL9,\n}\n',
+    ],
+)
+def test_the_older_text_form_is_read_when_it_is_json5(text: bytes) -> None:
+    facts = facts_of(b"\xff\0blnkinf=" + text + b"\0\xff")
     assert (facts.version, facts.fw_type, facts.build) == ("2.0.1", "TMPL9", "May  5 2021 10:00:00")
 
 

@@ -1,10 +1,12 @@
 """The `blnkinf` tag: key and value pairs that a build leaves in its image so that a server can read them.
 
-Bytes: `blnkinf` NUL, then key NUL value NUL repeated, then NUL. The older text form is `blnkinf={...}` with JSON.
+Bytes: `blnkinf` NUL, then key NUL value NUL repeated, then NUL. The older text form is `blnkinf={...}` with JSON5,
+of which one flat object is read.
 The rule: accept at least what the vendor's own finder accepts, and go on searching after a find that does not parse.
 """
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -15,6 +17,13 @@ _MARKER = b"blnkinf"
 _LIMIT = 1024
 _MAX_FAILED = 1024
 _KNOWN = frozenset({"mcu", "ncp", "fw", "ver", "fw-type", "build", "blynk", "dev", "tmpl"})
+
+_PAIR = re.compile(
+    r"""\s*(?:"([^"\\]*)"|'([^'\\]*)'|([A-Za-z_$][\w$-]*))\s*:"""
+    r"""\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([-+.\w]+))\s*(,\s*\}|,|\})""",
+    re.ASCII | re.DOTALL,
+)
+"""A pair of JSON5 with what ends it: its name as one of three groups, its value as one of three."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +127,31 @@ def _json_pairs(body: bytes) -> dict[str, str] | None:
     try:
         value, _ = json.JSONDecoder().raw_decode(text)
     except (ValueError, RecursionError):
-        return None
+        value = _json5_pairs(text)
     if not isinstance(value, dict):
         return None
     pairs = {key: printable(str(told).encode()) for key, told in value.items() if type(told) in (str, int, float)}
     return {key: told for key, told in pairs.items() if told is not None and "\ufffd" not in told}
+
+
+def _json5_pairs(text: str) -> dict[str, str | None] | None:
+    """One flat object with names without quotes, single quotes, a comma too many; None for anything else."""
+    if not text.startswith("{"):
+        return None
+    at, found = 1, dict[str, str | None]()
+    while pair := _PAIR.match(text, at):
+        *names, double, single, bare, end = pair.groups()
+        quoted = double if double is not None else single
+        word = None if bare == "null" else bare
+        found[next(name for name in names if name is not None)] = word if quoted is None else _unescaped(quoted)
+        if end.endswith("}"):
+            return found
+        at = pair.end()
+    return None
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
 
 
 def _tag(pairs: dict[str, str]) -> Tag:

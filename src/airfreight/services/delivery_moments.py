@@ -6,7 +6,7 @@ A neighbour of services.deliveries. Moments of an attempt that is over change no
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from airfreight.domain.delivery import RANK, Reach, Reason, Skip, State, Yield
+from airfreight.domain.delivery import RANK, Fail, Reach, Reason, Skip, State, Yield
 from airfreight.domain.finish import FinishOn
 from airfreight.formats.facts import Format
 from airfreight.services.ledger import Entry, Ledger, Note
@@ -81,6 +81,15 @@ def withdraw(ledger: Ledger, moments: Sequence[tuple[int, int]]) -> None:
             ledger.apply(entry, Yield(), note)
         elif entry.row.id in overtaken:
             ledger.apply(entry, Skip(Reason.SUPERSEDED), note)
+
+
+def unfit(ledger: Ledger, moments: Sequence[tuple[int, int, str]]) -> None:
+    """Offers that their devices could not take end: `(device id, attempt id, why in words)` each."""
+    words = {(device_id, attempt_id): said for device_id, attempt_id, said in moments}
+    for entry in _current(ledger, list(words)):
+        if entry.delivery.state is State.OFFERED:
+            said = words[entry.row.device_id, entry.attempt_id or 0]
+            ledger.apply(entry, Fail(Reason.INCOMPATIBLE), Note("server", message=said))
 
 
 def _current(ledger: Ledger, moments: Sequence[tuple[int, int]]) -> list[Entry]:

@@ -5,8 +5,8 @@ last decision named, and once in a while to see whether it still listens.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection
@@ -14,12 +14,12 @@ from sqlalchemy import Connection
 from airfreight.domain.decide import Do, spread
 from airfreight.domain.delivery import Skip, State
 from airfreight.domain.ids import Millis
-from airfreight.services import deliveries, delivery_sweeps, file_urls
+from airfreight.services import deliveries, delivery_moments, delivery_sweeps, file_urls
 from airfreight.services.credentials import Keyring
 from airfreight.services.deliveries import Answer
 from airfreight.services.ledger import Ledger, transact
 from airfreight.settings import Settings
-from airfreight.store import artifacts, connections, leases, outbox
+from airfreight.store import artifacts, connections, devices, leases, outbox
 from airfreight.store.connections import Due
 from airfreight.store.database import Database
 
@@ -39,6 +39,7 @@ __all__ = [
     "put_back",
     "sent",
     "take_over",
+    "unfit",
 ]
 
 OFFER = outbox.PUSH + "offer"
@@ -50,7 +51,7 @@ _LONGEST_RETRY_MS = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """What a device is sent: where the file is, and what it is."""
+    """What a device is sent: where the file is, and what it is. `told`: the device's own attributes."""
 
     device_id: int
     url: str
@@ -58,6 +59,8 @@ class Offered:
     fw_type: str
     version: str
     build: str
+    attempt_id: int = 0
+    told: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,21 +186,30 @@ def errands(database: Database, settings: Settings, keyring: Keyring, now: Milli
     with database.write() as connection:
         rows = outbox.claim(connection, now=now, until=now + _CLAIM_MS, limit=limit, kind=OFFER)
         bodies = {row.id: json.loads(row.body) for row in rows}
-        told = deliveries.look(connection, sorted({body["device"] for body in bodies.values()}), now)
+        device_ids = sorted({body["device"] for body in bodies.values()})
+        told = deliveries.look(connection, device_ids, now)
+        said = devices.attributes(connection, device_ids)
         found, late = [], []
         for row in rows:
             answer, attempt_id = told.get(bodies[row.id]["device"]), bodies[row.id]["attempt"]
             stands = answer is not None and answer.attempt_id == attempt_id and _is_offered(answer)
             goes = stands and answer is not None and answer.decision.do is Do.DOWNLOAD
             file = artifacts.carried_under(connection, attempt_id) if goes else None
-            found.append(Errand(row.id, row.attempts, file and _offered(file, settings, keyring, now)))
+            offered = file and _offered(file, json.loads(said[file.device_id]), settings, keyring, now)
+            found.append(Errand(row.id, row.attempts, offered))
             if stands and not goes:
                 late.append(bodies[row.id]["device"])  # the rollout is paused, the window closed: not now, but then
         connections.unsent(connection, late, now)
     return found
 
 
-def _offered(file: Any, settings: Settings, keyring: Keyring, now: Millis) -> Offered:  # noqa: ANN401 - a row
+def _offered(
+    file: Any,  # noqa: ANN401 - a row
+    told: Mapping[str, object],
+    settings: Settings,
+    keyring: Keyring,
+    now: Millis,
+) -> Offered:
     return Offered(
         device_id=file.device_id,
         url=file_urls.for_device(file, settings, keyring, now),
@@ -205,7 +217,16 @@ def _offered(file: Any, settings: Settings, keyring: Keyring, now: Millis) -> Of
         fw_type=file.confirmed_fw_type,
         version=file.confirmed_version,
         build=file.confirmed_build,
+        attempt_id=file.attempt_id,
+        told=told,
     )
+
+
+def unfit(database: Database, settings: Settings, now: Millis, those: Sequence[tuple[Offered, str]]) -> None:
+    """These devices cannot take what they would be sent, for the reason in words: their deliveries end here."""
+    moments = [(one.device_id, one.attempt_id, words) for one, words in those]
+    if moments:
+        transact(database, settings, now, lambda ledger: delivery_moments.unfit(ledger, moments))
 
 
 def sent(database: Database, done: Sequence[int], again: Sequence[Errand], now: Millis) -> None:

@@ -165,6 +165,12 @@ _behind = HotSelect(
 )
 
 
+def attributes(connection: Connection, device_ids: Sequence[int]) -> dict[int, str]:
+    """Device id -> the JSON of its attributes."""
+    query = select(devices.c.id, devices.c.attributes).where(devices.c.id.in_(device_ids))
+    return {row.id: row.attributes for row in connection.execute(query)}
+
+
 def ids_behind(connection: Connection, parent_ids: Sequence[int]) -> dict[tuple[int, str], int]:
     """`(parent's id, uid)` -> device id, of every device behind these."""
     if not parent_ids:

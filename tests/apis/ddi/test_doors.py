@@ -4,12 +4,14 @@ import time
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from tests.apis.ddi.door import Tenant
 from tests.apis.site import Site
 from tests.make import image
 from tests.services.steps import Steps
 
 from airfreight.domain.phases import Phase
+from airfreight.store import tables
 
 
 @pytest.fixture
@@ -48,6 +50,17 @@ def test_a_campaign_gives_the_download_first_and_the_update_when_both_of_its_pha
     assert handling(tenant, tenant.next_action()) == ("forced", "forced", "available")
     assert tenant.say(action) == 200
     assert site.stand(steps.id, tenant.board) == ("succeeded", "")
+
+
+def test_that_a_device_of_a_campaign_has_come_is_known_once_its_poll_is_answered(tenant: Tenant) -> None:
+    """It begins nothing before it is told to, so nothing else would show that it is there."""
+    steps = Steps(tenant.site)
+    steps.add([tenant.board])
+    steps.start()
+    seen = select(tables.device_seen.c.device_id).where(tables.device_seen.c.device_id == tenant.board.id)
+    assert tenant.site.rows(seen) == []
+    assert tenant.links() == {}, "nobody has approved the download"
+    assert len(tenant.site.rows(seen)) == 1
 
 
 def test_the_sleep_of_a_device_that_waits_for_its_phase_ends_when_that_begins(tenant: Tenant) -> None:

@@ -18,7 +18,7 @@ from tests.make import BUILD, Bench, Board
 
 from airfreight.apis.common.broker_line import BrokerLine
 from airfreight.apis.common.desk import Desk
-from airfreight.apis.shipments.mqtt import PushTongue, offer_of, ping_of
+from airfreight.apis.shipments.mqtt import PushTongue, offer_of, ping_of, too_large
 from airfreight.ports import Message
 from airfreight.services.device_work import Returned
 from airfreight.services.pushing import Offered
@@ -93,6 +93,28 @@ def test_the_largest_offer_fits_into_a_packet_of_a_small_device() -> None:
     longest = Offered(2**31 - 1, "u" * 239, 2**40, "t" * 64, "v" * 64, "b" * 64)
     message = offer_of("p" * 32, longest)
     assert len(message.payload) + len(message.topic) + 10 <= 1024
+
+
+@pytest.mark.parametrize(
+    ("rxbuff", "fits"),
+    [
+        (1024, True),
+        (151, True),
+        (151.5, True),
+        (150, False),
+        (64.0, False),
+        (None, True),
+        (0, True),
+        (True, True),
+        ("x", True),
+    ],
+)
+def test_an_offer_fits_when_the_whole_packet_does(rxbuff: object, fits: bool) -> None:
+    offered = Offered(7, "u" * 65, 1, "", "", "", told={} if rxbuff is None else {"rxbuff": rxbuff})
+    message = offer_of("airfreight", offered)
+    assert len(message.topic) + len(message.payload) == 144
+    words = too_large(offered, message)
+    assert words == ("" if fits else f"the offer has 151 bytes at the broker, the device takes {rxbuff:g} (rxbuff)")
 
 
 def test_other_letters_are_utf_8_and_slashes_are_slashes() -> None:
@@ -282,6 +304,23 @@ def test_rubbish_is_acknowledged_and_disturbs_nobody(bench: Bench, broker: FakeB
     assert version_of(bench, board) == "1.0.0"
     assert [log for log in logs if log["log_level"] in {"error", "critical"}] == []
     assert len(broker.lines) == 1
+
+
+@pytest.mark.usefixtures("door")
+def test_a_device_whose_buffer_is_too_small_is_sent_nothing_and_its_delivery_says_why(
+    bench: Bench, broker: FakeBroker, product: int
+) -> None:
+    small, large = bench.devices(product, 2)
+    rollout = bench.ship(bench.artifact(), product, [small, large])
+    broker.say(small.id, b'{"ver":"1.0.0","rxbuff":128}')
+    broker.say(large.id, b'{"ver":"1.0.0","rxbuff":512}')
+    assert eventually(lambda: broker.sent_to(large))
+    assert eventually(lambda: bench.stand(rollout, small) == ("failed", "incompatible"))
+    assert broker.sent_to(small) == []
+    [said] = [row.message for row in bench.rows(select(tables.history.c.message)) if "rxbuff" in (row.message or "")]
+    assert re.fullmatch(r"the offer has \d+ bytes at the broker, the device takes 128 \(rxbuff\)", said)
+    assert eventually(lambda: bench.rows(select(tables.outbox).where(tables.outbox.c.kind.startswith("push."))) == [])
+    assert bench.drift() == {}
 
 
 @pytest.mark.usefixtures("door")

@@ -8,6 +8,7 @@ and takes nothing else for one. Neither ever gives more bytes than the file has.
 from itertools import pairwise
 
 _MOST = 8
+_MOST_DIGITS = 18
 
 
 class Unsatisfiable(Exception):  # noqa: N818 - an answer (416), not a failure
@@ -53,15 +54,21 @@ def _span(part: str, size: int) -> tuple[int, int] | None:
     if not dash or not all(_is_number(text) for text in (first, last) if text) or not (first or last):
         return None
     if not first:
-        return max(0, size - int(last)), size
-    start = int(first)
-    if last and int(last) < start:
+        return max(0, size - _number(last)), size
+    start = _number(first)
+    if last and _number(last) < start:
         return None
-    return start, min(size, int(last) + 1) if last else size
+    return start, min(size, _number(last) + 1) if last else size
 
 
 def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 18
+    return text.isascii() and text.isdigit()
+
+
+def _number(digits: str) -> int:
+    """Beyond the last byte of any file all numbers are the same."""
+    digits = digits.lstrip("0")
+    return int(digits or "0") if len(digits) <= _MOST_DIGITS else 10**_MOST_DIGITS
 
 
 def _joined(spans: list[tuple[int, int]]) -> tuple[int, int] | None:

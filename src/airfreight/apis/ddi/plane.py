@@ -89,7 +89,7 @@ class DirectPlane:
     async def _base(self, asked: Asked) -> None:
         """`GET .../{controllerId}`: what there is to do now, and when to ask again."""
         visit = await self._visit(asked)
-        self._hands.heard(visit.device_id)
+        await self._hands.came(visit.answer)
         attempt_id = visit.answer.attempt_id if visit.errand is not Errand.NOTHING else None
         change = _change(visit)
         stamp = (visit.errand.value, attempt_id, change, visit.installed, visit.wants_attributes, visit.sleep)

@@ -118,6 +118,11 @@ class DevicePlane:
         """A device gave a sign of life at another door."""
         self._seen.heard(device_id)
 
+    async def came(self, told: Answer) -> None:
+        """A device has asked what there is to do. Where something waits for it, that it is there is on disk at once."""
+        if self._seen.heard(told.device_id) and told.is_queued:
+            await self._writes.submit(Heard(told.device_id))
+
     # polls
 
     async def _next(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -125,8 +130,7 @@ class DevicePlane:
         query = query_of(scope["query_string"], ("wait", "thing"))
         asker = await self._asker(scope, query.thing)
         told = await self._held(lambda: self._told(asker), query.wait, receive)
-        if self._seen.heard(told.device_id) and told.is_queued:
-            await self._writes.submit(Heard(told.device_id))
+        await self.came(told)
         if not told.has_work:
             await answer(send, 204, headers=[self._retry_after(told, waited=bool(query.wait))])
             return

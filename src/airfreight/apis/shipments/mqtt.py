@@ -23,6 +23,8 @@ _BATCH = 500
 _NOBODY = 0
 """An id that no device has."""
 _LONGEST_INFO = 4096
+_HEADER = 7
+"""Bytes of a packet beside its topic and payload: 1 and 2 in front, 2 for the topic's length, 2 for the packet's id."""
 _INFO_NAMES = {"ver": "version", "build": "build", "type": "fwType"}
 _decode = msgspec.json.Decoder(dict[str, object]).decode
 _encode = msgspec.json.Encoder().encode
@@ -42,6 +44,16 @@ def offer_of(prefix: str, offered: Offered) -> Message:
     """The message that tells a device of its update; compact, because clients search its text."""
     body = Offer(offered.url, offered.size, offered.fw_type, offered.version, offered.build)
     return Message(f"{prefix}/{offered.device_id}/downlink/ota/json", _encode(body))
+
+
+def too_large(offered: Offered, message: Message) -> str:
+    """Why the device would not take the packet, as it said itself by `rxbuff`; "" when it does. A client drops such a
+    packet without a word.
+    """
+    room, size = offered.told.get("rxbuff"), len(message.topic) + len(message.payload) + _HEADER
+    if not isinstance(room, int | float) or room <= 1 or size <= room:
+        return ""
+    return f"the offer has {size} bytes at the broker, the device takes {room:g} (rxbuff)"
 
 
 def ping_of(prefix: str, device_id: int) -> Message:
@@ -131,13 +143,22 @@ class PushTongue:
         found = pushing.errands(desk.database, desk.settings, desk.keyring, self._clock(), _BATCH)
         if not found:
             return
-        true = [one for one in found if one.offered is not None]
+        true: list[tuple[Errand, Message]] = []
+        unfit: list[tuple[Offered, str]] = []
+        for one in found:
+            if one.offered is not None:
+                message = offer_of(self._prefix, one.offered)
+                if words := too_large(one.offered, message):
+                    unfit.append((one.offered, words))
+                else:
+                    true.append((one, message))
+        pushing.unfit(desk.database, desk.settings, self._clock(), unfit)
         lost: list[Errand] = []
         try:
-            receipts = say([offer_of(self._prefix, one.offered) for one in true if one.offered is not None])
-            lost = [one for one, receipt in zip(true, receipts, strict=True) if receipt is Receipt.LOST]
+            receipts = say([message for _, message in true])
+            lost = [one for (one, _), receipt in zip(true, receipts, strict=True) if receipt is Receipt.LOST]
         except BrokerAwayError:
-            lost = true
+            lost = [one for one, _ in true]
             raise
         finally:
             again = {one.row_id for one in lost}
