@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from airfreight.domain.errors import forbidden
+
 
 class Permission(StrEnum):
     """What a route may ask for; the OTA_* names are those of the Shipments contract."""
@@ -94,3 +96,10 @@ class Principal:
     client_id: int | None = None
     name: str = ""
     scoped: bool = True
+
+    def need(self, permission: Permission) -> None:
+        """Raises Refusal(FORBIDDEN) unless the caller has `permission`."""
+        if permission not in self.permissions:
+            raise forbidden(
+                f"This needs the permission {permission}. Ask an administrator of your organization for it."
+            )

@@ -137,9 +137,9 @@ def _extension(name: str) -> str:
     return f".{dot}" if dot.isascii() and dot.isalnum() and len(dot) <= 8 else ".bin"
 
 
-def get(call: Call, artifact_id: int) -> Any:  # noqa: ANN401 - a row
-    """Raises NOT_FOUND."""
-    call.need(Permission.OTA_VIEW)
+def get(call: Call, artifact_id: int, *, need: Permission = Permission.OTA_VIEW) -> Any:  # noqa: ANN401 - a row
+    """Raises NOT_FOUND. `need`: for a verb that begins so, that verb's permission."""
+    call.need(need)
     artifact = artifacts.get(call.connection, call.organization_id, artifact_id)
     if artifact is None:
         raise not_found("Artifact")
@@ -162,9 +162,9 @@ def by_path(call: Call, path: str) -> Any:  # noqa: ANN401 - a row
     return artifact
 
 
-def by_uid(call: Call, uid: str, what: str) -> Any:  # noqa: ANN401 - a row
-    """Raises NOT_FOUND; `what` it is called where it is asked for."""
-    call.need(Permission.OTA_VIEW)
+def by_uid(call: Call, uid: str, what: str, *, need: Permission = Permission.OTA_VIEW) -> Any:  # noqa: ANN401 - a row
+    """Raises NOT_FOUND; `what` it is called where it is asked for. `need`: see get."""
+    call.need(need)
     if not is_uid(uid) or not (found := artifacts.by_uids(call.connection, call.organization_id, [uid])):
         raise not_found(what)
     return found[0]
@@ -192,7 +192,7 @@ def delete(call: Call, artifact_id: int, in_use: str = _IN_USE) -> None:
     The bytes go later, when nobody has them any more.
     """
     call.need(Permission.OTA_CANCEL)
-    get(call, artifact_id)
+    get(call, artifact_id, need=Permission.OTA_CANCEL)
     if artifacts.is_used(call.connection, artifact_id):
         raise conflict(in_use, "in_use")
     artifacts.remove(call.connection, call.organization_id, artifact_id)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from airfreight.domain.access import Permission, Principal
-from airfreight.domain.errors import forbidden, not_found
+from airfreight.domain.errors import not_found
 from airfreight.domain.ids import Millis
 from airfreight.ports import Blobs
 from airfreight.services.credentials import Keyring
@@ -32,10 +32,7 @@ class Call:
 
     def need(self, permission: Permission) -> None:
         """Raises Refusal(FORBIDDEN) unless the caller has `permission`; the first line of every verb."""
-        if permission not in self.principal.permissions:
-            raise forbidden(
-                f"This needs the permission {permission}. Ask an administrator of your organization for it."
-            )
+        self.principal.need(permission)
 
     def within(self, organization_id: int | None) -> "Call":
         """The same call on another organization: the caller's own or one below it, else Refusal(NOT_FOUND)."""

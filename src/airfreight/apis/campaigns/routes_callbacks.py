@@ -20,6 +20,7 @@ from airfreight.apis.campaigns.shapes import (
 from airfreight.apis.campaigns.translate import KIND, WORDS
 from airfreight.apis.campaigns.wire import reading, writing
 from airfreight.apis.common.desk import Desk
+from airfreight.domain.access import Permission
 from airfreight.services import callbacks, followed_groups
 from airfreight.services.callbacks import News
 
@@ -35,7 +36,7 @@ def _register(request: Asked, desk: Desk, campaign_id: str, news: News, data: Ca
     return Done()
 
 
-@put(_CALLBACKS + "/completed", operation_id="registerCompletedCallback", **EACH)
+@put(_CALLBACKS + "/completed", operation_id="registerCompletedCallback", need=Permission.OTA_START, **EACH)
 def register_completed(
     request: Asked, desk: NamedDependency[Desk], campaign_id: CampaignId, data: JSONBody[Callback]
 ) -> Done:
@@ -43,7 +44,7 @@ def register_completed(
     return _register(request, desk, campaign_id, News.COMPLETED, data)
 
 
-@put(_CALLBACKS + "/wake-up", operation_id="registerWakeUpCallback", **EACH)
+@put(_CALLBACKS + "/wake-up", operation_id="registerWakeUpCallback", need=Permission.OTA_START, **EACH)
 def register_wake_up(
     request: Asked, desk: NamedDependency[Desk], campaign_id: CampaignId, data: JSONBody[Callback]
 ) -> Done:
@@ -51,7 +52,7 @@ def register_wake_up(
     return _register(request, desk, campaign_id, News.WAKE_UP, data)
 
 
-@put(_CALLBACKS + "/state-change", operation_id="registerStateChangeCallback", **EACH)
+@put(_CALLBACKS + "/state-change", operation_id="registerStateChangeCallback", need=Permission.OTA_START, **EACH)
 def register_state_change(
     request: Asked, desk: NamedDependency[Desk], campaign_id: CampaignId, data: JSONBody[StateChangeCallback]
 ) -> Done:
@@ -59,7 +60,12 @@ def register_state_change(
     return _register(request, desk, campaign_id, News.STATE_CHANGE, data)
 
 
-@put(_CALLBACKS + "/execution-progress", operation_id="registerExecutionProgressCallback", **EACH)
+@put(
+    _CALLBACKS + "/execution-progress",
+    operation_id="registerExecutionProgressCallback",
+    need=Permission.OTA_START,
+    **EACH,
+)
 def register_execution_progress(
     request: Asked, desk: NamedDependency[Desk], campaign_id: CampaignId, data: JSONBody[Callback]
 ) -> Done:
@@ -67,7 +73,12 @@ def register_execution_progress(
     return _register(request, desk, campaign_id, News.EXECUTION_PROGRESS, data)
 
 
-@put(_CALLBACKS + "/download-progress", operation_id="registerDownloadProgressCallback", **EACH)
+@put(
+    _CALLBACKS + "/download-progress",
+    operation_id="registerDownloadProgressCallback",
+    need=Permission.OTA_START,
+    **EACH,
+)
 def register_download_progress(
     request: Asked, desk: NamedDependency[Desk], campaign_id: CampaignId, data: JSONBody[Callback]
 ) -> Done:
@@ -75,7 +86,12 @@ def register_download_progress(
     return _register(request, desk, campaign_id, News.DOWNLOAD_PROGRESS, data)
 
 
-@put("/campaigns/{campaign_id:str}/devices/{gateway_id:str}/notify", operation_id="notifyGateway", **EACH)
+@put(
+    "/campaigns/{campaign_id:str}/devices/{gateway_id:str}/notify",
+    operation_id="notifyGateway",
+    need=Permission.OTA_START,
+    **EACH,
+)
 def notify_gateway(
     request: Asked,
     desk: NamedDependency[Desk],
@@ -91,7 +107,7 @@ def notify_gateway(
     return Done()
 
 
-@put(_LIST, operation_id="setDistributionList", **EACH)
+@put(_LIST, operation_id="setDistributionList", need=Permission.OTA_START, **EACH)
 def set_distribution_list(
     request: Asked, desk: NamedDependency[Desk], campaign_id: CampaignId, data: JSONBody[DistributionListSet]
 ) -> Done:
@@ -103,7 +119,7 @@ def set_distribution_list(
     return Done()
 
 
-@get(_LIST, operation_id="getDistributionList", **EACH)
+@get(_LIST, operation_id="getDistributionList", need=Permission.OTA_VIEW, **EACH)
 def get_distribution_list(request: Asked, desk: NamedDependency[Desk], campaign_id: CampaignId) -> DistributionList:
     """The group that the campaign follows. Needs `OTA_VIEW` (View Campaign)."""
     with reading(desk, request) as call:

@@ -37,6 +37,7 @@ from airfreight.apis.campaigns.wire import (
 )
 from airfreight.apis.common.desk import Desk
 from airfreight.apis.common.fields import LINE
+from airfreight.domain.access import Permission
 from airfreight.services import rollout_steps
 
 EACH: dict[str, Any] = {"tags": ["Campaigns"], "status_code": 200, "responses": PROBLEMS, "sync_to_thread": True}
@@ -46,7 +47,7 @@ CampaignId = Annotated[str, PathParameter(description="The campaign's id.", sche
 _Text = Annotated[str, Meta(max_length=200, pattern=LINE)]
 
 
-@post("/campaigns", operation_id="createCampaign", **EACH)
+@post("/campaigns", operation_id="createCampaign", need=Permission.OTA_START, **EACH)
 def create_campaign(request: Asked, desk: NamedDependency[Desk], data: JSONBody[CampaignDraft]) -> Made:
     """Make a campaign. Needs `OTA_START` (Create Campaign).
 
@@ -56,7 +57,7 @@ def create_campaign(request: Asked, desk: NamedDependency[Desk], data: JSONBody[
         return Made(uuid=rollout_steps.draft(call, KIND, translate.draft(data)))
 
 
-@get("/campaigns", operation_id="listCampaigns", **EACH)
+@get("/campaigns", operation_id="listCampaigns", need=Permission.OTA_VIEW, **EACH)
 def list_campaigns(
     request: Asked,
     desk: NamedDependency[Desk],
@@ -104,14 +105,14 @@ def list_campaigns(
         return CampaignPage(campaigns=campaigns, page=asked, page_response=page_info(number, size, total))
 
 
-@get("/campaigns/{campaign_id:str}", operation_id="getCampaign", **EACH)
+@get("/campaigns/{campaign_id:str}", operation_id="getCampaign", need=Permission.OTA_VIEW, **EACH)
 def get_campaign(request: Asked, desk: NamedDependency[Desk], campaign_id: CampaignId) -> CampaignInfo:
     """One campaign. Needs `OTA_VIEW` (View Campaign)."""
     with reading(desk, request) as call:
         return translate.campaign(rollout_steps.get(call, KIND, campaign_id))
 
 
-@put("/campaigns/{campaign_id:str}", operation_id="editCampaign", **EACH)
+@put("/campaigns/{campaign_id:str}", operation_id="editCampaign", need=Permission.OTA_START, **EACH)
 def edit_campaign(
     request: Asked, desk: NamedDependency[Desk], campaign_id: CampaignId, data: JSONBody[CampaignEdit]
 ) -> Made:
@@ -125,7 +126,7 @@ def edit_campaign(
     return Made(uuid=campaign_id)
 
 
-@delete("/campaigns/{campaign_id:str}", operation_id="deleteCampaign", **EACH)
+@delete("/campaigns/{campaign_id:str}", operation_id="deleteCampaign", need=Permission.OTA_CANCEL, **EACH)
 def delete_campaign(request: Asked, desk: NamedDependency[Desk], campaign_id: CampaignId) -> Done:
     """Delete a campaign that is not started; its gateways are let go. Needs `OTA_CANCEL` (Delete Campaign)."""
     with writing(desk, request) as call:
@@ -133,7 +134,7 @@ def delete_campaign(request: Asked, desk: NamedDependency[Desk], campaign_id: Ca
     return Done()
 
 
-@put("/campaigns/{campaign_id:str}/start", operation_id="startCampaign", **EACH)
+@put("/campaigns/{campaign_id:str}/start", operation_id="startCampaign", need=Permission.OTA_START, **EACH)
 def start_campaign(
     request: Asked, desk: NamedDependency[Desk], campaign_id: CampaignId, data: JSONBody[CampaignRef | None] = None
 ) -> Done:
@@ -144,7 +145,7 @@ def start_campaign(
     return Done()
 
 
-@put("/campaigns/{campaign_id:str}/stop", operation_id="stopCampaign", **EACH)
+@put("/campaigns/{campaign_id:str}/stop", operation_id="stopCampaign", need=Permission.OTA_CANCEL, **EACH)
 def stop_campaign(
     request: Asked, desk: NamedDependency[Desk], campaign_id: CampaignId, data: JSONBody[CampaignRef | None] = None
 ) -> Done:
@@ -155,7 +156,7 @@ def stop_campaign(
     return Done()
 
 
-@put("/campaigns/{campaign_id:str}/approve", operation_id="approveCampaign", **EACH)
+@put("/campaigns/{campaign_id:str}/approve", operation_id="approveCampaign", need=Permission.OTA_APPROVE, **EACH)
 def approve_campaign(
     request: Asked, desk: NamedDependency[Desk], campaign_id: CampaignId, data: JSONBody[CampaignRef | None] = None
 ) -> Done:
@@ -166,14 +167,14 @@ def approve_campaign(
     return Done()
 
 
-@get("/campaigns/{campaign_id:str}/status", operation_id="getCampaignStatus", **EACH)
+@get("/campaigns/{campaign_id:str}/status", operation_id="getCampaignStatus", need=Permission.OTA_VIEW, **EACH)
 def get_status(request: Asked, desk: NamedDependency[Desk], campaign_id: CampaignId) -> CampaignOverview:
     """How far a campaign has come, from exact counters. Needs `OTA_VIEW` (View Campaign)."""
     with reading(desk, request) as call:
         return translate.overview(rollout_steps.get(call, KIND, campaign_id))
 
 
-@get("/campaign-status/campaigns", operation_id="countCampaigns", **EACH)
+@get("/campaign-status/campaigns", operation_id="countCampaigns", need=Permission.OTA_VIEW, **EACH)
 def count_campaigns(request: Asked, desk: NamedDependency[Desk]) -> CampaignCounts:
     """How many campaigns have which status. Needs `OTA_VIEW` (View Campaign)."""
     with reading(desk, request) as call:

@@ -78,7 +78,7 @@ def _shown(row: Any) -> Destination:  # noqa: ANN401 - a row
     )
 
 
-@post("/notification-destinations", operation_id="createNotificationDestination", **EACH)
+@post("/notification-destinations", operation_id="createNotificationDestination", need=Permission.WEBHOOK_EDIT, **EACH)
 def create_destination(
     request: Asked, desk: NamedDependency[Desk], data: JSONBody[DestinationDraft]
 ) -> MadeDestination:
@@ -98,7 +98,7 @@ def create_destination(
     return MadeDestination(id=row.uid)
 
 
-@get("/notification-destinations", operation_id="listNotificationDestinations", **EACH)
+@get("/notification-destinations", operation_id="listNotificationDestinations", need=Permission.WEBHOOK_VIEW, **EACH)
 def list_destinations(
     request: Asked, desk: NamedDependency[Desk], number: Number = 1, size: Size = DEFAULT_SIZE
 ) -> DestinationPage:
@@ -111,14 +111,14 @@ def list_destinations(
     )
 
 
-@get(_ONE, operation_id="getNotificationDestination", **EACH)
+@get(_ONE, operation_id="getNotificationDestination", need=Permission.WEBHOOK_VIEW, **EACH)
 def get_destination(request: Asked, desk: NamedDependency[Desk], destination_id: DestinationId) -> Destination:
     """One of them; its password is never shown. Needs `WEBHOOK_VIEW` (View Notification Destination)."""
     with reading(desk, request) as call:
         return _shown(webhooks.destination_of(call, destination_id, Permission.WEBHOOK_VIEW))
 
 
-@put(_ONE, operation_id="changeNotificationDestination", **EACH)
+@put(_ONE, operation_id="changeNotificationDestination", need=Permission.WEBHOOK_EDIT, **EACH)
 def change_destination(
     request: Asked, desk: NamedDependency[Desk], destination_id: DestinationId, data: JSONBody[DestinationChange]
 ) -> MadeDestination:
@@ -143,7 +143,7 @@ def change_destination(
     return MadeDestination(id=row.uid)
 
 
-@delete(_ONE, operation_id="deleteNotificationDestination", **EACH)
+@delete(_ONE, operation_id="deleteNotificationDestination", need=Permission.WEBHOOK_EDIT, **EACH)
 def delete_destination(request: Asked, desk: NamedDependency[Desk], destination_id: DestinationId) -> Done:
     """Remove it, with what waits for it. Needs `WEBHOOK_EDIT` (Delete Notification Destination)."""
     with writing(desk, request) as call:

@@ -28,6 +28,7 @@ from airfreight.apis.campaigns.translate import KIND, WORDS
 from airfreight.apis.campaigns.wire import DEFAULT_SIZE, Number, Size, page_info, paged, reading, writing
 from airfreight.apis.common.desk import Desk, clock
 from airfreight.apis.common.fields import UID
+from airfreight.domain.access import Permission
 from airfreight.domain.phases import Phase
 from airfreight.services import members
 
@@ -40,7 +41,7 @@ LONGEST_LIST = 8 * 1024**2
 """Bytes of a body that names gateways: a hundred thousand of the longest ids."""
 
 
-@post(_ALL, operation_id="addGateways", request_max_body_size=LONGEST_LIST, **EACH)
+@post(_ALL, operation_id="addGateways", need=Permission.OTA_START, request_max_body_size=LONGEST_LIST, **EACH)
 def add_gateways(
     request: Asked, desk: NamedDependency[Desk], campaign_id: CampaignId, data: JSONBody[GatewayIds]
 ) -> Done:
@@ -51,7 +52,7 @@ def add_gateways(
     return Done()
 
 
-@put(_ALL, operation_id="removeGateways", request_max_body_size=LONGEST_LIST, **EACH)
+@put(_ALL, operation_id="removeGateways", need=Permission.OTA_START, request_max_body_size=LONGEST_LIST, **EACH)
 def remove_gateways(
     request: Asked, desk: NamedDependency[Desk], campaign_id: CampaignId, data: JSONBody[GatewayIds]
 ) -> Done:
@@ -62,7 +63,7 @@ def remove_gateways(
     return Done()
 
 
-@get(_ALL, operation_id="listGateways", **EACH)
+@get(_ALL, operation_id="listGateways", need=Permission.OTA_VIEW, **EACH)
 def list_gateways(
     request: Asked,
     desk: NamedDependency[Desk],
@@ -83,7 +84,7 @@ def _check(campaign_id: str, gateway_id: str, data: GatewayRef | None) -> None:
     translate.same(gateway_id, data.gateway_id if data else UNSET, "gatewayId")
 
 
-@put(_ONE + "/packages", operation_id="assignPackages", **EACH)
+@put(_ONE + "/packages", operation_id="assignPackages", need=Permission.OTA_START, **EACH)
 def assign_packages(
     request: Asked,
     desk: NamedDependency[Desk],
@@ -101,7 +102,7 @@ def assign_packages(
     return Done()
 
 
-@get(_ONE + "/packages", operation_id="getAssignedPackages", **EACH)
+@get(_ONE + "/packages", operation_id="getAssignedPackages", need=Permission.OTA_VIEW, **EACH)
 def get_packages(
     request: Asked, desk: NamedDependency[Desk], campaign_id: CampaignId, gateway_id: GatewayId
 ) -> Packages:
@@ -111,7 +112,7 @@ def get_packages(
         return Packages(packages=[one.uid for one in chosen])
 
 
-@put(_ONE + "/close", operation_id="closeGateway", **EACH)
+@put(_ONE + "/close", operation_id="closeGateway", need=Permission.OTA_START, **EACH)
 def close_gateway(
     request: Asked,
     desk: NamedDependency[Desk],
@@ -136,7 +137,7 @@ def _schedule(
     return Done()
 
 
-@put(_ONE + "/scheduled-download", operation_id="scheduleDownload", **EACH)
+@put(_ONE + "/scheduled-download", operation_id="scheduleDownload", need=Permission.OTA_START, **EACH)
 def schedule_download(
     request: Asked,
     desk: NamedDependency[Desk],
@@ -148,7 +149,7 @@ def schedule_download(
     return _schedule(request, desk, Phase.DOWNLOAD, campaign_id, gateway_id, data)
 
 
-@put(_ONE + "/scheduled-execution", operation_id="scheduleExecution", **EACH)
+@put(_ONE + "/scheduled-execution", operation_id="scheduleExecution", need=Permission.OTA_START, **EACH)
 def schedule_execution(
     request: Asked,
     desk: NamedDependency[Desk],
@@ -160,7 +161,7 @@ def schedule_execution(
     return _schedule(request, desk, Phase.INSTALL, campaign_id, gateway_id, data)
 
 
-@put(_ONE + "/scheduled-activation", operation_id="scheduleActivation", **EACH)
+@put(_ONE + "/scheduled-activation", operation_id="scheduleActivation", need=Permission.OTA_START, **EACH)
 def schedule_activation(
     request: Asked,
     desk: NamedDependency[Desk],
@@ -172,7 +173,7 @@ def schedule_activation(
     return _schedule(request, desk, Phase.ACTIVATE, campaign_id, gateway_id, data)
 
 
-@get(_ONE + "/state", operation_id="getGatewayState", **EACH)
+@get(_ONE + "/state", operation_id="getGatewayState", need=Permission.OTA_VIEW, **EACH)
 def get_state(request: Asked, desk: NamedDependency[Desk], campaign_id: CampaignId, gateway_id: GatewayId) -> State:
     """Where one gateway stands. Needs `OTA_VIEW` (View Campaign)."""
     with reading(desk, request) as call:
@@ -180,7 +181,7 @@ def get_state(request: Asked, desk: NamedDependency[Desk], campaign_id: Campaign
         return State(state=translate.state_of(row, call.now))
 
 
-@get(_ONE + "/status", operation_id="getGatewayStatus", **EACH)
+@get(_ONE + "/status", operation_id="getGatewayStatus", need=Permission.OTA_VIEW, **EACH)
 def get_gateway_status(
     request: Asked, desk: NamedDependency[Desk], campaign_id: CampaignId, gateway_id: GatewayId
 ) -> GatewayStatus:
@@ -190,7 +191,7 @@ def get_gateway_status(
     return translate.gateway_status(campaign_id, gateway_id, found, clock())
 
 
-@get(_ONE + "/progress/download", operation_id="getDownloadProgress", **EACH)
+@get(_ONE + "/progress/download", operation_id="getDownloadProgress", need=Permission.OTA_VIEW, **EACH)
 def get_download_progress(
     request: Asked, desk: NamedDependency[Desk], campaign_id: CampaignId, gateway_id: GatewayId
 ) -> DownloadProgress:
@@ -199,7 +200,7 @@ def get_download_progress(
         return translate.download_progress(members.progress(call, KIND, campaign_id, gateway_id, WORDS))
 
 
-@get(_ONE + "/progress/execution", operation_id="getExecutionProgress", **EACH)
+@get(_ONE + "/progress/execution", operation_id="getExecutionProgress", need=Permission.OTA_VIEW, **EACH)
 def get_execution_progress(
     request: Asked, desk: NamedDependency[Desk], campaign_id: CampaignId, gateway_id: GatewayId
 ) -> ExecutionProgress:
@@ -208,7 +209,7 @@ def get_execution_progress(
         return ExecutionProgress(progress=members.progress(call, KIND, campaign_id, gateway_id, WORDS).lines)
 
 
-@get("/devices/{gateway_id:str}/active-campaigns", operation_id="getActiveCampaigns", **EACH)
+@get("/devices/{gateway_id:str}/active-campaigns", operation_id="getActiveCampaigns", need=Permission.OTA_VIEW, **EACH)
 def get_active(request: Asked, desk: NamedDependency[Desk], gateway_id: GatewayId) -> ActiveCampaigns:
     """The campaigns that are open for a gateway, the oldest first. Needs `OTA_VIEW` (View Campaign)."""
     with reading(desk, request) as call:

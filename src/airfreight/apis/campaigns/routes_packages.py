@@ -30,6 +30,7 @@ from airfreight.apis.common import uploads
 from airfreight.apis.common.desk import Desk
 from airfreight.apis.common.fields import LINE
 from airfreight.apis.common.uploads import Form
+from airfreight.domain.access import Permission
 from airfreight.domain.errors import invalid
 from airfreight.formats.facts import Facts
 from airfreight.ports import Blob
@@ -65,6 +66,7 @@ _CONTENT = {
 @post(
     "/programs",
     operation_id="uploadPackage",
+    need=Permission.OTA_START,
     request_max_body_size=None,
     opt={"request_content": _CONTENT},
     **{name: value for name, value in PACKAGES.items() if name != "sync_to_thread"},
@@ -129,7 +131,7 @@ def _register(request: Asked, desk: Desk, blob: Blob, filename: str, facts: Fact
         return Made(uuid=artifacts.register(call, blob, filename, facts, description=description).uid)
 
 
-@get("/programs", operation_id="listPackages", **PACKAGES)
+@get("/programs", operation_id="listPackages", need=Permission.OTA_VIEW, **PACKAGES)
 def list_packages(
     request: Asked,
     desk: NamedDependency[Desk],
@@ -149,7 +151,7 @@ def list_packages(
         return ProgramPage(programs=programs, page_info=page_info(number, size, total))
 
 
-@get("/programs/{program_id:str}/file-info", operation_id="getPackageInfo", **PACKAGES)
+@get("/programs/{program_id:str}/file-info", operation_id="getPackageInfo", need=Permission.OTA_VIEW, **PACKAGES)
 def get_package_info(request: Asked, desk: NamedDependency[Desk], program_id: ProgramId) -> Program:
     """One package. Needs `OTA_VIEW` (View Package)."""
     with reading(desk, request) as call:
@@ -157,11 +159,12 @@ def get_package_info(request: Asked, desk: NamedDependency[Desk], program_id: Pr
         return translate.program(row, actors.names(call, {row.made_by}))
 
 
-@delete("/programs/{program_id:str}", operation_id="deletePackage", **PACKAGES)
+@delete("/programs/{program_id:str}", operation_id="deletePackage", need=Permission.OTA_CANCEL, **PACKAGES)
 def delete_package(request: Asked, desk: NamedDependency[Desk], program_id: ProgramId) -> Done:
     """Delete a package that no campaign uses. Needs `OTA_CANCEL` (Delete Package)."""
     with writing(desk, request) as call:
-        artifacts.delete(call, artifacts.by_uid(call, program_id, "Package").id, _IN_USE)
+        package = artifacts.by_uid(call, program_id, "Package", need=Permission.OTA_CANCEL)
+        artifacts.delete(call, package.id, _IN_USE)
     return Done()
 
 

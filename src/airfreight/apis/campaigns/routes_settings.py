@@ -12,6 +12,7 @@ from airfreight.apis.campaigns.routes_campaigns import EACH
 from airfreight.apis.campaigns.shapes import ApprovalShown, Category, Done, OrganizationSettings, SettingsChange
 from airfreight.apis.campaigns.wire import number_of, reading, writing
 from airfreight.apis.common.desk import Desk
+from airfreight.domain.access import Permission
 from airfreight.services import organizations
 
 OrganizationId = Annotated[
@@ -19,7 +20,12 @@ OrganizationId = Annotated[
 ]
 
 
-@get("/organizations/{organization_id:str}/settings", operation_id="getOrganizationSettings", **EACH)
+@get(
+    "/organizations/{organization_id:str}/settings",
+    operation_id="getOrganizationSettings",
+    need=Permission.ORG_VIEW,
+    **EACH,
+)
 def get_settings(
     request: Asked,
     desk: NamedDependency[Desk],
@@ -33,7 +39,12 @@ def get_settings(
         return [OrganizationSettings(category=category, settings=shown)]
 
 
-@put("/organizations/{organization_id:str}/settings", operation_id="changeOrganizationSettings", **EACH)
+@put(
+    "/organizations/{organization_id:str}/settings",
+    operation_id="changeOrganizationSettings",
+    need=Permission.ORG_EDIT,
+    **EACH,
+)
 def change_settings(
     request: Asked, desk: NamedDependency[Desk], organization_id: OrganizationId, data: JSONBody[list[SettingsChange]]
 ) -> Done:

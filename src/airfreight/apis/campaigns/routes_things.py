@@ -14,6 +14,7 @@ from airfreight.apis.campaigns.shapes import GatewayThingsIn, GatewayThingsOut
 from airfreight.apis.campaigns.translate import KIND, OF_THINGS
 from airfreight.apis.campaigns.wire import EitherCaseInSnake, writing
 from airfreight.apis.common.desk import Desk
+from airfreight.domain.access import Permission
 from airfreight.services import members_behind
 from airfreight.services.call import Call
 from airfreight.services.members_behind import Wanted
@@ -30,7 +31,7 @@ def _run(call: Call, campaign_id: str, data: GatewayThingsIn) -> GatewayThingsOu
     return GatewayThingsOut(gateway_things=gateways, not_processed_thing_ids=refused)
 
 
-@post("/campaigns" + _THINGS, operation_id="runOnThings", **_HOW)
+@post("/campaigns" + _THINGS, operation_id="runOnThings", need=Permission.OTA_START, **_HOW)
 def run_on_things(
     request: Asked, desk: NamedDependency[Desk], campaign_id: CampaignId, data: JSONBody[GatewayThingsIn]
 ) -> GatewayThingsOut:
@@ -39,7 +40,7 @@ def run_on_things(
         return _run(call, campaign_id, data)
 
 
-@post(_THINGS, operation_id="runOnThingsAtThePagesAddress", **_HOW)
+@post(_THINGS, operation_id="runOnThingsAtThePagesAddress", need=Permission.OTA_START, **_HOW)
 def run_on_things_literally(
     request: Asked, desk: NamedDependency[Desk], campaign_id: CampaignId, data: JSONBody[GatewayThingsIn]
 ) -> GatewayThingsOut:

@@ -46,7 +46,8 @@ class Desk:
         """The guard of every operator route, but those that their `security=[{}]` opens to everybody, and OPTIONS.
 
         The organization of the token pays for the request, whichever one it acts on; each server process counts its
-        share of the limit. Raises Refusal(UNAUTHENTICATED, LIMITED).
+        share of the limit. A route names the permission that its verb asks for as `need=`, so that who has not got it
+        hears that before anything of the request is read. Raises Refusal(UNAUTHENTICATED, LIMITED, FORBIDDEN).
         """
         if getattr(handler, "security", None) == [{}] or connection.scope.get("method") == "OPTIONS":
             return
@@ -55,6 +56,8 @@ class Desk:
             principal = access.authenticate(reading, self.keyring, token, clock())
         share = max(1, self.settings.requests_per_minute // self.settings.workers)
         self.limits.count(principal.organization_id, share)
+        if (permission := handler.opt.get("need")) is not None:
+            principal.need(permission)
 
     @contextmanager
     def read(self, request: Request[Any, Any, Any], organization_id: int | None = None) -> Iterator[Call]:

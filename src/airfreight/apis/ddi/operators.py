@@ -11,6 +11,7 @@ from airfreight.apis.common.body import In, Out
 from airfreight.apis.common.desk import Desk
 from airfreight.apis.common.fields import LINE, OldToken
 from airfreight.apis.common.paging import RowId
+from airfreight.domain.access import Permission
 from airfreight.services import direct_access
 from airfreight.services.direct_access import MOST_AUTHORITIES, Access
 
@@ -80,14 +81,14 @@ def shape(access: Access) -> DdiAccess:
     )
 
 
-@get("/ddi", tags=TAGS, sync_to_thread=True)
+@get("/ddi", need=Permission.ORG_VIEW, tags=TAGS, sync_to_thread=True)
 def get_access(request: Asked, desk: NamedDependency[Desk], org_id: OrgId = None) -> DdiAccess:
     """How devices that speak DDI come in. Needs `ORG_VIEW`."""
     with desk.read(request, org_id) as call:
         return shape(direct_access.get(call))
 
 
-@patch("/ddi", tags=TAGS, sync_to_thread=True)
+@patch("/ddi", need=Permission.ORG_EDIT, tags=TAGS, sync_to_thread=True)
 def change_access(
     request: Asked, desk: NamedDependency[Desk], data: JSONBody[DdiChange], org_id: OrgId = None
 ) -> DdiAccess:
@@ -105,7 +106,7 @@ def change_access(
         return shape(changed)
 
 
-@post("/ddi/gateway-token", tags=TAGS, sync_to_thread=True)
+@post("/ddi/gateway-token", need=Permission.ORG_EDIT, tags=TAGS, sync_to_thread=True)
 def make_gateway_token(
     request: Asked, desk: NamedDependency[Desk], data: JSONBody[GatewayTokenIn], org_id: OrgId = None
 ) -> GatewayToken:
@@ -117,21 +118,33 @@ def make_gateway_token(
         return GatewayToken(gateway_token=direct_access.new_key(call, data.product_id, data.gateway_token))
 
 
-@delete("/ddi/gateway-token", tags=TAGS, sync_to_thread=True)
+@delete("/ddi/gateway-token", need=Permission.ORG_EDIT, tags=TAGS, sync_to_thread=True)
 def end_gateway_token(request: Asked, desk: NamedDependency[Desk], org_id: OrgId = None) -> None:
     """Let nobody in by such a token any more. Needs `ORG_EDIT`."""
     with desk.write(request, org_id) as call:
         direct_access.end_key(call)
 
 
-@post("/devices/{device_id:int}/ask-attributes", tags=["Devices"], status_code=204, sync_to_thread=True)
+@post(
+    "/devices/{device_id:int}/ask-attributes",
+    need=Permission.DEVICE_EDIT,
+    tags=["Devices"],
+    status_code=204,
+    sync_to_thread=True,
+)
 def ask_attributes(request: Asked, desk: NamedDependency[Desk], device_id: RowId) -> None:
     """Have a device that speaks DDI tell its attributes when it next comes. Needs `DEVICE_EDIT`."""
     with desk.write(request) as call:
         direct_access.ask_attributes(call, device_id)
 
 
-@put("/devices/{device_id:int}/auto-confirm", tags=["Devices"], status_code=204, sync_to_thread=True)
+@put(
+    "/devices/{device_id:int}/auto-confirm",
+    need=Permission.DEVICE_EDIT,
+    tags=["Devices"],
+    status_code=204,
+    sync_to_thread=True,
+)
 def set_auto_confirm(
     request: Asked, desk: NamedDependency[Desk], device_id: RowId, data: JSONBody[AutoConfirmIn]
 ) -> None:

@@ -21,6 +21,7 @@ from airfreight.apis.device_ota.operators import (
     problems,
 )
 from airfreight.apis.device_ota.shapes import Device, DeviceChange, DeviceCreate, DevicePage, Message
+from airfreight.domain.access import Permission
 from airfreight.services import single_devices
 
 Uid = Annotated[
@@ -34,6 +35,7 @@ _UNNAMED = DeviceCreate()
 @get(
     "/devices",
     operation_id="getOtaDevices",
+    need=Permission.DEVICE_VIEW,
     tags=TAGS,
     responses=problems(body=False),
     sync_to_thread=True,
@@ -55,7 +57,15 @@ def get_devices(
         return DevicePage([translate.device(row) for row in rows], total, matching, UNSET if draw is None else draw)
 
 
-@post("/devices", operation_id="makeOtaDevice", tags=TAGS, status_code=201, responses=problems(), sync_to_thread=True)
+@post(
+    "/devices",
+    operation_id="makeOtaDevice",
+    need=Permission.DEVICE_EDIT,
+    tags=TAGS,
+    status_code=201,
+    responses=problems(),
+    sync_to_thread=True,
+)
 def make_device(request: Asked, desk: NamedDependency[Desk], data: JSONBody[DeviceCreate] = _UNNAMED) -> Device:
     """Make a device; its token is shown this once. Needs `DEVICE_EDIT`, and `PRODUCT_EDIT` for the very first one."""
     with desk.write(request) as call:
@@ -63,14 +73,28 @@ def make_device(request: Asked, desk: NamedDependency[Desk], data: JSONBody[Devi
         return translate.device(row, token)
 
 
-@get("/devices/{uid:str}", operation_id="getOtaDevice", tags=TAGS, responses=problems(body=False), sync_to_thread=True)
+@get(
+    "/devices/{uid:str}",
+    operation_id="getOtaDevice",
+    need=Permission.DEVICE_VIEW,
+    tags=TAGS,
+    responses=problems(body=False),
+    sync_to_thread=True,
+)
 def get_device(request: Asked, desk: NamedDependency[Desk], uid: Uid) -> Device:
     """One device. Needs `DEVICE_VIEW`."""
     with desk.read(request) as call:
         return translate.device(single_devices.get(call, uid))
 
 
-@put("/devices/{uid:str}", operation_id="changeOtaDevice", tags=TAGS, responses=problems(), sync_to_thread=True)
+@put(
+    "/devices/{uid:str}",
+    operation_id="changeOtaDevice",
+    need=Permission.DEVICE_EDIT,
+    tags=TAGS,
+    responses=problems(),
+    sync_to_thread=True,
+)
 def change_device(request: Asked, desk: NamedDependency[Desk], uid: Uid, data: JSONBody[DeviceChange]) -> Device:
     """Give it another name, put it into a group, or (`undefined`) into none. Needs `DEVICE_EDIT`."""
     name = None if data.name is UNSET else data.name
@@ -82,6 +106,7 @@ def change_device(request: Asked, desk: NamedDependency[Desk], uid: Uid, data: J
 @delete(
     "/devices/{uid:str}",
     operation_id="removeOtaDevice",
+    need=Permission.DEVICE_EDIT,
     tags=TAGS,
     status_code=200,
     responses=problems(),

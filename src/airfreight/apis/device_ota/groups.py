@@ -29,6 +29,7 @@ from airfreight.apis.device_ota.operators import (
     take,
 )
 from airfreight.apis.device_ota.shapes import DevicePage, Group, GroupName, GroupOtaPage, GroupPage, Message
+from airfreight.domain.access import Permission
 from airfreight.domain.errors import Kind
 from airfreight.services import group_updates, groups
 
@@ -45,6 +46,7 @@ _WRITE = problems(missing=NO_SUCH_GROUP)
 @get(
     "/ota/group",
     operation_id="getGroupOtas",
+    need=Permission.OTA_VIEW,
     tags=TAGS,
     responses=_READ,
     opt={"failure": "Error when getting group OTA's."},
@@ -71,6 +73,7 @@ def get_group_otas(
 @post(
     "/ota/group",
     operation_id="makeGroupOta",
+    need=Permission.OTA_START,
     tags=TAGS,
     status_code=201,
     responses=_WRITE,
@@ -92,7 +95,9 @@ async def make_group_ota(request: Asked, desk: NamedDependency[Desk]) -> Message
     return DEPLOYED
 
 
-@get("/groups", operation_id="getOtaGroups", tags=TAGS, responses=_READ, sync_to_thread=True)
+@get(
+    "/groups", operation_id="getOtaGroups", need=Permission.DEVICE_VIEW, tags=TAGS, responses=_READ, sync_to_thread=True
+)
 def get_groups(
     request: Asked,
     desk: NamedDependency[Desk],
@@ -108,7 +113,15 @@ def get_groups(
         return GroupPage([translate.group(row) for row in rows], total, matching, UNSET if draw is None else draw)
 
 
-@post("/groups", operation_id="makeOtaGroup", tags=TAGS, status_code=201, responses=_WRITE, sync_to_thread=True)
+@post(
+    "/groups",
+    operation_id="makeOtaGroup",
+    need=Permission.DEVICE_EDIT,
+    tags=TAGS,
+    status_code=201,
+    responses=_WRITE,
+    sync_to_thread=True,
+)
 def make_group(request: Asked, desk: NamedDependency[Desk], data: JSONBody[GroupName] = _UNNAMED) -> Group:
     """Make a group; its token is shown this once. Needs `DEVICE_EDIT`."""
     with desk.write(request) as call:
@@ -116,14 +129,30 @@ def make_group(request: Asked, desk: NamedDependency[Desk], data: JSONBody[Group
         return translate.group(row, token)
 
 
-@get("/groups/{uid:str}", operation_id="getOtaGroup", tags=TAGS, responses=_READ, opt=_MISSING, sync_to_thread=True)
+@get(
+    "/groups/{uid:str}",
+    operation_id="getOtaGroup",
+    need=Permission.DEVICE_VIEW,
+    tags=TAGS,
+    responses=_READ,
+    opt=_MISSING,
+    sync_to_thread=True,
+)
 def get_group(request: Asked, desk: NamedDependency[Desk], uid: Uid) -> Group:
     """One group. Needs `DEVICE_VIEW`."""
     with desk.read(request) as call:
         return translate.group(groups.get(call, uid))
 
 
-@put("/groups/{uid:str}", operation_id="changeOtaGroup", tags=TAGS, responses=_WRITE, opt=_MISSING, sync_to_thread=True)
+@put(
+    "/groups/{uid:str}",
+    operation_id="changeOtaGroup",
+    need=Permission.DEVICE_EDIT,
+    tags=TAGS,
+    responses=_WRITE,
+    opt=_MISSING,
+    sync_to_thread=True,
+)
 def change_group(request: Asked, desk: NamedDependency[Desk], uid: Uid, data: JSONBody[GroupName]) -> Group:
     """Give it another name. Needs `DEVICE_EDIT`."""
     with desk.write(request) as call:
@@ -133,6 +162,7 @@ def change_group(request: Asked, desk: NamedDependency[Desk], uid: Uid, data: JS
 @delete(
     "/groups/{uid:str}",
     operation_id="removeOtaGroup",
+    need=Permission.DEVICE_EDIT,
     tags=TAGS,
     status_code=200,
     responses=_WRITE,
@@ -149,6 +179,7 @@ def remove_group(request: Asked, desk: NamedDependency[Desk], uid: Uid) -> Messa
 @get(
     "/groups/devices/{uid:str}",
     operation_id="getOtaGroupDevices",
+    need=Permission.DEVICE_VIEW,
     tags=TAGS,
     responses=_READ,
     opt=_MISSING,

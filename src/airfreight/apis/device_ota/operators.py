@@ -19,6 +19,7 @@ from airfreight.apis.common.uploads import Form
 from airfreight.apis.device_ota import bare_forms, translate
 from airfreight.apis.device_ota.errors import NO_SUCH_DEVICE, Problem
 from airfreight.apis.device_ota.shapes import Message, OtaPage
+from airfreight.domain.access import Permission
 from airfreight.domain.errors import Kind, Refusal, invalid
 from airfreight.ports import Blob
 from airfreight.services import artifacts, single_updates
@@ -77,6 +78,7 @@ def problems(*, body: bool = True, missing: str = NO_SUCH_DEVICE) -> dict[int, R
 @get(
     "/ota/device",
     operation_id="getDeviceOtas",
+    need=Permission.OTA_VIEW,
     tags=TAGS,
     responses=problems(body=False),
     opt={"failure": "Error when getting device OTA's."},
@@ -102,6 +104,7 @@ def get_otas(
 @post(
     "/ota/device",
     operation_id="makeDeviceOta",
+    need=Permission.OTA_START,
     tags=TAGS,
     status_code=201,
     responses=problems(),

@@ -13,6 +13,7 @@ from airfreight.apis.common.body import Out
 from airfreight.apis.common.desk import Desk
 from airfreight.apis.common.firmware_info import FirmwareInfo, info
 from airfreight.apis.common.paging import After, Limit, Page, RowId, page
+from airfreight.domain.access import Permission
 from airfreight.formats.facts import Facts
 from airfreight.ports import Blob
 from airfreight.services import artifacts
@@ -83,7 +84,14 @@ def shape(row: Any) -> Artifact:  # noqa: ANN401 - a row
     )
 
 
-@put("/", tags=TAGS, status_code=201, request_max_body_size=None, opt={"request_content": _RAW})
+@put(
+    "/",
+    need=Permission.OTA_START,
+    tags=TAGS,
+    status_code=201,
+    request_max_body_size=None,
+    opt={"request_content": _RAW},
+)
 async def upload_artifact(
     request: Asked,
     desk: NamedDependency[Desk],
@@ -102,21 +110,21 @@ def _register(request: Asked, desk: Desk, blob: Blob, filename: str, facts: Fact
         return shape(artifacts.register(call, blob, filename, facts))
 
 
-@get("/", tags=TAGS, sync_to_thread=True)
+@get("/", need=Permission.OTA_VIEW, tags=TAGS, sync_to_thread=True)
 def list_artifacts(request: Asked, desk: NamedDependency[Desk], limit: Limit = 50, after: After = 0) -> Page[Artifact]:
     """List artifacts, oldest first. Needs `OTA_VIEW`."""
     with desk.read(request) as call:
         return page(artifacts.search(call, after=after, limit=limit + 1), limit, shape)
 
 
-@get("/{artifact_id:int}", tags=TAGS, sync_to_thread=True)
+@get("/{artifact_id:int}", need=Permission.OTA_VIEW, tags=TAGS, sync_to_thread=True)
 def get_artifact(request: Asked, desk: NamedDependency[Desk], artifact_id: RowId) -> Artifact:
     """Get an artifact. Needs `OTA_VIEW`."""
     with desk.read(request) as call:
         return shape(artifacts.get(call, artifact_id))
 
 
-@delete("/{artifact_id:int}", tags=TAGS, sync_to_thread=True)
+@delete("/{artifact_id:int}", need=Permission.OTA_CANCEL, tags=TAGS, sync_to_thread=True)
 def delete_artifact(request: Asked, desk: NamedDependency[Desk], artifact_id: RowId) -> None:
     """Delete an artifact that no rollout has used. Needs `OTA_CANCEL`."""
     with desk.write(request) as call:

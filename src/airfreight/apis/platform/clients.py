@@ -12,7 +12,7 @@ from airfreight.apis.common.desk import Desk
 from airfreight.apis.common.fields import At, Line, ShortName
 from airfreight.apis.common.paging import After, Limit, Page, RowId, page
 from airfreight.apis.platform.products import OrgId, OrgIn
-from airfreight.domain.access import EVERYTHING
+from airfreight.domain.access import EVERYTHING, Permission
 from airfreight.services import clients
 
 TAGS = ["API clients"]
@@ -61,7 +61,7 @@ def shape(row: Any) -> Client:  # noqa: ANN401 - a row
     )
 
 
-@post("/", tags=TAGS, sync_to_thread=True)
+@post("/", need=Permission.CLIENT_EDIT, tags=TAGS, sync_to_thread=True)
 def create_client(request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: JSONBody[ClientIn]) -> NewClient:
     """Create an API client for your organization or one below it. Needs `CLIENT_EDIT` and all of its scopes.
 
@@ -72,7 +72,7 @@ def create_client(request: Request[Any, Any, Any], desk: NamedDependency[Desk], 
         return NewClient(**msgspec.structs.asdict(shape(row)), secret=secret)
 
 
-@get("/", tags=TAGS, sync_to_thread=True)
+@get("/", need=Permission.CLIENT_EDIT, tags=TAGS, sync_to_thread=True)
 def list_clients(
     request: Request[Any, Any, Any],
     desk: NamedDependency[Desk],
@@ -85,7 +85,7 @@ def list_clients(
         return page(clients.search(call, after=after, limit=limit + 1), limit, shape)
 
 
-@delete("/{client_id:int}", tags=TAGS, sync_to_thread=True)
+@delete("/{client_id:int}", need=Permission.CLIENT_EDIT, tags=TAGS, sync_to_thread=True)
 def delete_client(request: Request[Any, Any, Any], desk: NamedDependency[Desk], client_id: RowId) -> None:
     """Delete an API client; every token given to it ends. Needs `CLIENT_EDIT`."""
     with desk.write(request) as call:

@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from airfreight.apis.common.body import Out
 from airfreight.apis.common.desk import Desk
 from airfreight.apis.common.paging import RowId
+from airfreight.domain.access import Permission
 from airfreight.services import deliveries
 
 
@@ -17,7 +18,7 @@ class Consented(Out):
     delivery_id: int
 
 
-@post("/{device_id:int}/consent", tags=["Devices"], status_code=200, sync_to_thread=True)
+@post("/{device_id:int}/consent", need=Permission.DEVICE_EDIT, tags=["Devices"], status_code=200, sync_to_thread=True)
 def consent(request: Request[Any, Any, Any], desk: NamedDependency[Desk], device_id: RowId) -> Consented:
     """Say that the device's user wants the waiting update now. Needs `DEVICE_EDIT`.
 

@@ -12,6 +12,7 @@ from airfreight.apis.common.desk import Desk
 from airfreight.apis.common.fields import LINE, UID, At, Line, OldToken
 from airfreight.apis.common.paging import After, Limit, Page, RowId, page
 from airfreight.apis.platform.products import OrgId, OrgIn
+from airfreight.domain.access import Permission
 from airfreight.domain.errors import invalid
 from airfreight.services import attributes, devices
 from airfreight.services.call import Call
@@ -140,7 +141,7 @@ def shape(call: Call, row: Any) -> Device:  # noqa: ANN401 - a row
     )
 
 
-@post("/", tags=TAGS, sync_to_thread=True)
+@post("/", need=Permission.DEVICE_EDIT, tags=TAGS, sync_to_thread=True)
 def create_device(request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: JSONBody[DeviceIn]) -> NewDevice:
     """Create a device. Needs `DEVICE_EDIT`. Running rollouts of the whole product include it."""
     with desk.write(request, data.org_id) as call:
@@ -151,7 +152,7 @@ def create_device(request: Request[Any, Any, Any], desk: NamedDependency[Desk], 
         return NewDevice(**msgspec.structs.asdict(shape(call, row)), token=made.token)
 
 
-@post("/bulk", tags=TAGS, sync_to_thread=True)
+@post("/bulk", need=Permission.DEVICE_EDIT, tags=TAGS, sync_to_thread=True)
 def create_devices(request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: JSONBody[BulkIn]) -> BulkAnswer:
     """Create many devices at once, or none of them. Needs `DEVICE_EDIT`."""
     if (data.count is None) == (data.devices is None):
@@ -162,7 +163,7 @@ def create_devices(request: Request[Any, Any, Any], desk: NamedDependency[Desk],
     return BulkAnswer(items=[BulkItem(id=one.id, uid=one.uid, name=one.name, token=one.token) for one in made])
 
 
-@get("/", tags=TAGS, sync_to_thread=True)
+@get("/", need=Permission.DEVICE_VIEW, tags=TAGS, sync_to_thread=True)
 def list_devices(
     request: Request[Any, Any, Any],
     desk: NamedDependency[Desk],
@@ -181,14 +182,14 @@ def list_devices(
         return page(rows, limit, lambda row: shape(call, row))
 
 
-@get("/{device_id:int}", tags=TAGS, sync_to_thread=True)
+@get("/{device_id:int}", need=Permission.DEVICE_VIEW, tags=TAGS, sync_to_thread=True)
 def get_device(request: Request[Any, Any, Any], desk: NamedDependency[Desk], device_id: RowId) -> Device:
     """Get a device. Needs `DEVICE_VIEW`."""
     with desk.read(request) as call:
         return shape(call, devices.get(call, device_id))
 
 
-@patch("/{device_id:int}", tags=TAGS, sync_to_thread=True)
+@patch("/{device_id:int}", need=Permission.DEVICE_EDIT, tags=TAGS, sync_to_thread=True)
 def change_device(
     request: Request[Any, Any, Any], desk: NamedDependency[Desk], device_id: RowId, data: JSONBody[DeviceChange]
 ) -> Device:
@@ -207,14 +208,14 @@ def change_device(
         return shape(call, row)
 
 
-@post("/{device_id:int}/rotate-token", tags=TAGS, status_code=200, sync_to_thread=True)
+@post("/{device_id:int}/rotate-token", need=Permission.DEVICE_EDIT, tags=TAGS, status_code=200, sync_to_thread=True)
 def rotate_device_token(request: Request[Any, Any, Any], desk: NamedDependency[Desk], device_id: RowId) -> DeviceToken:
     """Give a device a new token; the old one ends. Needs `DEVICE_EDIT`."""
     with desk.write(request) as call:
         return _token(devices.rotate_token(call, device_id))
 
 
-@delete("/{device_id:int}", tags=TAGS, sync_to_thread=True)
+@delete("/{device_id:int}", need=Permission.DEVICE_EDIT, tags=TAGS, sync_to_thread=True)
 def delete_device(request: Request[Any, Any, Any], desk: NamedDependency[Desk], device_id: RowId) -> None:
     """Delete a device: its token ends, its deliveries close, its uid is free again. Needs `DEVICE_EDIT`."""
     with desk.write(request) as call:

@@ -11,6 +11,7 @@ from airfreight.apis.common.body import In, Out
 from airfreight.apis.common.desk import Desk
 from airfreight.apis.common.fields import At, ShortName
 from airfreight.apis.common.paging import After, Limit, Page, RowId, page
+from airfreight.domain.access import Permission
 from airfreight.services import enrollment
 
 TAGS = ["Enrollment keys"]
@@ -36,7 +37,7 @@ def shape(row: Any) -> EnrollmentKey:  # noqa: ANN401 - a row
     return EnrollmentKey(id=row.id, name=row.name, created_at=row.created_at)
 
 
-@post("/", tags=TAGS, sync_to_thread=True)
+@post("/", need=Permission.DEVICE_EDIT, tags=TAGS, sync_to_thread=True)
 def create_enrollment_key(
     request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: JSONBody[EnrollmentKeyIn]
 ) -> NewEnrollmentKey:
@@ -46,7 +47,7 @@ def create_enrollment_key(
         return NewEnrollmentKey(id=key_id, name=data.name, key=key)
 
 
-@get("/", tags=TAGS, sync_to_thread=True)
+@get("/", need=Permission.DEVICE_EDIT, tags=TAGS, sync_to_thread=True)
 def list_enrollment_keys(
     request: Request[Any, Any, Any], desk: NamedDependency[Desk], limit: Limit = 50, after: After = 0
 ) -> Page[EnrollmentKey]:
@@ -55,7 +56,7 @@ def list_enrollment_keys(
         return page(enrollment.search(call, after=after, limit=limit + 1), limit, shape)
 
 
-@delete("/{key_id:int}", tags=TAGS, sync_to_thread=True)
+@delete("/{key_id:int}", need=Permission.DEVICE_EDIT, tags=TAGS, sync_to_thread=True)
 def delete_enrollment_key(request: Request[Any, Any, Any], desk: NamedDependency[Desk], key_id: RowId) -> None:
     """Delete an enrollment key; devices that used it stay. Needs `DEVICE_EDIT`."""
     with desk.write(request) as call:

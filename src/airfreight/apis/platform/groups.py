@@ -14,6 +14,7 @@ from airfreight.apis.common.paging import After, Limit, Page, RowId, page
 from airfreight.apis.platform import devices
 from airfreight.apis.platform.devices import Device
 from airfreight.apis.platform.products import OrgId, OrgIn
+from airfreight.domain.access import Permission
 from airfreight.domain.filter_language import LONGEST
 from airfreight.services import groups
 
@@ -85,7 +86,7 @@ def shape(row: Any) -> Group:  # noqa: ANN401 - a row
     return Group(**{name: getattr(row, name) for name in Group.__struct_fields__})
 
 
-@post("/", tags=TAGS, sync_to_thread=True)
+@post("/", need=Permission.DEVICE_EDIT, tags=TAGS, sync_to_thread=True)
 def create_group(request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: JSONBody[GroupIn]) -> NewGroup:
     """Create a group. Needs `DEVICE_EDIT`. With a filter it is live: whatever matches at a moment is in it then."""
     with desk.write(request, data.org_id) as call:
@@ -97,7 +98,7 @@ def create_group(request: Request[Any, Any, Any], desk: NamedDependency[Desk], d
         return NewGroup(**msgspec.structs.asdict(shape(row)), token=token)
 
 
-@post("/preview", tags=TAGS, status_code=200, sync_to_thread=True)
+@post("/preview", need=Permission.DEVICE_VIEW, tags=TAGS, status_code=200, sync_to_thread=True)
 def preview_group(request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: JSONBody[PreviewIn]) -> Preview:
     """Show which devices a filter matches; nothing is made. Needs `DEVICE_VIEW`."""
     with desk.read(request, data.org_id) as call:
@@ -105,7 +106,7 @@ def preview_group(request: Request[Any, Any, Any], desk: NamedDependency[Desk], 
         return Preview(total=total, devices=[devices.shape(call, row) for row in rows])
 
 
-@get("/", tags=TAGS, sync_to_thread=True)
+@get("/", need=Permission.DEVICE_VIEW, tags=TAGS, sync_to_thread=True)
 def list_groups(
     request: Request[Any, Any, Any],
     desk: NamedDependency[Desk],
@@ -118,7 +119,7 @@ def list_groups(
         return page(groups.paged(call, after=after, limit=limit + 1), limit, shape)
 
 
-@get("/{group_id:int}", tags=TAGS, sync_to_thread=True)
+@get("/{group_id:int}", need=Permission.DEVICE_VIEW, tags=TAGS, sync_to_thread=True)
 def get_group(request: Request[Any, Any, Any], desk: NamedDependency[Desk], group_id: RowId) -> CountedGroup:
     """Get a group. Needs `DEVICE_VIEW`."""
     with desk.read(request) as call:
@@ -126,7 +127,7 @@ def get_group(request: Request[Any, Any, Any], desk: NamedDependency[Desk], grou
         return CountedGroup(**msgspec.structs.asdict(shape(row)), total=groups.count(call, row))
 
 
-@get("/{group_id:int}/devices", tags=TAGS, sync_to_thread=True)
+@get("/{group_id:int}/devices", need=Permission.DEVICE_VIEW, tags=TAGS, sync_to_thread=True)
 def list_group_devices(
     request: Request[Any, Any, Any],
     desk: NamedDependency[Desk],
@@ -140,7 +141,7 @@ def list_group_devices(
         return page(rows, limit, lambda row: devices.shape(call, row))
 
 
-@patch("/{group_id:int}", tags=TAGS, sync_to_thread=True)
+@patch("/{group_id:int}", need=Permission.DEVICE_EDIT, tags=TAGS, sync_to_thread=True)
 def change_group(
     request: Request[Any, Any, Any], desk: NamedDependency[Desk], group_id: RowId, data: JSONBody[GroupChange]
 ) -> Group:
@@ -150,7 +151,7 @@ def change_group(
         return shape(groups.change(call, group_id, name=name, text=text))
 
 
-@delete("/{group_id:int}", tags=TAGS, sync_to_thread=True)
+@delete("/{group_id:int}", need=Permission.DEVICE_EDIT, tags=TAGS, sync_to_thread=True)
 def delete_group(request: Request[Any, Any, Any], desk: NamedDependency[Desk], group_id: RowId) -> None:
     """Delete a group. Needs `DEVICE_EDIT`. Its devices stay; what was sent to them goes on."""
     with desk.write(request) as call:

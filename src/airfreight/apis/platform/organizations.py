@@ -11,6 +11,7 @@ from airfreight.apis.common.body import In, Out
 from airfreight.apis.common.desk import Desk
 from airfreight.apis.common.fields import PHONE, At, Line, Name, Part, ZoneName
 from airfreight.apis.common.paging import After, Limit, Page, RowId, page
+from airfreight.domain.access import Permission
 from airfreight.services import organizations
 from airfreight.services.organizations import OrganizationKind, Profile, Units
 
@@ -73,7 +74,7 @@ def shape(row: Any) -> Organization:  # noqa: ANN401 - a row
     )
 
 
-@post("/", tags=TAGS, sync_to_thread=True)
+@post("/", need=Permission.ORG_EDIT, tags=TAGS, sync_to_thread=True)
 def create_organization(
     request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: JSONBody[OrganizationIn]
 ) -> Organization:
@@ -86,7 +87,7 @@ def create_organization(
         return shape(made)
 
 
-@get("/", tags=TAGS, sync_to_thread=True)
+@get("/", need=Permission.ORG_VIEW, tags=TAGS, sync_to_thread=True)
 def list_organizations(
     request: Request[Any, Any, Any],
     desk: NamedDependency[Desk],
@@ -99,7 +100,7 @@ def list_organizations(
         return page(organizations.search(call, query=part, after=after, limit=limit + 1), limit, shape)
 
 
-@get("/{organization_id:int}", tags=TAGS, sync_to_thread=True)
+@get("/{organization_id:int}", need=Permission.ORG_VIEW, tags=TAGS, sync_to_thread=True)
 def get_organization(
     request: Request[Any, Any, Any], desk: NamedDependency[Desk], organization_id: RowId
 ) -> Organization:
@@ -108,7 +109,7 @@ def get_organization(
         return shape(organizations.get(call, organization_id))
 
 
-@patch("/{organization_id:int}", tags=TAGS, sync_to_thread=True)
+@patch("/{organization_id:int}", need=Permission.ORG_EDIT, tags=TAGS, sync_to_thread=True)
 def change_organization(
     request: Request[Any, Any, Any],
     desk: NamedDependency[Desk],
@@ -123,7 +124,7 @@ def change_organization(
         return shape(changed)
 
 
-@delete("/{organization_id:int}", tags=TAGS, sync_to_thread=True)
+@delete("/{organization_id:int}", need=Permission.ORG_EDIT, tags=TAGS, sync_to_thread=True)
 def delete_organization(request: Request[Any, Any, Any], desk: NamedDependency[Desk], organization_id: RowId) -> None:
     """Delete an empty organization below yours. Needs `ORG_EDIT`."""
     with desk.write(request) as call:

@@ -12,6 +12,7 @@ from airfreight.apis.common.body import In, Out
 from airfreight.apis.common.desk import Desk
 from airfreight.apis.common.fields import At, Line, Name, ZoneName
 from airfreight.apis.common.paging import After, Limit, Page, RowId, page
+from airfreight.domain.access import Permission
 from airfreight.services import products
 
 TAGS = ["Products"]
@@ -80,7 +81,7 @@ def shape(row: Any) -> Product:  # noqa: ANN401 - a row
     return Product(**{name: getattr(row, name) for name in same}, chunks=Chunks.ONE if row.one_part else Chunks.EACH)
 
 
-@post("/", tags=TAGS, sync_to_thread=True)
+@post("/", need=Permission.PRODUCT_EDIT, tags=TAGS, sync_to_thread=True)
 def create_product(request: Request[Any, Any, Any], desk: NamedDependency[Desk], data: JSONBody[ProductIn]) -> Product:
     """Create a product. Needs `PRODUCT_EDIT`."""
     with desk.write(request, data.org_id) as call:
@@ -97,7 +98,7 @@ def create_product(request: Request[Any, Any, Any], desk: NamedDependency[Desk],
         return shape(row)
 
 
-@get("/", tags=TAGS, sync_to_thread=True)
+@get("/", need=Permission.PRODUCT_VIEW, tags=TAGS, sync_to_thread=True)
 def list_products(
     request: Request[Any, Any, Any],
     desk: NamedDependency[Desk],
@@ -110,14 +111,14 @@ def list_products(
         return page(products.search(call, after=after, limit=limit + 1), limit, shape)
 
 
-@get("/{product_id:int}", tags=TAGS, sync_to_thread=True)
+@get("/{product_id:int}", need=Permission.PRODUCT_VIEW, tags=TAGS, sync_to_thread=True)
 def get_product(request: Request[Any, Any, Any], desk: NamedDependency[Desk], product_id: RowId) -> Product:
     """Get a product. Needs `PRODUCT_VIEW`."""
     with desk.read(request) as call:
         return shape(products.get(call, product_id))
 
 
-@patch("/{product_id:int}", tags=TAGS, sync_to_thread=True)
+@patch("/{product_id:int}", need=Permission.PRODUCT_EDIT, tags=TAGS, sync_to_thread=True)
 def change_product(
     request: Request[Any, Any, Any], desk: NamedDependency[Desk], product_id: RowId, data: JSONBody[ProductChange]
 ) -> Product:
@@ -129,7 +130,7 @@ def change_product(
         return shape(row)
 
 
-@delete("/{product_id:int}", tags=TAGS, sync_to_thread=True)
+@delete("/{product_id:int}", need=Permission.PRODUCT_EDIT, tags=TAGS, sync_to_thread=True)
 def delete_product(request: Request[Any, Any, Any], desk: NamedDependency[Desk], product_id: RowId) -> None:
     """Delete a product that has neither devices nor rollouts. Needs `PRODUCT_EDIT`."""
     with desk.write(request) as call:

@@ -10,6 +10,7 @@ from airfreight.apis.common.body import Out
 from airfreight.apis.common.desk import Desk
 from airfreight.apis.common.paging import Limit, LongAfter, Page, RowId
 from airfreight.apis.platform.products import OrgId
+from airfreight.domain.access import Permission
 from airfreight.domain.delivery import Reason, State
 from airfreight.services import explanations, standings
 from airfreight.services.explanations import Happening
@@ -104,7 +105,7 @@ def _event(one: Happening) -> HistoryEvent:
     return HistoryEvent(**told, lines=one.lines)
 
 
-@get("/{rollout_id:int}/deliveries", tags=TAGS, sync_to_thread=True)
+@get("/{rollout_id:int}/deliveries", need=Permission.OTA_VIEW, tags=TAGS, sync_to_thread=True)
 def list_deliveries(
     request: Asked,
     desk: NamedDependency[Desk],
@@ -122,7 +123,7 @@ def list_deliveries(
     return Page(items, items[-1].id if len(found) > limit else None)
 
 
-@get("/{rollout_id:int}/deliveries/{delivery_id:int}/history", tags=TAGS, sync_to_thread=True)
+@get("/{rollout_id:int}/deliveries/{delivery_id:int}/history", need=Permission.OTA_VIEW, tags=TAGS, sync_to_thread=True)
 def get_history(
     request: Asked, desk: NamedDependency[Desk], rollout_id: RowId, delivery_id: RowId, org_id: OrgId = None
 ) -> list[HistoryEvent]:

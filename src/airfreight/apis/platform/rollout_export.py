@@ -21,6 +21,7 @@ from airfreight.apis.common.desk import Desk, clock
 from airfreight.apis.common.paging import RowId
 from airfreight.apis.platform.products import OrgId
 from airfreight.apis.platform.rollout_deliveries import Delivery, shape
+from airfreight.domain.access import Permission
 from airfreight.services import standings
 from airfreight.services.standings import Standing, moment
 
@@ -104,6 +105,7 @@ _WRITERS: dict[Format, Callable[[int, Pages], Iterator[bytes]]] = {Format.CSV: a
 
 @get(
     "/{rollout_id:int}/export",
+    need=Permission.OTA_VIEW,
     tags=["Rollouts"],
     sync_to_thread=True,
     opt={"response_content": _CONTENT},

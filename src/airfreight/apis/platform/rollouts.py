@@ -187,7 +187,7 @@ def funnel(counts: Iterable[Count]) -> Funnel:
     return Funnel(**reached, succeeded=came[len(THE_SIX) + 1])
 
 
-@post("/", tags=TAGS, sync_to_thread=True)
+@post("/", need=Permission.OTA_START, tags=TAGS, sync_to_thread=True)
 def create_rollout(request: Asked, desk: NamedDependency[Desk], data: JSONBody[RolloutIn]) -> Rollout:
     """Make a rollout and start it. Needs `OTA_START`; for a group also `DEVICE_VIEW`.
 
@@ -198,7 +198,7 @@ def create_rollout(request: Asked, desk: NamedDependency[Desk], data: JSONBody[R
         return shape(rollouts.get(call, rollout_id, need=Permission.OTA_START, with_devices=False))
 
 
-@get("/", tags=TAGS, sync_to_thread=True)
+@get("/", need=Permission.OTA_VIEW, tags=TAGS, sync_to_thread=True)
 def list_rollouts(
     request: Asked, desk: NamedDependency[Desk], org_id: OrgId = None, limit: Limit = 50, after: After = 0
 ) -> Page[Rollout]:
@@ -209,7 +209,7 @@ def list_rollouts(
         return Page(shown, shown[-1].id if len(views) > limit else None)
 
 
-@get("/{rollout_id:int}", tags=TAGS, sync_to_thread=True)
+@get("/{rollout_id:int}", need=Permission.OTA_VIEW, tags=TAGS, sync_to_thread=True)
 def get_rollout(request: Asked, desk: NamedDependency[Desk], rollout_id: RowId, org_id: OrgId = None) -> Rollout:
     """Get a rollout with its exact counts. Needs `OTA_VIEW`."""
     with desk.read(request, org_id) as call:
@@ -221,7 +221,7 @@ def _steered(request: Asked, desk: Desk, rollout_id: int, org_id: int | None) ->
         return shape(rollouts.get(call, rollout_id, need=Permission.OTA_CANCEL, with_devices=False))
 
 
-@post("/{rollout_id:int}/pause", tags=TAGS, status_code=200, sync_to_thread=True)
+@post("/{rollout_id:int}/pause", need=Permission.OTA_CANCEL, tags=TAGS, status_code=200, sync_to_thread=True)
 def pause_rollout(request: Asked, desk: NamedDependency[Desk], rollout_id: RowId, org_id: OrgId = None) -> Rollout:
     """Offer nothing new until it is resumed. Needs `OTA_CANCEL`."""
     with desk.write(request, org_id) as call:
@@ -229,7 +229,7 @@ def pause_rollout(request: Asked, desk: NamedDependency[Desk], rollout_id: RowId
     return _steered(request, desk, rollout_id, org_id)
 
 
-@post("/{rollout_id:int}/resume", tags=TAGS, status_code=200, sync_to_thread=True)
+@post("/{rollout_id:int}/resume", need=Permission.OTA_CANCEL, tags=TAGS, status_code=200, sync_to_thread=True)
 def resume_rollout(request: Asked, desk: NamedDependency[Desk], rollout_id: RowId, org_id: OrgId = None) -> Rollout:
     """Go on after a pause. Needs `OTA_CANCEL`."""
     with desk.write(request, org_id) as call:
@@ -237,7 +237,7 @@ def resume_rollout(request: Asked, desk: NamedDependency[Desk], rollout_id: RowI
     return _steered(request, desk, rollout_id, org_id)
 
 
-@post("/{rollout_id:int}/stop", tags=TAGS, status_code=200, sync_to_thread=True)
+@post("/{rollout_id:int}/stop", need=Permission.OTA_CANCEL, tags=TAGS, status_code=200, sync_to_thread=True)
 def stop_rollout(request: Asked, desk: NamedDependency[Desk], rollout_id: RowId, org_id: OrgId = None) -> Rollout:
     """Stop for good: nothing new is offered, devices under way are asked to cancel. Needs `OTA_CANCEL`."""
     with desk.write(request, org_id) as call:
@@ -246,7 +246,7 @@ def stop_rollout(request: Asked, desk: NamedDependency[Desk], rollout_id: RowId,
     return _steered(request, desk, rollout_id, org_id)
 
 
-@post("/{rollout_id:int}/clone", tags=TAGS, sync_to_thread=True)
+@post("/{rollout_id:int}/clone", need=Permission.OTA_START, tags=TAGS, sync_to_thread=True)
 def clone_rollout(
     request: Asked, desk: NamedDependency[Desk], rollout_id: RowId, data: JSONBody[RolloutClone], org_id: OrgId = None
 ) -> Rollout:
@@ -260,14 +260,14 @@ def clone_rollout(
         return shape(rollouts.get(call, clone_id, need=Permission.OTA_START, with_devices=False))
 
 
-@delete("/{rollout_id:int}", tags=TAGS, sync_to_thread=True)
+@delete("/{rollout_id:int}", need=Permission.OTA_CANCEL, tags=TAGS, sync_to_thread=True)
 def delete_rollout(request: Asked, desk: NamedDependency[Desk], rollout_id: RowId, org_id: OrgId = None) -> None:
     """Take a rollout that is over out of sight; its record is kept. Needs `OTA_CANCEL`."""
     with desk.write(request, org_id) as call:
         rollouts.delete(call, rollout_id)
 
 
-@get("/api/v1/devices/{device_id:int}/explain", tags=["Devices"], sync_to_thread=True)
+@get("/api/v1/devices/{device_id:int}/explain", need=Permission.DEVICE_VIEW, tags=["Devices"], sync_to_thread=True)
 def explain_device(request: Asked, desk: NamedDependency[Desk], device_id: RowId) -> Explanation:
     """Why a device is or is not updated: what its next poll is told and every check behind it. Needs `DEVICE_VIEW`."""
     with desk.read(request) as call:

@@ -18,6 +18,7 @@ from airfreight.apis.platform import tus
 from airfreight.apis.platform.artifacts import Artifact, shape
 from airfreight.apis.platform.pieces import full_disks_refuse, take
 from airfreight.apis.platform.tus import Appending, Asked, Asking, Creating
+from airfreight.domain.access import Permission
 from airfreight.domain.errors import Kind, Refusal, invalid
 from airfreight.ports import Partial
 from airfreight.services import artifacts, uploads
@@ -76,6 +77,7 @@ def say_what_is_spoken(desk: NamedDependency[Desk]) -> Response[None]:
 
 @post(
     "/",
+    need=Permission.OTA_START,
     tags=TAGS,
     status_code=201,
     sync_to_thread=True,
@@ -100,7 +102,7 @@ def create_upload(request: Asked, desk: NamedDependency[Desk]) -> Response[Uploa
     return Response(_shape(Seen(row, 0)), status_code=201, headers=headers)
 
 
-@get("/", tags=TAGS, responses=_ANOTHER_VERSION, sync_to_thread=True)
+@get("/", need=Permission.OTA_START, tags=TAGS, responses=_ANOTHER_VERSION, sync_to_thread=True)
 def list_uploads(request: Asked, desk: NamedDependency[Desk], limit: Limit = 50, after: After = 0) -> Page[Upload]:
     """List the uploads that have not expired, finished or not, oldest first. Needs `OTA_START`."""
     with desk.read(request) as call:
@@ -109,7 +111,7 @@ def list_uploads(request: Asked, desk: NamedDependency[Desk], limit: Limit = 50,
     return Page([_shape(seen) for seen in shown], shown[-1].row.id if len(found) > limit else None)
 
 
-@get("/{upload_id:str}", tags=TAGS, responses=_ANOTHER_VERSION, sync_to_thread=True)
+@get("/{upload_id:str}", need=Permission.OTA_START, tags=TAGS, responses=_ANOTHER_VERSION, sync_to_thread=True)
 def get_upload(request: Asked, desk: NamedDependency[Desk], upload_id: UploadId) -> Upload:
     """Get an upload: how far it is, and the artifact that it has become. Needs `OTA_START`.
 
@@ -118,7 +120,14 @@ def get_upload(request: Asked, desk: NamedDependency[Desk], upload_id: UploadId)
     return _shape(_settled(request, desk, upload_id))
 
 
-@head("/{upload_id:str}", tags=TAGS, responses=_ANOTHER_VERSION, sync_to_thread=True, operation_class=Asking)
+@head(
+    "/{upload_id:str}",
+    need=Permission.OTA_START,
+    tags=TAGS,
+    responses=_ANOTHER_VERSION,
+    sync_to_thread=True,
+    operation_class=Asking,
+)
 def get_upload_offset(request: Asked, desk: NamedDependency[Desk], upload_id: UploadId) -> Response[None]:
     """How many bytes of an upload are there: `Upload-Offset`, of `Upload-Length`. Needs `OTA_START`."""
     seen = _settled(request, desk, upload_id)
@@ -130,6 +139,7 @@ def get_upload_offset(request: Asked, desk: NamedDependency[Desk], upload_id: Up
 
 @patch(
     "/{upload_id:str}",
+    need=Permission.OTA_START,
     tags=TAGS,
     status_code=204,
     request_max_body_size=None,
@@ -157,7 +167,7 @@ async def append_to_upload(request: Asked, desk: NamedDependency[Desk], upload_i
     return Response(None, status_code=204, headers=_progress(seen, expires_at))
 
 
-@delete("/{upload_id:str}", tags=TAGS, responses=_ANOTHER_VERSION, sync_to_thread=True)
+@delete("/{upload_id:str}", need=Permission.OTA_START, tags=TAGS, responses=_ANOTHER_VERSION, sync_to_thread=True)
 def delete_upload(request: Asked, desk: NamedDependency[Desk], upload_id: UploadId) -> None:
     """Forget an upload and its bytes; an artifact that it has become stays. Needs `OTA_START`."""
     with desk.write(request) as call:

@@ -13,7 +13,7 @@ from airfreight.apis.common.fields import PHONE, At, Line, Part, ZoneName
 from airfreight.apis.common.guard import PASSWORD_GUARD, accept_invitation
 from airfreight.apis.common.paging import After, Limit, Page, RowId, page
 from airfreight.apis.platform.products import OrgId, OrgIn
-from airfreight.domain.access import Role, UserStatus
+from airfreight.domain.access import Permission, Role, UserStatus
 from airfreight.services import invitations, passwords, users
 from airfreight.services.passwords import Guard
 
@@ -115,7 +115,7 @@ def _profile(data: Person) -> users.Profile:
 Asked = Request[Any, Any, Any]
 
 
-@post("/", tags=TAGS, sync_to_thread=True)
+@post("/", need=Permission.USER_EDIT, tags=TAGS, sync_to_thread=True)
 def create_user(request: Asked, desk: NamedDependency[Desk], data: JSONBody[UserIn]) -> User:
     """Create a user in your organization or one below it. Needs `USER_EDIT` and all permissions of the role."""
     with desk.read(request, data.org_id) as call:
@@ -133,7 +133,7 @@ def create_user(request: Asked, desk: NamedDependency[Desk], data: JSONBody[User
         return shape(made)
 
 
-@post("/invite", tags=TAGS, sync_to_thread=True)
+@post("/invite", need=Permission.USER_EDIT, tags=TAGS, sync_to_thread=True)
 def invite_user(request: Asked, desk: NamedDependency[Desk], data: JSONBody[InvitationIn]) -> InvitedUser:
     """Invite somebody, who chooses a password with the token. Needs `USER_EDIT` and all permissions of the role.
 
@@ -152,7 +152,7 @@ def accept_invite(
     return shape(accept_invitation(request, desk, guard, data.token, data.password))
 
 
-@get("/", tags=TAGS, sync_to_thread=True)
+@get("/", need=Permission.USER_VIEW, tags=TAGS, sync_to_thread=True)
 def list_users(
     request: Asked,
     desk: NamedDependency[Desk],
@@ -168,14 +168,14 @@ def list_users(
         return page(rows, limit, shape)
 
 
-@get("/{user_id:int}", tags=TAGS, sync_to_thread=True)
+@get("/{user_id:int}", need=Permission.USER_VIEW, tags=TAGS, sync_to_thread=True)
 def get_user(request: Asked, desk: NamedDependency[Desk], user_id: RowId) -> User:
     """Get a user. Needs `USER_VIEW`."""
     with desk.read(request) as call:
         return shape(users.get(call, user_id))
 
 
-@patch("/{user_id:int}", tags=TAGS, sync_to_thread=True)
+@patch("/{user_id:int}", need=Permission.USER_EDIT, tags=TAGS, sync_to_thread=True)
 def change_user(request: Asked, desk: NamedDependency[Desk], user_id: RowId, data: JSONBody[UserChange]) -> User:
     """Change a user's name, role, status or password. Needs `USER_EDIT` and all permissions of both roles."""
     with desk.read(request) as call:
@@ -186,7 +186,7 @@ def change_user(request: Asked, desk: NamedDependency[Desk], user_id: RowId, dat
         return shape(users.change(call, user_id, users.Change(data.name, data.role, status, password_hash)))
 
 
-@post("/{user_id:int}/transfer", tags=TAGS, status_code=200, sync_to_thread=True)
+@post("/{user_id:int}/transfer", need=Permission.USER_EDIT, tags=TAGS, status_code=200, sync_to_thread=True)
 def transfer_user(request: Asked, desk: NamedDependency[Desk], user_id: RowId, data: JSONBody[TransferIn]) -> User:
     """Move a user to your organization or one below it. Needs `USER_EDIT` and all permissions of both roles.
 
@@ -196,7 +196,7 @@ def transfer_user(request: Asked, desk: NamedDependency[Desk], user_id: RowId, d
         return shape(users.transfer(call, user_id, organization_id=data.org_id, role=data.role))
 
 
-@delete("/{user_id:int}", tags=TAGS, sync_to_thread=True)
+@delete("/{user_id:int}", need=Permission.USER_EDIT, tags=TAGS, sync_to_thread=True)
 def delete_user(request: Asked, desk: NamedDependency[Desk], user_id: RowId) -> None:
     """Delete a user, but not the last admin. Needs `USER_EDIT`. Their tokens end; what they made stays."""
     with desk.write(request) as call:

@@ -14,6 +14,7 @@ from airfreight.apis.common.desk import Desk, clock
 from airfreight.apis.common.fields import At, Line, Name
 from airfreight.apis.common.paging import After, Limit, LongAfter, Page, RowId, page
 from airfreight.apis.platform.products import OrgId, OrgIn
+from airfreight.domain.access import Permission
 from airfreight.domain.errors import Kind, Refusal
 from airfreight.domain.webhooks import MessageState
 from airfreight.ports import Poster
@@ -131,7 +132,7 @@ def message_shape(row: Any) -> Message:  # noqa: ANN401 - a row
     return Message(body=msgspec.json.decode(row.body), **plain)
 
 
-@post("/", tags=TAGS, sync_to_thread=True)
+@post("/", need=Permission.WEBHOOK_EDIT, tags=TAGS, sync_to_thread=True)
 def create_webhook(request: Asked, desk: NamedDependency[Desk], data: JSONBody[WebhookIn]) -> WebhookWithSecret:
     """Create a webhook; its signing secret is shown this once. Needs `WEBHOOK_EDIT`."""
     with desk.write(request, data.org_id) as call:
@@ -147,7 +148,7 @@ def create_webhook(request: Asked, desk: NamedDependency[Desk], data: JSONBody[W
         return with_secret(row, secret)
 
 
-@get("/", tags=TAGS, sync_to_thread=True)
+@get("/", need=Permission.WEBHOOK_VIEW, tags=TAGS, sync_to_thread=True)
 def list_webhooks(
     request: Asked, desk: NamedDependency[Desk], org_id: OrgId = None, limit: Limit = 50, after: After = 0
 ) -> Page[Webhook]:
@@ -156,14 +157,14 @@ def list_webhooks(
         return page(webhooks.search(call, after=after, limit=limit + 1), limit, shape)
 
 
-@get("/{webhook_id:int}", tags=TAGS, sync_to_thread=True)
+@get("/{webhook_id:int}", need=Permission.WEBHOOK_VIEW, tags=TAGS, sync_to_thread=True)
 def get_webhook(request: Asked, desk: NamedDependency[Desk], webhook_id: RowId) -> Webhook:
     """Get a webhook. Needs `WEBHOOK_VIEW`."""
     with desk.read(request) as call:
         return shape(webhooks.get(call, webhook_id))
 
 
-@patch("/{webhook_id:int}", tags=TAGS, sync_to_thread=True)
+@patch("/{webhook_id:int}", need=Permission.WEBHOOK_EDIT, tags=TAGS, sync_to_thread=True)
 def change_webhook(
     request: Asked, desk: NamedDependency[Desk], webhook_id: RowId, data: JSONBody[WebhookChange]
 ) -> Webhook:
@@ -175,14 +176,14 @@ def change_webhook(
         return shape(webhooks.change(call, webhook_id, place=place, **values))
 
 
-@delete("/{webhook_id:int}", tags=TAGS, sync_to_thread=True)
+@delete("/{webhook_id:int}", need=Permission.WEBHOOK_EDIT, tags=TAGS, sync_to_thread=True)
 def delete_webhook(request: Asked, desk: NamedDependency[Desk], webhook_id: RowId) -> None:
     """Delete a webhook with its log; what waits is not sent any more. Needs `WEBHOOK_EDIT`."""
     with desk.write(request) as call:
         webhooks.delete(call, webhook_id)
 
 
-@post("/{webhook_id:int}/rotate-secret", tags=TAGS, status_code=200, sync_to_thread=True)
+@post("/{webhook_id:int}/rotate-secret", need=Permission.WEBHOOK_EDIT, tags=TAGS, status_code=200, sync_to_thread=True)
 def rotate_webhook_secret(request: Asked, desk: NamedDependency[Desk], webhook_id: RowId) -> WebhookWithSecret:
     """Make a new signing secret, shown this once. Needs `WEBHOOK_EDIT`.
 
@@ -196,7 +197,7 @@ _testing = threading.BoundedSemaphore(4)
 """A receiver that does not answer keeps a thread for ten seconds; people's other requests need some too."""
 
 
-@post("/{webhook_id:int}/test", tags=TAGS, status_code=200, sync_to_thread=True)
+@post("/{webhook_id:int}/test", need=Permission.WEBHOOK_EDIT, tags=TAGS, status_code=200, sync_to_thread=True)
 def test_webhook(request: Asked, desk: NamedDependency[Desk], poster: Posters, webhook_id: RowId) -> Tried:
     """Send a test message at once, past the line, and say what became of it. Needs `WEBHOOK_EDIT`."""
     with desk.read(request) as call:
@@ -224,7 +225,7 @@ def test_webhook(request: Asked, desk: NamedDependency[Desk], poster: Posters, w
     )
 
 
-@get("/{webhook_id:int}/messages", tags=TAGS, sync_to_thread=True)
+@get("/{webhook_id:int}/messages", need=Permission.WEBHOOK_VIEW, tags=TAGS, sync_to_thread=True)
 def list_webhook_messages(
     request: Asked,
     desk: NamedDependency[Desk],
@@ -239,7 +240,13 @@ def list_webhook_messages(
         return page(rows, limit, message_shape)
 
 
-@post("/{webhook_id:int}/messages/{message_id:int}/replay", tags=TAGS, status_code=200, sync_to_thread=True)
+@post(
+    "/{webhook_id:int}/messages/{message_id:int}/replay",
+    need=Permission.WEBHOOK_EDIT,
+    tags=TAGS,
+    status_code=200,
+    sync_to_thread=True,
+)
 def replay_webhook_message(
     request: Asked, desk: NamedDependency[Desk], webhook_id: RowId, message_id: MessageId
 ) -> Message:
@@ -248,7 +255,7 @@ def replay_webhook_message(
         return message_shape(webhooks.replay(call, webhook_id, message_id))
 
 
-@post("/{webhook_id:int}/replay", tags=TAGS, status_code=200, sync_to_thread=True)
+@post("/{webhook_id:int}/replay", need=Permission.WEBHOOK_EDIT, tags=TAGS, status_code=200, sync_to_thread=True)
 def replay_webhook(request: Asked, desk: NamedDependency[Desk], webhook_id: RowId) -> Replayed:
     """Send all dead messages again, in their order. Needs `WEBHOOK_EDIT`."""
     with desk.write(request) as call:

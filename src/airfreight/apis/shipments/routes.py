@@ -49,6 +49,7 @@ Asked = Request[Any, Any, Any]
 @get(
     "/shipments",
     operation_id="getShipments",
+    need=Permission.OTA_VIEW,
     tags=TAGS,
     response_description="List of shipments",
     responses=_errors("Organization not found or access denied"),
@@ -68,6 +69,7 @@ def get_shipments(request: Asked, desk: NamedDependency[Desk], org_id: OrgId = N
 @get(
     "/shipment",
     operation_id="getShipment",
+    need=Permission.OTA_VIEW,
     tags=TAGS,
     response_description="Shipment details",
     responses=_errors(),
@@ -89,6 +91,7 @@ def get_shipment(
 @post(
     "/shipment/create",
     operation_id="createShipment",
+    need=Permission.OTA_START,
     tags=TAGS,
     response_description="Shipment created successfully",
     responses=_errors("Organization or product not found"),
@@ -125,6 +128,7 @@ def create_shipment(request: Asked, desk: NamedDependency[Desk], data: JSONBody[
 @put(
     "/shipment/stop",
     operation_id="stopShipment",
+    need=Permission.OTA_CANCEL,
     tags=TAGS,
     response_description="Shipment stopped successfully",
     responses=_errors(),
@@ -149,6 +153,7 @@ def stop_shipment(
 @delete(
     "/shipment",
     operation_id="deleteShipment",
+    need=Permission.OTA_CANCEL,
     tags=TAGS,
     response_description="Shipment deleted successfully",
     responses=_errors(),

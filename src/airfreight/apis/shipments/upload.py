@@ -12,6 +12,7 @@ from airfreight.apis.common.desk import Desk
 from airfreight.apis.common.firmware_info import info
 from airfreight.apis.common.uploads import Form
 from airfreight.apis.shipments.shapes import Uploaded
+from airfreight.domain.access import Permission
 from airfreight.domain.errors import invalid
 from airfreight.services import artifacts
 
@@ -33,6 +34,7 @@ _FORM = {
 @post(
     "/api/upload",
     operation_id="upload",
+    need=Permission.OTA_START,
     tags=["Shipments"],
     status_code=200,
     request_max_body_size=None,

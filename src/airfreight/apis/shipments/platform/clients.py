@@ -14,7 +14,7 @@ from airfreight.apis.common.fields import LINE, At, Line, ShortName
 from airfreight.apis.shipments.platform.organization import OrgIn
 from airfreight.apis.shipments.platform.paging import DEFAULT_SIZE, Content, PageNumber, PageSize, content
 from airfreight.apis.shipments.routes import OrgId
-from airfreight.domain.access import EVERYTHING
+from airfreight.domain.access import EVERYTHING, Permission
 from airfreight.services import clients
 
 TAGS = ["OAuth clients"]
@@ -70,7 +70,7 @@ def shape(row: Any) -> OauthClient:  # noqa: ANN401 - a row
     )
 
 
-@post("/oauth/clients/create", tags=TAGS, sync_to_thread=True)
+@post("/oauth/clients/create", need=Permission.CLIENT_EDIT, tags=TAGS, sync_to_thread=True)
 def create_oauth_client(request: Asked, desk: NamedDependency[Desk], data: JSONBody[ClientCreate]) -> NewOauthClient:
     """Create an OAuth client for your organization or one below it. Needs `CLIENT_EDIT` and all of its scopes."""
     scopes = [EVERYTHING] if data.scopes is UNSET else data.scopes
@@ -86,7 +86,7 @@ def create_oauth_client(request: Asked, desk: NamedDependency[Desk], data: JSONB
         )
 
 
-@get("/oauth/clients", tags=TAGS, sync_to_thread=True)
+@get("/oauth/clients", need=Permission.CLIENT_EDIT, tags=TAGS, sync_to_thread=True)
 def get_oauth_clients(
     request: Asked,
     desk: NamedDependency[Desk],
@@ -99,7 +99,7 @@ def get_oauth_clients(
         return content(*clients.paged(call, skip=page * size, limit=size), shape)
 
 
-@delete("/oauth/client", tags=TAGS, sync_to_thread=True)
+@delete("/oauth/client", need=Permission.CLIENT_EDIT, tags=TAGS, sync_to_thread=True)
 def delete_oauth_client(request: Asked, desk: NamedDependency[Desk], client_id: ClientId) -> None:
     """Delete an OAuth client; every token given to it ends. Needs `CLIENT_EDIT`."""
     with desk.write(request) as call:

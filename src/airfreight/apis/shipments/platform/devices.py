@@ -14,6 +14,7 @@ from airfreight.apis.shipments.platform.metafields import DeviceId
 from airfreight.apis.shipments.platform.paging import DEFAULT_SIZE, Content, PageNumber, PageSize, content
 from airfreight.apis.shipments.platform.templates import WHAT, Key, OrgIn, number
 from airfreight.apis.shipments.routes import OrgId
+from airfreight.domain.access import Permission
 from airfreight.domain.errors import invalid, not_found
 from airfreight.services import devices
 from airfreight.services.call import Call
@@ -157,7 +158,7 @@ def _event(row: Any) -> TimelineEvent:  # noqa: ANN401 - a row
     )
 
 
-@get("/devices", operation_id="getDevices", tags=TAGS, sync_to_thread=True)
+@get("/devices", operation_id="getDevices", need=Permission.DEVICE_VIEW, tags=TAGS, sync_to_thread=True)
 def get_devices(
     request: Asked,
     desk: NamedDependency[Desk],
@@ -171,7 +172,7 @@ def get_devices(
         return content(*devices.paged(call, below=include_sub_orgs, skip=page * size, limit=size), brief)
 
 
-@get("/devices", operation_id="getDevicesV2", tags=TAGS, sync_to_thread=True)
+@get("/devices", operation_id="getDevicesV2", need=Permission.DEVICE_VIEW, tags=TAGS, sync_to_thread=True)
 def get_devices_v2(
     request: Asked,
     desk: NamedDependency[Desk],
@@ -185,7 +186,7 @@ def get_devices_v2(
         return content(*devices.paged(call, below=include_sub_orgs, skip=page * size, limit=size), brief)
 
 
-@get("/search/devices", operation_id="searchDevices", tags=TAGS, sync_to_thread=True)
+@get("/search/devices", operation_id="searchDevices", need=Permission.DEVICE_VIEW, tags=TAGS, sync_to_thread=True)
 def search_devices(
     request: Asked,
     desk: NamedDependency[Desk],
@@ -201,14 +202,14 @@ def search_devices(
         return content(*found, brief)
 
 
-@get("/device", operation_id="getDevice", tags=TAGS, sync_to_thread=True)
+@get("/device", operation_id="getDevice", need=Permission.DEVICE_VIEW, tags=TAGS, sync_to_thread=True)
 def get_device(request: Asked, desk: NamedDependency[Desk], device_id: DeviceId, org_id: OrgId = None) -> DeviceDetails:
     """Get a device. Needs `DEVICE_VIEW`."""
     with desk.read(request, org_id) as call:
         return details(call, devices.get(call, device_id))
 
 
-@get("/device/baseInfo", operation_id="getDeviceBaseInfo", tags=TAGS, sync_to_thread=True)
+@get("/device/baseInfo", operation_id="getDeviceBaseInfo", need=Permission.DEVICE_VIEW, tags=TAGS, sync_to_thread=True)
 def get_device_base_info(
     request: Asked, desk: NamedDependency[Desk], device_id: DeviceId, org_id: OrgId = None
 ) -> ListedDevice:
@@ -217,14 +218,14 @@ def get_device_base_info(
         return brief(devices.get(call, device_id))
 
 
-@get("/device/online", operation_id="isDeviceOnline", tags=TAGS, sync_to_thread=True)
+@get("/device/online", operation_id="isDeviceOnline", need=Permission.DEVICE_VIEW, tags=TAGS, sync_to_thread=True)
 def is_device_online(request: Asked, desk: NamedDependency[Desk], device_id: DeviceId, org_id: OrgId = None) -> Online:
     """Whether a device is connected, or was heard from lately. Needs `DEVICE_VIEW`."""
     with desk.read(request, org_id) as call:
         return Online(connected=devices.is_online(call, devices.get(call, device_id)))
 
 
-@post("/device/create", operation_id="createDevice", tags=TAGS, sync_to_thread=True)
+@post("/device/create", operation_id="createDevice", need=Permission.DEVICE_EDIT, tags=TAGS, sync_to_thread=True)
 def create_device(request: Asked, desk: NamedDependency[Desk], data: JSONBody[DeviceCreate]) -> DeviceDetails:
     """Create a device; the answer has its token, this once. Needs `DEVICE_EDIT`.
 
@@ -245,7 +246,7 @@ def create_device(request: Asked, desk: NamedDependency[Desk], data: JSONBody[De
         return details(call, row, made.token)
 
 
-@put("/device", operation_id="updateDevice", tags=TAGS, sync_to_thread=True)
+@put("/device", operation_id="updateDevice", need=Permission.DEVICE_EDIT, tags=TAGS, sync_to_thread=True)
 def update_device(
     request: Asked, desk: NamedDependency[Desk], device_id: DeviceId, data: JSONBody[DeviceName], org_id: OrgId = None
 ) -> DeviceDetails:
@@ -254,14 +255,14 @@ def update_device(
         return details(call, devices.rename(call, device_id, data.name))
 
 
-@delete("/device", operation_id="deleteDevice", tags=TAGS, sync_to_thread=True)
+@delete("/device", operation_id="deleteDevice", need=Permission.DEVICE_EDIT, tags=TAGS, sync_to_thread=True)
 def delete_device(request: Asked, desk: NamedDependency[Desk], device_id: DeviceId, org_id: OrgId = None) -> None:
     """Delete a device: its token ends, its part in shipments closes. Needs `DEVICE_EDIT`."""
     with desk.write(request, org_id) as call:
         devices.delete(call, device_id)
 
 
-@get("/device/timeline", operation_id="getDeviceTimeline", tags=TAGS, sync_to_thread=True)
+@get("/device/timeline", operation_id="getDeviceTimeline", need=Permission.DEVICE_VIEW, tags=TAGS, sync_to_thread=True)
 def get_device_timeline(
     request: Asked,
     desk: NamedDependency[Desk],
@@ -276,7 +277,12 @@ def get_device_timeline(
 
 
 @post(
-    "/device/transfer/to-owner", operation_id="transferDeviceToOwner", tags=TAGS, status_code=200, sync_to_thread=True
+    "/device/transfer/to-owner",
+    operation_id="transferDeviceToOwner",
+    need=Permission.DEVICE_EDIT,
+    tags=TAGS,
+    status_code=200,
+    sync_to_thread=True,
 )
 def transfer_device_to_owner(
     request: Asked, desk: NamedDependency[Desk], device_id: DeviceId, data: JSONBody[NewOwner], org_id: OrgId = None
@@ -286,7 +292,7 @@ def transfer_device_to_owner(
         return details(call, devices.give(call, device_id, data.owner_id))
 
 
-@delete("/device/owner", operation_id="removeDeviceOwner", tags=TAGS, sync_to_thread=True)
+@delete("/device/owner", operation_id="removeDeviceOwner", need=Permission.DEVICE_EDIT, tags=TAGS, sync_to_thread=True)
 def remove_device_owner(request: Asked, desk: NamedDependency[Desk], device_id: DeviceId, org_id: OrgId = None) -> None:
     """Leave a device without an owner. Needs `DEVICE_EDIT`."""
     with desk.write(request, org_id) as call:

@@ -11,6 +11,7 @@ from airfreight.apis.common.body import In, Out
 from airfreight.apis.common.desk import Desk
 from airfreight.apis.common.fields import ShortName
 from airfreight.apis.shipments.routes import OrgId
+from airfreight.domain.access import Permission
 from airfreight.domain.errors import Kind, Refusal, invalid
 from airfreight.services import attributes, devices
 
@@ -68,7 +69,9 @@ def _type(value: Value) -> str:
     return "Text" if isinstance(value, str) else "Number"
 
 
-@get("/device/metafield", operation_id="getDeviceMetafields", tags=TAGS, sync_to_thread=True)
+@get(
+    "/device/metafield", operation_id="getDeviceMetafields", need=Permission.DEVICE_VIEW, tags=TAGS, sync_to_thread=True
+)
 def get_device_metafields(
     request: Asked, desk: NamedDependency[Desk], device_id: DeviceId, org_id: OrgId = None
 ) -> list[MetaField]:
@@ -77,7 +80,14 @@ def get_device_metafields(
         return device_fields(devices.get(call, device_id))
 
 
-@post("/device/metafield", operation_id="setDeviceMetafield", tags=TAGS, status_code=200, sync_to_thread=True)
+@post(
+    "/device/metafield",
+    operation_id="setDeviceMetafield",
+    need=Permission.DEVICE_EDIT,
+    tags=TAGS,
+    status_code=200,
+    sync_to_thread=True,
+)
 def set_device_metafield(
     request: Asked,
     desk: NamedDependency[Desk],

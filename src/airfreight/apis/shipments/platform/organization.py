@@ -14,6 +14,7 @@ from airfreight.apis.common.fields import NAME, PHONE, At, Line, Part, ZoneName
 from airfreight.apis.shipments.platform.paging import DEFAULT_SIZE, Content, PageNumber, PageSize, content
 from airfreight.apis.shipments.platform.zones import check_tz
 from airfreight.apis.shipments.routes import OrgId
+from airfreight.domain.access import Permission
 from airfreight.services import organizations
 from airfreight.services.organizations import OrganizationKind, Profile, Units
 
@@ -115,14 +116,14 @@ def get_organization_profile(request: Asked, desk: NamedDependency[Desk]) -> Org
         return shape(organizations.own(call))
 
 
-@get("/", tags=TAGS, sync_to_thread=True)
+@get("/", need=Permission.ORG_VIEW, tags=TAGS, sync_to_thread=True)
 def get_organization_info(request: Asked, desk: NamedDependency[Desk], org_id: SomeOrgId) -> OrganizationInfo:
     """Get an organization: yours, or one below it. Needs `ORG_VIEW`."""
     with desk.read(request) as call:
         return shape(organizations.get(call, org_id))
 
 
-@get("/search", tags=TAGS, sync_to_thread=True)
+@get("/search", need=Permission.ORG_VIEW, tags=TAGS, sync_to_thread=True)
 def search_organizations(
     request: Asked,
     desk: NamedDependency[Desk],
@@ -135,7 +136,7 @@ def search_organizations(
         return content(*organizations.paged(call, query=part, skip=page * size, limit=size), shape)
 
 
-@get("/sub-organizations", tags=TAGS, sync_to_thread=True)
+@get("/sub-organizations", need=Permission.ORG_VIEW, tags=TAGS, sync_to_thread=True)
 def get_sub_organizations(
     request: Asked,
     desk: NamedDependency[Desk],
@@ -148,7 +149,7 @@ def get_sub_organizations(
         return content(*organizations.paged(call, include_top=False, skip=page * size, limit=size), shape)
 
 
-@post("/create", tags=TAGS, sync_to_thread=True)
+@post("/create", need=Permission.ORG_EDIT, tags=TAGS, sync_to_thread=True)
 def create_sub_organization(
     request: Asked, desk: NamedDependency[Desk], data: JSONBody[OrganizationCreate]
 ) -> OrganizationInfo:
@@ -167,7 +168,7 @@ def create_sub_organization(
         return shape(made)
 
 
-@put("/edit/name", tags=TAGS, sync_to_thread=True)
+@put("/edit/name", need=Permission.ORG_EDIT, tags=TAGS, sync_to_thread=True)
 def rename_organization(
     request: Asked, desk: NamedDependency[Desk], data: JSONBody[OrganizationRename], org_id: OrgId = None
 ) -> OrganizationInfo:
@@ -176,7 +177,7 @@ def rename_organization(
         return shape(organizations.change(call, call.organization_id, name=data.name))
 
 
-@delete("/", tags=TAGS, sync_to_thread=True)
+@delete("/", need=Permission.ORG_EDIT, tags=TAGS, sync_to_thread=True)
 def delete_sub_organization(request: Asked, desk: NamedDependency[Desk], org_id: SomeOrgId) -> None:
     """Delete an organization below yours that is empty. Needs `ORG_EDIT`.
 

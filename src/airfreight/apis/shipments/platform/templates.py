@@ -13,6 +13,7 @@ from airfreight.apis.common.fields import At, Line, Name, ZoneName
 from airfreight.apis.shipments.platform.metafields import MetaField, template_fields
 from airfreight.apis.shipments.platform.paging import DEFAULT_SIZE, Content, PageNumber, PageSize, content
 from airfreight.apis.shipments.routes import OrgId
+from airfreight.domain.access import Permission
 from airfreight.services import products
 from airfreight.services.call import Call
 
@@ -126,7 +127,7 @@ def _shown_only(given: dict[str, Any]) -> dict[str, str]:
     return {stored: given[name] for name, stored in _DETAILS.items() if name in given}
 
 
-@get("/templates", operation_id="getTemplates", tags=TAGS, sync_to_thread=True)
+@get("/templates", operation_id="getTemplates", need=Permission.PRODUCT_VIEW, tags=TAGS, sync_to_thread=True)
 def get_templates(
     request: Asked,
     desk: NamedDependency[Desk],
@@ -139,7 +140,7 @@ def get_templates(
         return content(*products.paged(call, skip=page * size, limit=size), brief)
 
 
-@get("/template", operation_id="getTemplate", tags=TAGS, sync_to_thread=True)
+@get("/template", operation_id="getTemplate", need=Permission.PRODUCT_VIEW, tags=TAGS, sync_to_thread=True)
 def get_template(
     request: Asked, desk: NamedDependency[Desk], template_id: TemplateRef, org_id: OrgId = None
 ) -> TemplateDetails:
@@ -148,7 +149,7 @@ def get_template(
         return details(products.get(call, number(call, template_id), what=WHAT))
 
 
-@post("/template/create", operation_id="createTemplate", tags=TAGS, sync_to_thread=True)
+@post("/template/create", operation_id="createTemplate", need=Permission.PRODUCT_EDIT, tags=TAGS, sync_to_thread=True)
 def create_template(request: Asked, desk: NamedDependency[Desk], data: JSONBody[TemplateCreate]) -> TemplateDetails:
     """Create a template. Needs `PRODUCT_EDIT`. Give it the `templateId` that firmware in the field has, if any."""
     with desk.write(request, data.org_id or None) as call:
@@ -165,7 +166,7 @@ def create_template(request: Asked, desk: NamedDependency[Desk], data: JSONBody[
         return details(row)
 
 
-@put("/template", operation_id="updateTemplate", tags=TAGS, sync_to_thread=True)
+@put("/template", operation_id="updateTemplate", need=Permission.PRODUCT_EDIT, tags=TAGS, sync_to_thread=True)
 def update_template(
     request: Asked,
     desk: NamedDependency[Desk],
@@ -190,7 +191,7 @@ def update_template(
         return details(row)
 
 
-@delete("/template", operation_id="deleteTemplate", tags=TAGS, sync_to_thread=True)
+@delete("/template", operation_id="deleteTemplate", need=Permission.PRODUCT_EDIT, tags=TAGS, sync_to_thread=True)
 def delete_template(
     request: Asked, desk: NamedDependency[Desk], template_id: TemplateRef, org_id: OrgId = None
 ) -> None:
@@ -199,7 +200,13 @@ def delete_template(
         products.delete(call, number(call, template_id), what=WHAT)
 
 
-@get("/template/metafields", operation_id="getTemplateMetafields", tags=TAGS, sync_to_thread=True)
+@get(
+    "/template/metafields",
+    operation_id="getTemplateMetafields",
+    need=Permission.PRODUCT_VIEW,
+    tags=TAGS,
+    sync_to_thread=True,
+)
 def get_template_metafields(
     request: Asked, desk: NamedDependency[Desk], template_id: TemplateRef, org_id: OrgId = None
 ) -> list[MetaField]:

@@ -167,7 +167,7 @@ def _role(role: Role, permissions: frozenset[Permission]) -> RoleInfo:
     return RoleInfo(id=_ID_OF[role], name=role.value.capitalize(), permissions=sorted(permissions))
 
 
-@get("/users", tags=TAGS, sync_to_thread=True)
+@get("/users", need=Permission.USER_VIEW, tags=TAGS, sync_to_thread=True)
 def get_users(
     request: Asked,
     desk: NamedDependency[Desk],
@@ -180,7 +180,7 @@ def get_users(
         return content(*users.paged(call, below=bool(sub_org_users), skip=page * size, limit=size), in_list)
 
 
-@get("/search/users", tags=TAGS, sync_to_thread=True)
+@get("/search/users", need=Permission.USER_VIEW, tags=TAGS, sync_to_thread=True)
 def search_users(
     request: Asked,
     desk: NamedDependency[Desk],
@@ -193,7 +193,7 @@ def search_users(
         return content(*users.paged(call, query=part, below=True, skip=page * size, limit=size), in_list)
 
 
-@get("/user", tags=TAGS, sync_to_thread=True)
+@get("/user", need=Permission.USER_VIEW, tags=TAGS, sync_to_thread=True)
 def get_user_info(request: Asked, desk: NamedDependency[Desk], user_id: UserId) -> UserInfo:
     """Get a user of your organization or one below it. Needs `USER_VIEW`."""
     with desk.read(request) as call:
@@ -208,7 +208,7 @@ def get_user_profile(request: Asked, desk: NamedDependency[Desk]) -> UserProfile
         return UserProfile(**_long(row), role=_role(Role(row.role), call.principal.permissions))
 
 
-@get("/roles", tags=TAGS, sync_to_thread=True)
+@get("/roles", need=Permission.USER_VIEW, tags=TAGS, sync_to_thread=True)
 def get_roles(
     request: Asked, desk: NamedDependency[Desk], page: PageNumber = 0, size: PageSize = DEFAULT_SIZE
 ) -> Content[RoleInfo]:
@@ -218,7 +218,7 @@ def get_roles(
     return content(found[page * size :][:size], len(found), lambda role: _role(role, ROLES[role]))
 
 
-@post("/users/create", tags=TAGS, sync_to_thread=True)
+@post("/users/create", need=Permission.USER_EDIT, tags=TAGS, sync_to_thread=True)
 def create_organization_user(request: Asked, desk: NamedDependency[Desk], data: JSONBody[UserCreate]) -> UserInfo:
     """Create a user in your organization, active at once. Needs `USER_EDIT` and all permissions of the role."""
     with desk.read(request) as call:
@@ -228,7 +228,7 @@ def create_organization_user(request: Asked, desk: NamedDependency[Desk], data: 
         return _created(call, data, password_hash)
 
 
-@post("/users/create-in-org", tags=TAGS, sync_to_thread=True)
+@post("/users/create-in-org", need=Permission.USER_EDIT, tags=TAGS, sync_to_thread=True)
 def create_user_in_org(request: Asked, desk: NamedDependency[Desk], data: JSONBody[UserCreateInOrg]) -> UserInfo:
     """Create a user in your organization or one below it. Needs `USER_EDIT` and all permissions of the role."""
     with desk.read(request, data.org_id) as call:
@@ -255,7 +255,7 @@ def _created(call: Call, data: UserCreate, password_hash: str) -> UserInfo:
     return info(made)
 
 
-@post("/users/invite", tags=TAGS, sync_to_thread=True)
+@post("/users/invite", need=Permission.USER_EDIT, tags=TAGS, sync_to_thread=True)
 def invite_organization_user(request: Asked, desk: NamedDependency[Desk], data: JSONBody[UserInvite]) -> UserInvited:
     """Invite somebody, who chooses a password with the token. Needs `USER_EDIT` and all permissions of the role.
 
@@ -287,14 +287,14 @@ def accept_user_invite(
     return info(accept_invitation(request, desk, guard, data.token, data.password))
 
 
-@put("/users/role", tags=TAGS, sync_to_thread=True)
+@put("/users/role", need=Permission.USER_EDIT, tags=TAGS, sync_to_thread=True)
 def set_user_role(request: Asked, desk: NamedDependency[Desk], user_id: UserId, role_id: RoleId) -> UserInfo:
     """Give a user another role; their tokens end. Needs `USER_EDIT` and all permissions of both roles."""
     with desk.write(request) as call:
         return info(users.change(call, user_id, users.Change(role=ROLE_IDS[role_id])))
 
 
-@post("/users/transfer", tags=TAGS, sync_to_thread=True)
+@post("/users/transfer", need=Permission.USER_EDIT, tags=TAGS, sync_to_thread=True)
 def transfer_organization_user(request: Asked, desk: NamedDependency[Desk], data: JSONBody[UserTransfer]) -> UserInfo:
     """Move a user to your organization or one below it. Needs `USER_EDIT` and all permissions of both roles.
 
