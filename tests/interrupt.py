@@ -47,6 +47,7 @@ class Meanwhile(threading.Thread):
         """Until it waits for a lock of PostgreSQL that somebody holds, or is done."""
         waits = text(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            " AND backend_type = 'client backend'"  # not a vacuum
         )
         give_up = time.monotonic() + 30
         with database.read() as connection:

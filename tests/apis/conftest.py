@@ -1,4 +1,7 @@
-"""The application served once for each database; every test has an organization of its own on it."""
+"""The application served once for each file of tests and each database; every test has an organization of its own on it.
+
+What a file leaves to be done later (deadlines, retries, what is told) ends with its server: no other file sees it happen.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -11,7 +14,7 @@ from tests.apis.site import Site
 from tests.make import copy_of_postgresql, copy_of_sqlite
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def served(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
 ) -> Iterator[Served]:

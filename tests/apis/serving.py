@@ -56,7 +56,7 @@ def eventually(is_so: Any, seconds: float = 20) -> bool:
     end = time.monotonic() + seconds
     while not is_so():
         if time.monotonic() > end:
-            return False
+            return bool(is_so())  # the look before may have begun long ago
         time.sleep(0.01)
     return True
 

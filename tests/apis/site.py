@@ -20,6 +20,8 @@ from airfreight.store import tables
 
 Json = dict[str, Any]
 NO_PASSWORD = credentials.hash_password("nobody signs in with a password here")
+_CONNECTIONS = httpx.Limits(keepalive_expiry=2)
+"""Left before the server hangs up on them: no request goes out on a connection that is being closed."""
 
 
 def hour_of_utc() -> int:
@@ -76,7 +78,7 @@ class Site(Bench):
         """A client that shows this token (a person's, a device's, or none)."""
         if (token or "") not in self._clients:
             headers = {"Authorization": f"Bearer {token}"} if token else {}
-            client = httpx.Client(base_url=self.server.url, headers=headers, timeout=30)
+            client = httpx.Client(base_url=self.server.url, headers=headers, limits=_CONNECTIONS, timeout=60)
             self._clients[token or ""] = self._stack.enter_context(client)
         return self._clients[token or ""]
 

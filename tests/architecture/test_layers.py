@@ -1,6 +1,7 @@
 """The shape of the code: imports, words, sizes, permissions."""
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -32,7 +33,11 @@ def test_imports_point_inward() -> None:
     """The contracts are in pyproject.toml."""
     program = shutil.which("lint-imports", path=str(Path(sys.executable).parent))
     assert program, "import-linter is a development dependency"
-    done = subprocess.run([program, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    # neither colours nor a narrow terminal of whoever runs the tests
+    plain = {"PATH": os.environ["PATH"], "COLUMNS": "200"}
+    done = subprocess.run(
+        [program, "--no-cache"], cwd=ROOT, env=plain, capture_output=True, text=True, timeout=100, check=False
+    )
     assert done.returncode == 0, done.stdout[-3000:]
     kept = re.search(r"Contracts: (\d+) kept, 0 broken", done.stdout)
     assert kept, done.stdout[-500:]

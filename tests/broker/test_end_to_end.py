@@ -103,6 +103,7 @@ def test_who_takes_an_offer_and_does_nothing_has_one_offer_and_no_failure(rig: R
         until(lambda: listening(fleet, 2), "they listen")
         shipment = rig.ship(product, made)
         until(lambda: rig.progress(shipment) == {"requestSent": 2}, "both have it")
+        until(lambda: fleet.traffic.offers >= 2, "both have heard it")
         rig.client.put("/api/v1/organization/shipment/stop", params={"shipmentId": shipment}).raise_for_status()
         until(lambda: {end for end, _ in rig.ends(shipment).values()} == {"canceled"}, "what nobody took is withdrawn")
         assert fleet.traffic.offers == 2

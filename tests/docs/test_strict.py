@@ -32,7 +32,9 @@ MODULE = 'import pytest\npytest.importorskip("no_such_module_anywhere")\n'
 def outcomes(folder: Path, *options: str) -> dict[str, int]:
     """What a pytest run in `folder` counts, by its last line."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(folder)]
-    done = subprocess.run([*command, *options, str(folder)], cwd=ROOT, capture_output=True, text=True, check=False)
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    command += [*options, str(folder)]
+    done = subprocess.run(command, cwd=ROOT, env=plain, capture_output=True, text=True, check=False)
     return {word: int(n) for n, word in re.findall(r"(\d+) (\w+)", done.stdout.splitlines()[-1])}
 
 

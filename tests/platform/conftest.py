@@ -239,7 +239,7 @@ def make_side(database: Database, keyring: Keyring, name: str) -> Side:
 
 @pytest.fixture
 def desk(database: Database, data_dir: Path, keyring: Keyring, blobs: FolderBlobs) -> Desk:
-    return Desk(database, load({}, data=data_dir), keyring, blobs)
+    return Desk(database, load({}, data=data_dir, min_free_bytes=0), keyring, blobs)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """`/api/v1/webhooks`: secrets go in and never come out, bad destinations are refused by name, the log can be replayed."""
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def desk(database: Any, data_dir: Path, keyring: Any, blobs: Any) -> Any:
     """The desk of the other tests, with this computer allowed as a receiver."""
     from airfreight.apis.common.desk import Desk
 
-    return Desk(database, load({}, data=data_dir, webhook_allow="127.0.0.0/8"), keyring, blobs)
+    return Desk(database, load({}, data=data_dir, min_free_bytes=0, webhook_allow="127.0.0.0/8"), keyring, blobs)
 
 
 def said(world: World, webhook: int, state: str, count: int = 1) -> list[int]:
@@ -170,9 +171,11 @@ def test_a_kept_password_is_not_told_to_another_server(world: World) -> None:
 
 def test_a_test_message_is_sent_at_once_and_signed(world: World, receiver: Receiver) -> None:
     made = world.post(PATH, {"name": "x", "url": receiver.url, "username": "u", "password": "p"})
+    before = time.monotonic()
     tried = world.post(f"{PATH}/{made['id']}/test", None)
+    passed = (time.monotonic() - before) * 1000
     assert (tried["ok"], tried["status"], tried["trouble"], tried["response"]) == (True, 200, "", "ok")
-    assert 0 <= tried["milliseconds"] < 5000
+    assert 0 <= tried["milliseconds"] <= passed
     [heard] = receiver.heard
     assert heard.headers["authorization"] == "Basic dTpw"
     body: Any = Webhook(made["secret"]).verify(heard.body, heard.headers)

@@ -18,7 +18,7 @@ from airfreight.store.tables import webhook_destinations, webhook_messages
 COUNT = 3000
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_every_message_arrives_in_order_across_kills_of_the_server(tmp_path: Path) -> None:
     process = Process(tmp_path / "data", webhook_allow="127.0.0.0/8")
     kills = [400, 1500]

@@ -19,6 +19,7 @@ from airfreight.apis.campaigns.shapes import GatewayState
 from airfreight.apis.campaigns.told import _changes as changes_of
 from airfreight.apis.campaigns.told import tell
 from airfreight.apis.campaigns.translate import state_of
+from airfreight.apis.common.desk import clock
 from airfreight.domain.delivery import State
 from airfreight.domain.phases import Phase, Point, Standing
 from airfreight.services import members
@@ -349,6 +350,8 @@ def test_that_a_gateway_waits_for_approval_is_told_once_when_it_comes(open_door:
     door.add(campaign, [quiet, board])
     register(door, campaign, "state-change", destination(door, receiver.port))
     assert door.next(quiet) is None, "before the start it is nothing to it"
+    then = clock()
+    assert eventually(lambda: clock() > then), "before is in an earlier millisecond"
     door.steer(campaign, "start")
     assert door.next(board) is None
     assert eventually(lambda: receiver.heard, 45)

@@ -10,6 +10,8 @@ from tests.apis.campaigns.conftest import Campaigns, refused
 from airfreight.store import tables
 
 MANY = 100_000
+PATIENCE = 600
+"""Seconds: how long so many take is the machine's affair, and shown."""
 
 
 def ids(door: Campaigns, campaign: str, **query: Any) -> list[str]:
@@ -195,6 +197,7 @@ def test_a_gateway_whose_id_looks_like_a_number_is_reached(door: Campaigns, uid:
     assert door.ok("PUT", f"/api/campaigns/{campaign}/devices/{uid}/close") == {}
 
 
+@pytest.mark.timeout(2 * PATIENCE)
 def test_a_hundred_thousand_in_one_call(door: Campaigns) -> None:
     uids = [f"gateway-{number:06}-with-a-name-of-usual-length" for number in range(MANY)]
     rows = [
@@ -208,7 +211,7 @@ def test_a_hundred_thousand_in_one_call(door: Campaigns) -> None:
     took = {}
     for name, method, field in (("added", "POST", "gatewayIds"), ("removed", "PUT", "gateway_ids")):
         began = time.monotonic()
-        assert door.ok(method, path, json={field: uids}) == {}
+        assert door.ok(method, path, json={field: uids}, timeout=PATIENCE) == {}
         took[name] = time.monotonic() - began
         total = MANY if name == "added" else 0
         began = time.monotonic()

@@ -85,7 +85,7 @@ def test_a_package_that_contradicts_itself_is_refused_in_both_ways(door: Campaig
     words = refused(door.ask("POST", PROGRAMS, files={"file": ("x.iotcp", content)}), 400, "broken_package", 3)
     assert words == refused(stream(door, content, "x.iotcp"), 400, "broken_package", 3)
     assert door.ok("GET", PROGRAMS)["programs"] == []
-    assert blobs(door.site) == before
+    assert blobs(door.site) <= before, "what was there may go meanwhile, nothing may come"
 
 
 def test_what_is_wrong_with_a_form_or_a_name_is_said(door: Campaigns) -> None:
@@ -123,7 +123,7 @@ def test_a_form_over_its_limit_is_413_and_leaves_nothing_while_a_stream_may_be_l
         content=iter([b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n', b"x" * 200_000]),
     )
     refused(unannounced, 413, "too_large", 8)
-    assert eventually(lambda: blobs(door.site) == before)
+    assert eventually(lambda: blobs(door.site) <= before)
     assert stream(door, b"x" * 200_000).status_code == 200
     assert door.ok("GET", PROGRAMS)["pageInfo"]["totalElements"] == "1"
 

@@ -124,6 +124,6 @@ def test_each_range_is_exactly_the_bytes_it_names(parts: list[str], size: int) -
     ],
 )
 def test_a_huge_header_costs_next_to_nothing(header: str, span: tuple[int, int] | None) -> None:
-    began = time.process_time()
+    began = time.thread_time()
     assert parse(header, SIZE) == span
-    assert time.process_time() - began < 0.1
+    assert time.thread_time() - began < 0.1

@@ -129,12 +129,12 @@ def test_a_long_accept_costs_next_to_nothing(member: str) -> None:
     accept = member * (60_000 // len(member))
     took, steps = [], []
     for _ in range(20):
-        began = time.process_time()
+        began = time.thread_time()
         sum(range(60_000))
-        steps.append(time.process_time() - began)
-        began = time.process_time()
+        steps.append(time.thread_time() - began)
+        began = time.thread_time()
         assert accepted(request(accept="application/json," + accept)) is Media.JSON
-        took.append(time.process_time() - began)
+        took.append(time.thread_time() - began)
     assert min(took) < 3 * min(steps), (
         "on this machine, of which the count has as many steps as the header has characters"
     )

@@ -20,9 +20,8 @@ def test_a_device_that_is_switched_off_waits_and_goes_on_when_it_is_switched_on(
     device = site.as_device(board)
     switch(site, board, on=False)
     assert device.get(NEXT).status_code == 204
-    assert (
-        site.ask("GET", f"/api/v1/devices/{board.id}/explain").json()["checks"][0]["detail"] == "the device is disabled"
-    )
+    explained = site.ask("GET", f"/api/v1/devices/{board.id}/explain").json()
+    assert explained["checks"][0]["detail"] == "the device is disabled, until somebody enables it"
     switch(site, board, on=True)
     told = device.get(NEXT).json()
     path = f"/device/v1/artifacts/{artifact.id}"

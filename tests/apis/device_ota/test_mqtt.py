@@ -133,12 +133,31 @@ def known(bench: Bench, broker: FakeBroker, board: Board, version: str) -> None:
     assert speaks_until(broker, board, version, lambda: version_of(bench, board) == version)
 
 
+def tongue_of(line: BrokerLine) -> TriggerTongue:
+    [tongue] = [one for one in line.tongues if isinstance(one, TriggerTongue)]
+    return tongue
+
+
 def looked_at(line: BrokerLine) -> None:
     """Until everybody who has spoken has been looked at for that: nothing is due, and that turn is over."""
-    [tongue] = [one for one in line.tongues if isinstance(one, TriggerTongue)]
-    assert eventually(lambda: not tongue._due)
+    assert eventually(lambda: not tongue_of(line)._due)
+    turned(line)
+
+
+def turned(line: BrokerLine) -> None:
+    """Until the turn that the line is in is over, and the next has begun."""
+    tongue = tongue_of(line)
     then = tongue._then
     assert eventually(lambda: tongue._then > then)
+
+
+def all_are_due(line: BrokerLine) -> None:
+    """Whoever has spoken is to be looked at now."""
+    tongue = tongue_of(line)
+    with tongue._lock:
+        waiting = [which for _, which in tongue._due]
+        tongue._due.clear()
+        tongue._due.extend((0.0, which) for which in waiting)
 
 
 def version_of(bench: Bench, board: Board) -> str:
@@ -303,7 +322,7 @@ def test_a_trigger_without_a_receipt_is_sent_again(bench: Bench, broker: FakeBro
     assert eventually(broker.lines[0].closed.is_set)
     broker.loses = lambda message: False
     bench.later(seconds=5)
-    assert eventually(lambda: len(told(broker, board)) == 2, 10)
+    assert eventually(lambda: len(told(broker, board)) == 2)
     assert eventually(lambda: not waiting(bench))
 
 
@@ -328,6 +347,7 @@ def test_one_that_was_there_before_and_was_away_at_the_upload_is_told_at_its_nex
     looked_at(line)
     upload(bench, board)
     assert eventually(lambda: told(broker, board) == [trigger(board)])
+    assert eventually(lambda: not waiting(bench)), "that nobody listened is known by now"
     broker.listening.add(board.id)
     assert speaks_until(broker, board, "1.0.0", lambda: len(told(broker, board)) == 2)
 
@@ -341,6 +361,7 @@ def test_one_that_does_nothing_is_told_again_after_some_minutes(
     looked_at(line)
     upload(bench, board)
     assert eventually(lambda: told(broker, board))
+    turned(line)  # from now on it is left alone for the time that it has been given
     assert speaks_until(broker, board, "1.0.0", lambda: len(told(broker, board)) >= 3)
     first, _, third, *_ = [moment for moment, one in broker.published if one.topic == trigger(board)[0]]
     assert third - first > 1.5
@@ -355,6 +376,7 @@ def test_one_that_is_updated_is_left_alone(
     looked_at(line)
     rollout = upload(bench, board)
     assert eventually(lambda: told(broker, board))
+    turned(line)
     fetched(bench, board)
     before = len(told(broker, board))
     assert speaks_until(broker, board, "1.0.1", lambda: bench.stand(rollout, board)[0] == "succeeded")
@@ -408,14 +430,18 @@ def test_devices_of_a_group_are_told_at_both_topics_and_no_faster_than_the_setti
         ]
 
 
-@pytest.mark.usefixtures("line")
 def test_a_device_of_a_group_that_fetched_it_at_the_groups_address_ends_by_what_it_runs(
-    bench: Bench, broker: FakeBroker, board: Board
+    bench: Bench, broker: FakeBroker, board: Board, line: BrokerLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The group's address cannot tell who fetches, so its delivery waits still: what it would be sent, it has."""
     known(bench, broker, board, "1.0.0")
+    looked_at(line)
     rollout, _ = upload_to_group(bench, [board])
+    monkeypatch.setattr(DOOR + "_LATER_SECONDS", 1000.0)
     status(broker, board, "1.0.1")
+    assert eventually(lambda: version_of(bench, board) == "1.0.1")
+    assert bench.stand(rollout, board) == ("queued", "")
+    all_are_due(line)
     assert eventually(lambda: bench.stand(rollout, board) == ("skipped", "already_running"))
     assert bench.drift() == {}
 
@@ -462,9 +488,8 @@ def test_one_that_gives_up_has_failed_this_time(bench: Bench, broker: FakeBroker
     )
 
 
-@pytest.mark.usefixtures("line")
 def test_one_that_never_says_its_version_runs_what_it_found_to_be_the_same(
-    bench: Bench, broker: FakeBroker, board: Board
+    bench: Bench, broker: FakeBroker, board: Board, line: BrokerLine
 ) -> None:
     rollout = upload(bench, board)
     for _ in range(3):
@@ -472,6 +497,7 @@ def test_one_that_never_says_its_version_runs_what_it_found_to_be_the_same(
         time.sleep(0.2)
     assert version_of(bench, board) == "", "it may have asked before this upload"
     bench.later(seconds=61)
+    turned(line)  # a turn that has read the clock before would take the next word for one of then
     response(broker, board, 202)
     assert eventually(lambda: version_of(bench, board) == "1.0.1")
     assert eventually(lambda: bench.stand(rollout, board) == ("skipped", "already_running"))

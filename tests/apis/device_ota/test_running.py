@@ -73,7 +73,8 @@ def test_one_that_comes_back_without_it_has_used_up_a_try_and_is_not_sent_it_for
 def no_pause(door: Door) -> None:
     """The pause after a failed try is over."""
     with door.site.database.write() as connection:
-        connection.execute(update(tables.deliveries).values(not_before=None))
+        table = tables.deliveries
+        connection.execute(update(table).where(table.c.device_id == door.board.id).values(not_before=None))
 
 
 def test_an_operator_who_takes_a_build_back_before_it_is_fetched_leaves_nothing_waiting(door: Door) -> None:

@@ -35,6 +35,7 @@ def take(line: socket.socket, count: int) -> int:
 
 def test_it_is_done_when_the_bytes_have_arrived_and_not_when_they_were_sent(door: Door, line: socket.socket) -> None:
     take(line, 300_000)
+    assert eventually(lambda: door.stands() == [("downloading", "")])
     time.sleep(0.3)
     assert door.stands() == [("downloading", "")]
     assert take(line, SIZE) > SIZE - 300_000
@@ -46,5 +47,6 @@ def test_one_that_leaves_before_they_have_arrived_is_not_done(door: Door, line: 
     take(line, 300_000)
     line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     line.close()
+    assert eventually(lambda: "broken_off" in [row.event for row in door.site.history(door.last().id, door.board)])
     time.sleep(0.5)
     assert door.stands() == [("downloading", "")]

@@ -34,15 +34,17 @@ class FakeBroker:
         self.said: list[Unacknowledged] = []
         self.published: list[tuple[float, Message]] = []
         self.at_keep: Callable[[Unacknowledged], None] = lambda one: None
+        self._turn = threading.Lock()
 
     def open(self, topics: Sequence[str], take: Callable[[Arrived], None], passing: Sequence[str] = ()) -> "FakeLine":
         if self.is_away:
             raise BrokerAwayError("it cannot be reached: ConnectionRefusedError")
         line = FakeLine(self, list(topics), take, is_new=self.is_new, passing=list(passing))
-        self.lines.append(line)
-        for one in self.said:
-            if not one.is_kept:
-                line.take(self._arrived(one, is_live=False))
+        with self._turn:  # what is said now comes once: either to the line, or with what was kept for it
+            self.lines.append(line)
+            for one in self.said:
+                if not one.is_kept:
+                    line.take(self._arrived(one, is_live=False))
         return line
 
     def tell(self, topic: str, payload: bytes, *, is_live: bool = True) -> None:
@@ -54,11 +56,12 @@ class FakeBroker:
     def say(self, device: object, payload: bytes, topic: str = "") -> Unacknowledged:
         """A device has come back and tells what it runs."""
         one = Unacknowledged(topic or f"airfreight/{device}/info/mcu", payload)
-        self.said.append(one)
-        if isinstance(device, int):
-            self.listening.add(device)
-        if self.lines and self.lines[-1].is_open:
-            self.lines[-1].take(self._arrived(one, is_live=True))
+        with self._turn:
+            self.said.append(one)
+            if isinstance(device, int):
+                self.listening.add(device)
+            if self.lines and self.lines[-1].is_open:
+                self.lines[-1].take(self._arrived(one, is_live=True))
         return one
 
     def _arrived(self, one: Unacknowledged, *, is_live: bool) -> Arrived:
@@ -94,14 +97,15 @@ class FakeLine:
     closed: threading.Event = field(default_factory=threading.Event)
 
     def publish(self, messages: Sequence[Message], seconds: float) -> list[Receipt]:
+        """What is published is seen by the test when its fate is decided, not before."""
         assert seconds > 0
         receipts = []
         for message in messages:
-            self.broker.published.append((time.monotonic(), message))
             here = int(message.topic.split("/")[1]) in self.broker.listening
             lost = not self.is_open or self.broker.loses(message)
             told = Receipt.TAKEN if here else Receipt.NOBODY
             receipts.append(Receipt.LOST if lost else Receipt.REFUSED if self.broker.refuses(message) else told)
+        self.broker.published.extend((time.monotonic(), message) for message in messages)
         return receipts
 
     def close(self) -> None:

@@ -264,12 +264,11 @@ def test_every_piece_moves_the_end_on_also_one_that_broke_off(sender: Sender) ->
 def test_the_files_of_a_server_that_stops_are_let_go(tmp_path: Path, sqlite_template: Path) -> None:
     folder = tmp_path / "served"
     copy_of_sqlite(sqlite_template, folder)
-    with ExitStack() as stack:
+    with ExitStack() as ending, ExitStack() as stack:
         served = stack.enter_context(serving(folder))
         sender = Sender(Site(served, stack))
         at = sender.begun(3_000_000)
-        line = served.connect()
-        stack.callback(line.close)
+        line = ending.enter_context(served.connect())  # it is there for longer than the server
         line.sendall(
             f"PATCH {at} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {sender.site.tokens['client']}\r\nUpload-Offset: 0\r\n"
             "Content-Type: application/offset+octet-stream\r\nContent-Length: 3000000\r\n\r\n".encode()

@@ -4,8 +4,11 @@ import re
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from tests.apis.shipments.platform.door import MISSING, ask, rung, stranger
 from tests.apis.site import Site
+
+from airfreight.store import tables
 
 BRIEF = {"id", "templateIds", "parentId", "orgId", "name"}
 SINGLE = BRIEF | {
@@ -60,9 +63,12 @@ def test_templates_are_listed_page_by_page(site: Site) -> None:
 
 def test_a_change_changes_what_it_names(site: Site) -> None:
     template = made(site, boardType="ESP32", logoUrl="https://example.com/a.png", description="old")
+    with site.database.write() as connection:  # long ago, not in this millisecond
+        table = tables.products
+        connection.execute(update(table).where(table.c.id == template["id"]).values(changed_at=1))
     new = ask(site, "PUT", "template", templateId=template["id"], json={"description": "new", "boardType": ""})
     assert new == {**template, "description": "new", "boardType": "", "lastModifiedTs": new["lastModifiedTs"]}
-    assert new["lastModifiedTs"] > template["lastModifiedTs"]
+    assert new["lastModifiedTs"] >= template["lastModifiedTs"] > 1
     named = ask(site, "PUT", "template", templateId=template["id"], json={"name": "Lamp 2", "tz": "Europe/Oslo"})
     assert (named["name"], named["tz"], named["logoUrl"]) == ("Lamp 2", "Europe/Oslo", "https://example.com/a.png")
     assert ask(site, "PUT", "template", templateId=template["id"], json={}) == named
