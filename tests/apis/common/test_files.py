@@ -94,11 +94,12 @@ class Download:
 
 
 @contextmanager
-def running(config: uvicorn.Config, buffer: int) -> Iterator[int]:
+def running(config: uvicorn.Config, buffer: int = 0) -> Iterator[int]:
     """A server on a thread; its port. `buffer`: how much of what it sends the kernel holds (twice as much, on Linux)."""
     server = uvicorn.Server(config)
     with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
+        if buffer:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
         listener.bind(("127.0.0.1", 0))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
