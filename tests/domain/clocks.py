@@ -45,7 +45,7 @@ ZONES = [
 # zone: days on which its clock changes
 CHANGES = {
     "Africa/Cairo": ("2026-04-24", "2026-10-29"),
-    "America/Havana": ("2026-03-08", "2026-11-01"),
+    "America/Havana": ("2020-03-08", "2020-11-01"),
     "America/New_York": ("2026-03-08", "2026-11-01"),
     "America/Nuuk": ("2024-03-31", "2024-10-27"),
     "America/Sao_Paulo": ("2018-02-17", "2018-11-04"),

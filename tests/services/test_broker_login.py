@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import update
-from structlog.testing import capture_logs
 from tests.broker.broker import find_program
 from tests.make import Bench, Board
+from tests.services.own_logs import capture_own_logs
 
 from airfreight.services import broker_login, devices, enrollment, products
 from airfreight.services.broker_login import Keeper
@@ -168,7 +168,9 @@ def test_a_reader_never_sees_half_of_it(bench: Bench, file: Path) -> None:
     seen: set[int] = set()
 
     def read() -> None:
-        while not over.is_set():
+        is_last = False
+        while not is_last:  # once at least, and once behind the last write
+            is_last = over.is_set()
             seen.add(len(file.read_text().splitlines()))
 
     reader = threading.Thread(target=read)
@@ -206,10 +208,10 @@ def test_a_folder_that_is_not_there_is_an_os_error(bench: Bench, tmp_path: Path)
 def listener(tmp_path: Path, name: str = "mosquitto") -> "subprocess.Popen[str]":
     """A process that says when it gets SIGHUP."""
     script = (
-        "import os, signal, sys\n"
+        "import os, signal\n"
         f"if os.path.exists('/proc/self/comm'): open('/proc/self/comm', 'w').write({name!r})\n"
-        "signal.signal(signal.SIGHUP, lambda *_: (print('told', flush=True), sys.exit()))\n"
-        "print('ready', flush=True)\nsignal.pause()\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})\n"  # one that comes before the wait is waited for
+        "print('ready', flush=True)\nsignal.sigwait({signal.SIGHUP})\nprint('told', flush=True)\n"
     )
     made = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=tmp_path)
     assert made.stdout is not None
@@ -307,7 +309,7 @@ def test_the_broker_is_told_once_for_each_change(bench: Bench, tmp_path: Path) -
     (tmp_path / "pid").write_text(str(broker.pid))
     object.__setattr__(bench.settings, "mqtt_pid_file", str(tmp_path / "pid"))
     try:
-        with capture_logs() as logs:
+        with capture_own_logs() as logs:
             Keeper(bench.database, bench.settings).keep()
         assert broker.communicate(timeout=60)[0] == "told\n"
         assert [(log["devices"], log["broker_told"]) for log in logs] == [(0, True)]
@@ -321,7 +323,7 @@ def test_a_file_that_cannot_be_written_is_said_and_tried_again(bench: Bench, fil
     object.__setattr__(bench.settings, "mqtt_password_file", str(folder / "passwords"))
     bench.devices(bench.product(), 2)
     keeper = Keeper(bench.database, bench.settings)
-    with capture_logs() as logs:
+    with capture_own_logs() as logs:
         assert not keeper.keep()
         assert not keeper.keep()
     assert {log["log_level"] for log in logs} == {"error"}

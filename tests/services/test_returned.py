@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
-from structlog.testing import capture_logs
 from tests.interrupt import Meanwhile
 from tests.make import BUILD, NOON, Bench, Board
+from tests.services.own_logs import capture_own_logs
 
 from airfreight.apis.shipments.mqtt import returned_of
 from airfreight.domain.conditions import Condition
@@ -346,7 +346,7 @@ def test_rubbish_changes_nothing_of_a_delivery(bench: Bench, board: Board, paylo
 def test_what_is_good_of_a_word_counts_whatever_stands_beside_it(bench: Bench, board: Board, payload: bytes) -> None:
     """The device cannot be told what is wrong; to take nothing would send it the same file again and again."""
     rollout = at(bench, State.DOWNLOADED, board)
-    with capture_logs() as logs:
+    with capture_own_logs() as logs:
         heard(bench, board.id, payload)
     assert bench.stand(rollout, board) == ("succeeded", "")
     [told] = [log for log in logs if log["event"] == "a part of what a device says is left out"]
@@ -419,7 +419,11 @@ _names = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(info=st.dictionaries(_names | st.text(max_size=70), _values, max_size=6))
 def test_whatever_a_device_says_is_taken_or_refused(bench: Bench, info: dict[str, object]) -> None:
     [[made]] = [bench.devices(bench.product())]
