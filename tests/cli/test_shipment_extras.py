@@ -1,11 +1,10 @@
 """What the original has not: export, clone, a watch that gives up, and complaints in words of the command line."""
 
 import os
-import time
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Answer, Run, Seen, Stub
+from tests.cli.conftest import Answer, Clock, Run, Seen, Stub
 
 from airfreight.cli import export
 from airfreight.cli.errors import CliError
@@ -172,20 +171,21 @@ def rollout(state: str, **counts: int) -> Answer:
     return Answer(body={"id": 31, "state": state, "wholeProduct": False, "counts": counts})
 
 
-def test_watch_gives_up_after_its_time_with_124(run: Run, door: Stub) -> None:
+def test_watch_gives_up_after_its_time_with_124(run: Run, door: Stub, clock: Clock) -> None:
     door.on("GET", ROLLOUT, rollout("running", queued=1))
-    began = time.monotonic()
-    result = run("shipment", "watch", "31", "--interval", "60", "--timeout", "0.3")
-    assert 0.3 <= time.monotonic() - began < 10
-    assert (result.code, result.err) == (124, "The time is over, and the shipment goes on.\n")
+    result = run("shipment", "watch", "31", "--interval", "60", "--timeout", "0.5")
+    assert clock.slept == [0.5]
+    more = "What each device waits for: `airfreight shipment devices 31`.\n"
+    assert (result.code, result.err) == (124, "The time is over, and the shipment goes on.\n" + more)
     assert len(door.seen) == 2  # once more at the end: it may have ended just now
     assert {seen.method for seen in door.seen} == {"GET"}
 
 
-def test_watch_with_a_timeout_prints_the_last_state_as_json(run: Run, door: Stub) -> None:
-    door.on("GET", ROLLOUT, rollout("running", queued=2), rollout("running", queued=1))
-    result = run("shipment", "watch", "31", "--interval", "0.1", "--timeout", "0.15", "--json")
+def test_watch_with_a_timeout_prints_the_last_state_as_json(run: Run, door: Stub, clock: Clock) -> None:
+    door.on("GET", ROLLOUT, *(rollout("running", queued=left) for left in (3, 2, 1)))
+    result = run("shipment", "watch", "31", "--interval", "0.5", "--timeout", "0.75", "--json")
     assert (result.code, result.document) == (124, rollout("running", queued=1).body)
+    assert (clock.slept, len(door.seen)) == ([0.5, 0.25], 3)
 
 
 def test_what_ends_in_time_is_judged_as_ever(run: Run, door: Stub) -> None:
@@ -194,11 +194,10 @@ def test_what_ends_in_time_is_judged_as_ever(run: Run, door: Stub) -> None:
         assert run("shipment", "watch", "31", "--interval", "0.1", "--timeout", "30").code == code
 
 
-def test_a_server_that_is_away_does_not_prolong_a_watch(run: Run, door: Stub) -> None:
+def test_a_server_that_is_away_does_not_prolong_a_watch(run: Run, door: Stub, clock: Clock) -> None:
     door.on("GET", ROLLOUT, rollout("running", queued=1), Answer(503))
-    began = time.monotonic()
-    assert run("shipment", "watch", "31", "--interval", "0.1", "--timeout", "0.3").code == 124
-    assert time.monotonic() - began < 10
+    assert run("shipment", "watch", "31", "--interval", "0.25", "--timeout", "1").code == 124
+    assert (clock.slept, len(door.seen)) == ([0.25] * 4, 5)
 
 
 @pytest.mark.parametrize(

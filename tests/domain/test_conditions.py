@@ -91,4 +91,6 @@ def test_what_was_compared_is_said() -> None:
     )
     assert meets(Condition.BUILD_DIFFERS, NO_FACTS, Facts(build=LATE))[1].startswith("the device has reported no build")
     assert meets(Condition.VERSION_NEWER, NO_FACTS, Facts("2.0"))[1].endswith("they cannot be compared")
-    assert "not a build date" in meets(Condition.BUILD_NEWER, NO_FACTS, Facts(build=LATE))[1]
+    assert "the device has reported no version" in meets(Condition.VERSION_NEWER, NO_FACTS, Facts("2.0"))[1]
+    assert "the device has reported no build" in meets(Condition.BUILD_NEWER, NO_FACTS, Facts(build=LATE))[1]
+    assert "not a build date" in meets(Condition.BUILD_NEWER, Facts(build="b7"), Facts(build=LATE))[1]

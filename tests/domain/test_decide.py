@@ -147,11 +147,20 @@ class TestChecks:
 
 
 class TestQueued:
-    @pytest.mark.parametrize("state", sorted(set(RolloutState) - {RolloutState.RUNNING}))
-    def test_only_a_running_rollout_makes_offers(self, state: RolloutState) -> None:
+    @pytest.mark.parametrize(
+        ("state", "words"),
+        [
+            (RolloutState.PENDING_APPROVAL, "the rollout waits for somebody's approval"),
+            (RolloutState.READY, "the rollout has not been started yet"),
+            (RolloutState.PAUSED, "the rollout is paused, until somebody resumes it"),
+            (RolloutState.FINISHED, "the rollout is finished"),
+            (RolloutState.STOPPED, "the rollout was stopped"),
+        ],
+    )
+    def test_only_a_running_rollout_makes_offers(self, state: RolloutState, words: str) -> None:
         decision = decide(with_plan(FIT, state=state), NOW)
         assert (decision.do, decision.event) == (Do.NOTHING, None)
-        assert _last(decision).detail == f"the rollout is {state}"
+        assert _last(decision).detail == words
 
     def test_a_retry_pause_that_ends_now_holds_nobody(self) -> None:
         for not_before in (None, NOW, Millis(NOW - 1)):
@@ -218,7 +227,8 @@ class TestQueued:
         in_new_york = with_device(FIT, id=0, time_zones=("Nowhere/At_All", "America/New_York", "UTC"))
         decision = decide(in_new_york, NOW)
         assert (decision.do, decision.recheck_at) == (Do.NOTHING, NOW + 4 * HOUR)
-        assert _last(decision) == Check("window open", Mark.FAIL, "afternoon in America/New_York")
+        words = "the afternoon, 12:00 to 18:00 in America/New_York (the product's time zone), is closed; the turn "
+        assert _last(decision) == Check("window open", Mark.FAIL, words + "of this one comes at 2026-03-10 12:00 there")
 
 
 class TestOnTheWay:
@@ -323,7 +333,10 @@ class TestEarlyDownload:
         decision = decide(early, NOW)
         if state is State.DOWNLOADED:
             assert (decision.do, decision.recheck_at) == (Do.WAIT, NIGHT_FOR_DEVICE_7)
-            assert _last(decision) == Check("window open", Mark.FAIL, "night in Europe/Kyiv")
+            assert (_last(decision).name, _last(decision).mark) == ("window open", Mark.FAIL)
+            assert _last(decision).detail.startswith(
+                "the night, 0:00 to 6:00 in Europe/Kyiv (the product's time zone), is"
+            )
         else:
             assert (decision.do, decision.recheck_at) == (decide(standing_in(state), NOW).do, None)
         assert decide(early, NIGHT_FOR_DEVICE_7).do is decide(standing_in(state), NOW).do

@@ -31,7 +31,9 @@ class TestPlaceInTheHerd:
         fit = replace(FIT, not_before=None)
         early = decide(fit, NOON_IN_KYIV)
         assert (early.do, early.event, early.recheck_at) == (Do.NOTHING, None, turn)
-        assert early.trace[-1] == Check("window open", Mark.FAIL, "afternoon in Europe/Kyiv")
+        words = "the afternoon, 12:00 to 18:00 in Europe/Kyiv (the product's time zone), lets its devices in one after "
+        words += "another; the turn of this one comes at 2026-03-10 12:19 there"
+        assert early.trace[-1] == Check("window open", Mark.FAIL, words)
         assert decide(fit, Millis(turn - 1)).recheck_at == turn
         assert decide(fit, turn).event == Offer()
         assert decide(with_device(fit, id=0), NOON_IN_KYIV).event == Offer()

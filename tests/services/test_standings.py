@@ -45,9 +45,12 @@ def test_one_that_waits_to_be_asked_says_when_its_device_was_last_heard_of(bench
 @pytest.mark.parametrize(
     ("policy", "expected"),
     [
-        ({"check_type": True}, "Waits (attributes known: the device has not reported its attributes yet)."),
-        ({"day_part": DayPart.EVENING}, "(window open: evening in UTC)."),
-        ({"condition": Condition.VERSION_NEWER}, "Waits (attributes known: the device has not reported its"),
+        ({"check_type": True}, "Waits: the device has not reported its attributes yet, and the rollout goes by them."),
+        (
+            {"day_part": DayPart.EVENING},
+            "Z: the evening, 18:00 to 24:00 in UTC (no time zone is known), is closed; ",
+        ),
+        ({"condition": Condition.VERSION_NEWER}, "Waits: the device has not reported its attributes yet"),
     ],
 )
 def test_one_that_waits_says_for_what(bench: Bench, policy: dict[str, Any], expected: str) -> None:
@@ -57,7 +60,7 @@ def test_one_that_waits_says_for_what(bench: Bench, policy: dict[str, Any], expe
     assert told.startswith("Waits")
     assert expected in told
     if "day_part" in policy:
-        assert told.startswith("Waits, until 2026-01-01T18:")
+        assert told.startswith("Waits until 2026-01-01T18:")
 
 
 def test_a_paused_rollout_and_another_that_goes_first_are_said(bench: Bench) -> None:
@@ -65,17 +68,19 @@ def test_a_paused_rollout_and_another_that_goes_first_are_said(bench: Bench) -> 
     first = bench.ship(bench.artifact(""), to=[board], on_conflict="queue")
     second = bench.ship(bench.artifact(""), to=[board], on_conflict="queue")
     assert words(bench, first).startswith("Waits for the device")
-    assert words(bench, second) == "Waits until the device is through with another rollout."
+    assert words(bench, second) == f"Waits until the device is through with rollout {first}, which is queued."
     bench.pause(first)
     bench.pause(second)
-    assert words(bench, first) == "Waits (rollout running: the rollout is paused)."
+    assert words(bench, first) == "Waits: the rollout is paused, until somebody resumes it."
 
 
 def test_one_that_will_be_skipped_says_so_before(bench: Bench) -> None:
     rollout, board = one(bench, condition=Condition.VERSION_NEWER)
     bench.tell(board, version="3.0.0")
     told = words(bench, rollout)
-    assert told.startswith("Waits for the device, and is skipped then (condition met: device version '3.0.0'")
+    assert told.startswith(
+        "Waits for the device, and is skipped then: the rollout's condition is not met (device version '3.0.0'"
+    )
 
 
 def test_each_step_has_its_words(bench: Bench) -> None:
@@ -93,7 +98,10 @@ def test_each_step_has_its_words(bench: Bench) -> None:
         "Installed; not started yet",
         "Starting the new version; the device has to come back with it",
     ]
-    assert all(one.endswith("(try 1 of 3).") for one in said)
+    assert all(
+        "(try 1 of 3). Last heard of 2026-01-01T12:00:00.000Z. If it reports nothing more until 2026-01-0" in one
+        for one in said
+    )
     bench.tell(board, version="2.0.0")
     assert words(bench, rollout) == "Updated; the device reports 2.0.0."
 
@@ -102,16 +110,19 @@ def test_a_step_that_waits_or_is_asked_to_cancel_says_so(bench: Bench) -> None:
     rollout, board = one(bench)
     bench.report(board, bench.poll(board).attempt_id, 1, "downloaded")
     bench.pause(rollout)
-    assert words(bench, rollout) == "Downloaded; not installed yet (try 1 of 3); waits, the rollout is paused."
+    assert words(bench, rollout) == (
+        "Downloaded; not installed yet (try 1 of 3); waits: the rollout is paused, until somebody resumes it. "
+        "Last heard of 2026-01-01T12:00:00.000Z."
+    )
     bench.stop(rollout)
-    assert words(bench, rollout).endswith("(try 1 of 3); asked to cancel, and has not answered.")
+    assert "(try 1 of 3); asked to cancel, and has not answered. Last" in words(bench, rollout)
 
 
 def test_a_failed_try_says_why_and_that_another_comes(bench: Bench) -> None:
     rollout, board = one(bench)
     bench.report(board, bench.poll(board).attempt_id, 1, "failed", "no_space")
     told = words(bench, rollout)
-    assert told.startswith("Try 1 of 3 failed: the device has no room for the file. Waits, until 2026-01-01T12:0")
+    assert told.startswith("Try 1 of 3 failed: the device has no room for the file. Waits until 2026-01-01T12:0")
 
 
 def test_a_version_mismatch_says_which_value_differed(bench: Bench) -> None:
@@ -257,5 +268,5 @@ def test_a_failed_one_says_what_its_device_said(bench: Bench) -> None:
     message = "this is no package, and nothing else is taken here"
     bench.report(board, bench.poll(board).attempt_id, 1, "failed", "incompatible", message=message)
     assert words(bench, rollout) == (
-        f"Failed: the device says that the file does not fit it (try 1 of 1). It said: {message}"
+        f"Failed: the file, or the offer of it, does not fit the device (try 1 of 1). It said: {message}"
     )

@@ -36,6 +36,11 @@ MOST_EXACT = 2**53
 AUTO_UPDATE = {"on": True, "off": False, "product": None}
 TOKENS = columns("id", "uid", "name", "token")
 CHECKS = columns("verdict", "name", "detail")
+HINTS = {
+    "device enabled": "Enable it with `airfreight device edit {} --enable`.",
+    "user consent": "Send it now, in its user's place, with `airfreight device consent {}`.",
+    "user confirmation": "Say yes in its user's place with `airfreight device consent {}`.",
+}
 ONCE = "A token is not shown again: keep it now."
 BEHIND = "It has no token: the device that it is behind speaks for it."
 Parent = Annotated[
@@ -169,13 +174,18 @@ def explain(device: Device, as_json: AsJson = False) -> None:
         if as_json:
             output.emit(answer)
             return
-        now = (Column("now", "do"), Column("because", "summary"))
+        until = (Column("until", "recheckAt", when),) if answer.get("recheckAt") else ()
+        now = (Column("now", "do"), Column("because", "summary"), *until)
         standing = device_log.under_way(session, number, answer)
+        if standing and answer.get("do") == "wait":
+            standing["by"] = "not while it waits"
         output.record({**answer, **(standing or {})}, now + (device_log.STANDING if standing else ()), as_json=False)
         checks = answer.get("checks")
         if isinstance(checks, list) and checks:
             output.line("")
             output.table((check for check in checks if isinstance(check, dict)), CHECKS)
+        if hint := _hint(checks, device):
+            output.remark(hint)
         if answer.get("deliveries"):
             output.remark(f"What has happened to it: `airfreight device log {shlex.quote(device)}`.")
 
@@ -258,6 +268,14 @@ def delete(device: Device, as_json: AsJson = False) -> None:
         number = device_id(session, device)
         session.delete(f"{PATH}/{number}")
         output.removed("device", number, as_json=as_json)
+
+
+def _hint(checks: object, device: str) -> str:
+    """What an operator can do about the check that decided."""
+    last = checks[-1] if isinstance(checks, list) and checks else None
+    if not isinstance(last, dict) or last.get("verdict") != "fail":
+        return ""
+    return HINTS.get(str(last.get("name")), "").format(shlex.quote(device))
 
 
 def _attributes(given: list[str]) -> Doc:

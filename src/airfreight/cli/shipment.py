@@ -4,6 +4,7 @@ Making, showing, stopping and deleting go through the Shipments door; lists, cou
 """
 
 import re
+import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
@@ -150,6 +151,8 @@ DELIVERIES = (
     Column("updated", "updatedAt", when),
     Column("why", "words"),
 )
+ROOM_FOR_WHY = 160
+"""Columns of a terminal below which the sentence on each device has lines of its own."""
 
 
 @app.command()
@@ -258,7 +261,11 @@ def list_devices(
     with connect(org) as session:
         path = f"{ROLLOUTS}/{number}/deliveries"
         answer = session.page(path, state=only, reason=reason, limit=limit, after=after)
-        output.page(answer, DELIVERIES, as_json=as_json)
+        width = output.console().width
+        if as_json or width >= ROOM_FOR_WHY:
+            output.page(answer, DELIVERIES, as_json=as_json)
+        else:
+            _tell(answer, width)
 
 
 @app.command("export")
@@ -333,11 +340,14 @@ def watch_command(
         if as_json:
             output.emit(last)
         if not watch.has_ended(last):
-            output.remark("The time is over, and the shipment goes on.")
+            output.remark(f"The time is over, and the shipment {watch.what_now(last, number)}.")
+            output.remark(f"What each device waits for: `airfreight shipment devices {number}`.")
             raise typer.Exit(ExitCode.TIMED_OUT)
         code = watch.verdict(last, allow_skipped=allow_skipped)
         if code:
-            output.remark(f"Not every device succeeded. See them with `airfreight shipment devices {number}`.")
+            why = counters(last.get("reasons") or {})
+            told = "" if why == "-" else f" ({why})"
+            output.remark(f"Not every device succeeded{told}. See them with `airfreight shipment devices {number}`.")
         if last.get("state") not in watch.ENDS:
             output.remark(f"The shipment stays open for new devices until `airfreight shipment stop {number}`.")
         raise typer.Exit(code)
@@ -398,6 +408,19 @@ def in_words_of_options(options: Mapping[str, str] = OPTIONS) -> Iterator[None]:
     except CliError as error:
         words = re.sub(r"\b(\w+) \((--[a-z-]+)\)", r"\2", str(error))
         raise CliError(field.sub(lambda found: options[found[1] or found[2]], words), "", error.code) from None
+
+
+def _tell(answer: Doc, width: int) -> None:
+    """A page of devices where a table has no room for sentences: two or more lines for each."""
+    for one in answer["items"]:
+        reason = f" ({text(one.get('reason'))})" if one.get("reason") else ""
+        runs = f"{text(one.get('reportedVersion'))} -> {text(one.get('expectedVersion'))}"
+        uid, state = text(one.get("deviceUid")), text(one.get("state"))
+        output.line(f"{text(one.get('deviceId'))}  {uid}  {state}{reason}  {runs}  {when(one.get('updatedAt'))}")
+        for part in textwrap.wrap(text(one.get("words")), max(width - 4, 20)):
+            output.indented(part, "    ")
+    if answer.get("next") is not None:
+        output.remark(f"There are more: go on with --after {answer['next']}.")
 
 
 def _artifact(session: Session, file: Path | None, number: int | None, path: str | None, *, quiet: bool) -> Doc:

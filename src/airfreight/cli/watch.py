@@ -101,6 +101,19 @@ def verdict(rollout: Doc, *, allow_skipped: bool) -> ExitCode:
     return ExitCode.OK if complete else ExitCode.REFUSED
 
 
+def what_now(rollout: Doc, number: int) -> str:
+    """Say how a rollout stands that has not ended, and who can change that."""
+    match rollout.get("state"):
+        case "paused":
+            return f"is paused until `airfreight shipment resume {number}`"
+        case "pending_approval":
+            return "waits for somebody's approval"
+        case "ready":
+            return "has not been started yet"
+        case _:
+            return "goes on"
+
+
 def summary(rollout: Doc) -> str:
     """Return one line: the state, how many deliveries ended, and every count that is not 0."""
     counts = counts_of(rollout)

@@ -65,6 +65,8 @@ def _build_differs(device: str, artifact: str) -> tuple[bool, str]:
 
 
 def _build_newer(device: str, artifact: str) -> tuple[bool, str]:
+    if not device:
+        return False, f"the device has reported no build, artifact build {artifact!r}; not known to be earlier"
     words = f"device build {device!r}, artifact build {artifact!r}"
     ours, theirs = versions.build_date(artifact), versions.build_date(device)
     if ours is None or theirs is None:
@@ -73,6 +75,8 @@ def _build_newer(device: str, artifact: str) -> tuple[bool, str]:
 
 
 def _newer(what: str, device: str, artifact: str) -> tuple[bool, str]:
+    if not device:
+        return False, f"the device has reported no {what}, artifact {what} {artifact!r}; they cannot be compared"
     words = f"device {what} {device!r}, artifact {what} {artifact!r}"
     order = versions.compare(artifact, device)
     if order is None:

@@ -5,6 +5,7 @@ The poll uses the instruction, "explain" prints the trace; one function, so the 
 
 import re
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from airfreight.domain import windows
@@ -123,6 +124,15 @@ _INSTRUCTION = {
     State.ACTIVATING: Do.ACTIVATE,
 }
 _UNKNOWN_WILL_DO = frozenset({Condition.NONE, Condition.BUILD_DIFFERS, Condition.VERSION_DIFFERS})
+_STANDS = {
+    RolloutState.PENDING_APPROVAL: "the rollout waits for somebody's approval",
+    RolloutState.READY: "the rollout has not been started yet",
+    RolloutState.RUNNING: "the rollout is running",
+    RolloutState.PAUSED: "the rollout is paused, until somebody resumes it",
+    RolloutState.FINISHED: "the rollout is finished",
+    RolloutState.STOPPED: "the rollout was stopped",
+}
+_WHOSE_ZONE = ("the device's time zone", "the product's time zone", "the organization's time zone")
 _HOLDING = frozenset({RolloutState.PAUSED, RolloutState.PENDING_APPROVAL, RolloutState.READY})
 _WAITING = frozenset({State.OFFERED, State.DOWNLOADED, State.INSTALLED})
 
@@ -130,7 +140,9 @@ _ENABLED = Check("device enabled", Mark.PASS, "the device is enabled")
 IDLE = Decision(
     Do.NOTHING, None, None, (_ENABLED, Check("open delivery", Mark.INFO, "no rollout waits for this device"))
 )
-DISABLED = Decision(Do.NOTHING, None, None, (Check("device enabled", Mark.FAIL, "the device is disabled"),))
+DISABLED = Decision(
+    Do.NOTHING, None, None, (Check("device enabled", Mark.FAIL, "the device is disabled, until somebody enables it"),)
+)
 
 
 def decide(snapshot: Snapshot, now: Millis) -> Decision:
@@ -160,8 +172,8 @@ class _Walk:
             return self._stop("cancel wish", "an operator asked to cancel this delivery", Do.CANCEL)
         self._pass("cancel wish", "nobody asked to cancel")
         if self.plan.state in _HOLDING and state in _WAITING:
-            return self._stop("rollout running", f"the rollout is {self.plan.state}", Do.WAIT)
-        self._info("rollout running", f"the rollout is {self.plan.state}; an attempt under way goes on")
+            return self._stop("rollout running", _STANDS[self.plan.state], Do.WAIT)
+        self._info("rollout running", f"{_STANDS[self.plan.state]}; an attempt under way goes on")
         if state is State.OFFERED and is_unconfirmed(self.device, self.delivery, self.plan):
             return self._stop("user confirmation", "its user has not confirmed this update yet", Do.WAIT)
         if state in _WAITING and (held := self._held_phase(Do.WAIT)):
@@ -181,13 +193,11 @@ class _Walk:
         if is_unconfirmed(self.device, self.delivery, self.plan):
             self._info("user confirmation", "its user will be asked when it is offered")
         if self.plan.state is not RolloutState.RUNNING:
-            return self._stop("rollout running", f"the rollout is {self.plan.state}")
-        self._pass("rollout running", "the rollout is running")
+            return self._stop("rollout running", _STANDS[self.plan.state])
+        self._pass("rollout running", _STANDS[self.plan.state])
         not_before = self.snapshot.not_before
         if not_before is not None and not_before > self.now:
-            return self._stop(
-                "retry pause", "the last try failed; a pause comes before the next", recheck_at=not_before
-            )
+            return self._stop("retry pause", "a pause comes between a failed try and the next", recheck_at=not_before)
         self._pass("retry pause", "no pause after a failed try is running")
         if unfit := self._unfit():
             return unfit
@@ -208,7 +218,9 @@ class _Walk:
         """Type and condition: what the device reported against what the file says."""
         needs_report = self.plan.check_type or self.plan.condition not in _UNKNOWN_WILL_DO
         if needs_report and not self.device.reported:
-            return self._stop("attributes known", "the device has not reported its attributes yet")
+            return self._stop(
+                "attributes known", "the device has not reported its attributes yet, and the rollout goes by them"
+            )
         if self.plan.check_type:
             fits, words = fits_type(self.device, self.plan)
             if not fits:
@@ -250,10 +262,12 @@ class _Walk:
         name = f"{phase} time"
         match stands(slot, self.now, needs_word=self.plan.needs_word):
             case Standing.UNAPPROVED:
-                passed = "its time has passed; " if slot else ""
+                passed = f"the time of the {phase} ended at {_utc(slot.end_at)} unused; " if slot else ""
                 return self._stop(name, f"{passed}nobody has given the {phase} its time yet", do)
             case Standing.SCHEDULED if slot:
-                return self._stop(name, "its time has not come", do, recheck_at=slot.begin_at)
+                end = f"to {_utc(slot.end_at)}" if slot.end_at else "on"
+                words = f"the {phase} was given the time from {_utc(slot.begin_at)} {end}"
+                return self._stop(name, words, do, recheck_at=slot.begin_at)
             case _:
                 self._pass(name, "somebody has given it its time, and that has come")
                 return None
@@ -264,11 +278,11 @@ class _Walk:
             self._pass("window open", f"{why}: the window is not looked at")
             return None
         opens = window_opens_at(self.device, self.plan, self.now)
-        words = f"{self.plan.window} in {windows.zone(*self.device.time_zones).key}"
         if opens is None:
-            self._pass("window open", words)
+            self._pass("window open", f"{self.plan.window} in {windows.zone(*self.device.time_zones).key}")
             return None
         waits = self.delivery.state is not State.QUEUED
+        words = _closed_words(self.device, self.plan, self.now, opens)
         return self._stop("window open", words, Do.WAIT if waits else Do.NOTHING, recheck_at=opens)
 
     def _pass(self, name: str, detail: str) -> None:
@@ -304,6 +318,24 @@ def window_opens_at(device: Device, plan: Plan, now: Millis) -> Millis | None:
     """When the rollout's window opens for the device; None while it is open."""
     tz = windows.zone(*device.time_zones)
     return windows.opens_at(plan.window, now, tz, share=share(device.id), since=plan.started_at)
+
+
+def _closed_words(device: Device, plan: Plan, now: Millis, opens: Millis) -> str:
+    """Whether the window is closed or the device's turn in it has not come, in whose time zone, and when it does."""
+    tz = windows.zone(*device.time_zones)
+    named = (
+        whose for name, whose in zip(device.time_zones, _WHOSE_ZONE, strict=False) if name and windows.is_zone(name)
+    )
+    first, after_last = windows.HOURS[plan.window]
+    is_open = first <= datetime.fromtimestamp(now / 1000, tz).hour < after_last
+    held = "lets its devices in one after another" if is_open else "is closed"
+    where = f"{tz.key} ({next(named, 'no time zone is known')})"
+    at = f"{datetime.fromtimestamp(opens / 1000, tz):%Y-%m-%d %H:%M} there"
+    return f"the {plan.window}, {first}:00 to {after_last}:00 in {where}, {held}; the turn of this one comes at {at}"
+
+
+def _utc(at: Millis) -> str:
+    return f"{datetime.fromtimestamp(at / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 _GOLDEN = 2_654_435_769

@@ -1,15 +1,19 @@
 """Why a device is or is not updated, and what happened to it: the same decision that its next poll gets."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from airfreight.domain.access import Permission
 from airfreight.domain.decide import Decision
-from airfreight.domain.errors import not_found
+from airfreight.domain.delivery import Reason
+from airfreight.domain.errors import Refusal, not_found
+from airfreight.services import standings
 from airfreight.services.call import Call
 from airfreight.services.deliveries import answer_for, choose, rows_of
+from airfreight.services.snapshots import is_superseded
 from airfreight.store import deliveries as store
-from airfreight.store import progress, rollouts
+from airfreight.store import devices, progress, rollouts, seen
 from airfreight.store.deliveries import Row
 
 
@@ -26,21 +30,52 @@ def explain(call: Call, device_id: int) -> Explanation:
     """Why a device is or is not updated now. Raises NOT_FOUND."""
     call.need(Permission.DEVICE_VIEW)
     rows = rows_of(call, device_id)
-    decision = answer_for(choose(rows), call.now).decision
-    latest = store.of_device(call.connection, rows[0].organization_id, device_id, 20)
-    return Explanation(decision, _summary(decision, rows[0], latest), latest)
+    turn = choose(rows)
+    decision = answer_for(turn, call.now).decision
+    latest = store.of_device(call.connection, turn.organization_id, device_id, 20)
+    words = _idle(call, turn, latest) if turn.id is None else _busy(call, turn, rows, latest)
+    return Explanation(decision, words + _unknown(turn) + _behind(call, turn), latest)
 
 
-def _summary(decision: Decision, row: Row, latest: list[Any]) -> str:
-    """The check that decided; how the last rollout went when none waits; and whether the device was ever heard of."""
-    deciding_check = decision.trace[-1]
-    words = f"{deciding_check.name}: {deciding_check.detail}"
-    if row.id is None and latest:
-        last = latest[0]
-        words += f"; the last one, {last.title!r}, {last.state}" + (f" ({last.reason})" if last.reason else "")
-    if row.attributes_at is None:
-        words += "; the device has never sent its attributes"
-    return words
+def _busy(call: Call, turn: Row, rows: Sequence[Row], latest: list[Any]) -> str:
+    """The sentence of the rollout whose turn it is, as its list of devices has it, and which ones come after it."""
+    after = sorted(row.rollout_id for row in rows if row.id != turn.id and not is_superseded(row))
+    words = standings.sentence(_of(call, turn, latest))
+    return f"{words} After it: rollout {', '.join(map(str, after))}." if after else words
+
+
+def _idle(call: Call, row: Row, latest: list[Any]) -> str:
+    """That nothing waits, when the device was last heard of, and how its last rollout went."""
+    words = "No rollout waits for this device" + ("." if row.enabled else ", and it is disabled.")
+    seen_at = max(seen.moments(call.connection, [row.device_id]).get(row.device_id, 0), row.attributes_at or 0)
+    if seen_at or not latest:  # written behind: one that took part may not be in it yet
+        words += f" {standings.sentence(standings.heard(seen_at, call.now))}."
+    return f"{words} The last one, {_of(call, latest[0], latest)}" if latest else f"{words} It was in none yet."
+
+
+def _of(call: Call, delivery: Any, latest: list[Any]) -> str:  # noqa: ANN401 - a row of deliveries, or of a device
+    """A delivery's rollout and its sentence; of a rollout that is deleted only how it went."""
+    found = next((one for one in latest if one.id == delivery.id), None)
+    name = f"rollout {delivery.rollout_id}" + (f" ({found.title!r})" if found else "")
+    try:
+        return f"{name}: {standings.one(call, delivery)}"
+    except Refusal:
+        reason = f" ({standings.WHY[Reason(delivery.reason)]})" if delivery.reason else ""
+        return f"{name}, deleted since: {delivery.state}{reason}."
+
+
+def _unknown(row: Row) -> str:
+    return " The device has never sent its attributes." if row.attributes_at is None else ""
+
+
+def _behind(call: Call, row: Row) -> str:
+    """Of a thing: the device that asks for it, and when that was last heard of."""
+    device = devices.get(call.connection, row.organization_id, row.device_id)
+    parent = device and device.parent_id and devices.get(call.connection, row.organization_id, device.parent_id)
+    if not parent:
+        return ""
+    seen_at = seen.moments(call.connection, [parent.id]).get(parent.id)
+    return f" Device {parent.id} ({parent.uid}) speaks for it: {standings.heard(seen_at, call.now)}."
 
 
 _MOST_LINES = 2000

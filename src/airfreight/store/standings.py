@@ -85,14 +85,16 @@ def devices_in(
     return list(connection.scalars(query.order_by(deliveries.c.device_id)))
 
 
-def last_words(connection: Connection, delivery_ids: Sequence[int]) -> dict[int, str]:
-    """Delivery id -> what the device said with what moved it last, for those of which it did."""
+def last_words(connection: Connection, delivery_ids: Sequence[int]) -> dict[int, tuple[str, str]]:
+    """Delivery id -> who moved it last, and what they said with it; not of those whose version was judged."""
     last = (
         select(func.max(history.c.id))
         .where(history.c.delivery_id.in_(delivery_ids), history.c.verdict == "moved")
         .group_by(history.c.delivery_id)
     )
-    query = select(history.c.delivery_id, history.c.message).where(
-        history.c.id.in_(last), history.c.report.is_not(None), history.c.message != ""
+    # what a device reports has a number, or the word that its door has for it; judged by what it runs, it just failed
+    is_said = history.c.report.is_not(None) | (history.c.actor == "server") | (history.c.event != "fail")
+    query = select(history.c.delivery_id, history.c.actor, history.c.message).where(
+        history.c.id.in_(last), is_said, history.c.message != ""
     )
-    return {row.delivery_id: row.message for row in connection.execute(query)}
+    return {row.delivery_id: (row.actor, row.message) for row in connection.execute(query)}
