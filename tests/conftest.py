@@ -34,6 +34,11 @@ structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
 settings.register_profile("steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
 
+# What a machine says of proxies is not for servers that the tests start on loopback.
+for _name in ("http_proxy", "https_proxy", "all_proxy"):
+    os.environ.pop(_name, None)
+    os.environ.pop(_name.upper(), None)
+
 _constants_of_modules = providers._get_local_constants
 
 
