@@ -7,6 +7,7 @@ AIRFREIGHT_TEST_POSTGRESQL names a server to use instead (CI runs the oldest sup
 import fcntl
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import uuid
@@ -38,6 +39,10 @@ settings.load_profile("steady")
 for _name in ("http_proxy", "https_proxy", "all_proxy"):
     os.environ.pop(_name, None)
     os.environ.pop(_name.upper(), None)
+
+# Whoever starts the tests in the background of a shell hands down that Ctrl-C means nothing.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _constants_of_modules = providers._get_local_constants
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 from sqlalchemy import select
-from tests.agent.gateway import PATIENCE, WORDS, Disk
+from tests.agent.gateway import CONNECTIONS, PATIENCE, WORDS, Disk
 from tests.apis.site import Site
 from tests.make import Board
 
@@ -127,7 +127,7 @@ class Agent:
     def __init__(
         self, url: str, token: str, disk: Disk, plug_ins: dict[str, str], *, progress_seconds: float = 0.1, **rules: Any
     ) -> None:
-        self.http = httpx.Client(base_url=url, timeout=30)
+        self.http = httpx.Client(base_url=url, timeout=30, limits=CONNECTIONS)
         self.turn = Lock()
         habits = Habits(
             version="0.9",

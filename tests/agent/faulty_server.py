@@ -58,7 +58,7 @@ class Plane:
 
     @property
     def events(self) -> list[str]:
-        return [str(report["event"]) for report in self.reports.values()]
+        return [str(report["event"]) for report in list(self.reports.values())]  # a copy: others may be on their way
 
     @property
     def last(self) -> dict[str, object]:

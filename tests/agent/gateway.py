@@ -1,5 +1,6 @@
 """Gateways and what is sent to them: packages made of shell scripts, campaigns of several of them, a disk to look at."""
 
+import random
 import shlex
 import threading
 import time
@@ -29,7 +30,10 @@ from airfreight_agent.protocol import Event
 
 KIND = Kind("steps", "Campaign", "package")
 WORDS = Words("gatewayIds", "gateway")
-PATIENCE = 60.0
+CONNECTIONS = httpx.Limits(keepalive_expiry=2)
+"""Given up before the server of the tests does it: a request that crosses that end would find nobody."""
+PATIENCE = 120.0
+"""For a machine that is slow and busy; nobody waits for all of it."""
 
 
 def eventually(holds: Callable[[], object], every: float = 0.005) -> None:
@@ -39,11 +43,24 @@ def eventually(holds: Callable[[], object], every: float = 0.005) -> None:
         time.sleep(every)
 
 
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended; nobody may have taken notice yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def large(mib: int) -> bytes:
+    """So many MiB that cannot be packed, and are no firmware by chance."""
+    return random.Random(mib).randbytes(mib << 20)
+
+
 @contextmanager
 def slow_line(server_port: int) -> Iterator[Wire]:
-    """A way to the server on which a large download takes seconds, so that a test comes in time for the middle of it."""
+    """A way to the server on which 16 MiB take half a minute, so that a test comes in time for the middle of it."""
     line = Wire(server_port)
-    line.chunk_seconds = 0.01
+    line.chunk_seconds = 0.1
     try:
         yield line
     finally:
@@ -117,11 +134,13 @@ class Campaign:
             members.add(call, KIND, self.uid, [self.board.uid], WORDS)
             rollout_steps.start(call, KIND, self.uid)
 
-    def approve(self, phase: Phase, after_ms: int = 0) -> None:
+    def approve(self, phase: Phase, after_ms: int = 0) -> int:
+        """When it may begin, in milliseconds."""
         self.site.now = type(self.site.now)(int(time.time() * 1000))
         begin = self.site.now + after_ms if after_ms else 0
         with self.site.call() as call:
             members.schedule(call, KIND, self.uid, self.board.uid, WORDS, phase, begin, 0)
+        return begin
 
     def stop(self) -> None:
         """Ask the gateway to give up."""
@@ -133,6 +152,14 @@ class Campaign:
     def progress(self) -> Progress:
         with self.site.call() as call:
             return members.progress(call, KIND, self.uid, self.board.uid, WORDS)
+
+    @property
+    def downloaded(self) -> list[tuple[int, int]]:
+        """How much has come of how much, of each artifact in its order."""
+        progress = self.progress
+        told = [progress.bytes[one.id] for one in progress.artifacts]
+        assert len(told) == len(progress.bytes)
+        return [(one.done, one.total) for one in told]
 
     @property
     def delivery(self) -> Any:
@@ -159,7 +186,7 @@ class Gateway:
         progress_seconds: float = 0.1,
         **rules: Any,
     ) -> None:
-        self.http = httpx.Client(base_url=url, timeout=30)
+        self.http = httpx.Client(base_url=url, timeout=30, limits=CONNECTIONS)
         habits = Habits(
             version="0.9",
             poll_wait_seconds=0,

@@ -22,7 +22,7 @@ from airfreight_agent.behaviours import End
 from airfreight_agent.simulated import Member
 
 CLIENT_ID, CLIENT_SECRET = "client-for-tests", "secret-for-tests-of-the-agent-0001"
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 Json = dict[str, Any]
 
 
@@ -50,7 +50,7 @@ class Operator:
         return int(self._post("/api/v1/products", {"name": f"product-{secrets.token_hex(6)}"})["id"])
 
     def enrollment_key(self) -> str:
-        return str(self._post("/api/v1/enrollment-keys", {"name": f"key-{secrets.token_hex(4)}"})["key"])
+        return str(self._post("/api/v1/enrollment-keys", {"name": f"key-{secrets.token_hex(8)}"})["key"])
 
     def members(self, product: int, behaviours: Sequence[str]) -> list[Member]:
         """New devices of the product, one for each behaviour."""
@@ -94,6 +94,11 @@ class Operator:
             if page["next"] is None:
                 return found
             after = f"&after={page['next']}"
+
+    def asked_to_cancel(self, rollout: int) -> set[str]:
+        """The uids of the devices that have not answered this wish yet."""
+        page = self._get(f"/api/v1/rollouts/{rollout}/deliveries?limit=500")
+        return {item["deviceUid"] for item in page["items"] if item["cancelRequested"]}
 
     def history(self, rollout: int, delivery: Delivery) -> tuple[str, ...]:
         """The states the delivery went through, each once per visit."""
@@ -152,7 +157,7 @@ class Server:
 
     def end(self, how: signal.Signals) -> None:
         self._process.send_signal(how)
-        self._process.wait(60)
+        self._process.wait(START_SECONDS)
 
 
 @contextmanager

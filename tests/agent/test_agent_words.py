@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from tests.agent.faulty_server import TOKEN, Plane, serving
-from tests.agent.gateway import eventually
+from tests.agent.gateway import PATIENCE, eventually
 from tests.agent.server import Operator
-from tests.agent.test_command import AGENT, PATIENCE
+from tests.agent.test_command import AGENT
 
 BUSY = 4
 

@@ -26,14 +26,14 @@ def plane() -> Iterator[Plane]:
 def played(
     plane: Plane, behaviour: str, *, time_scale: float = 0.001, is_over: Callable[[], bool] = lambda: False
 ) -> Fleet:
-    """One device of a behaviour until it has had an end or `is_over`, or half a minute."""
+    """One device of a behaviour until it has had an end or `is_over`, or two minutes."""
 
     async def run() -> Fleet:
         fleet = Fleet(plane.url, [Member("d1", "token", behaviour)], time_scale=time_scale, haste=100)
         over = asyncio.Event()
 
         async def watch() -> None:
-            for _ in range(1500):
+            for _ in range(6000):
                 await asyncio.sleep(0.02)
                 if is_over() or (fleet.devices[0].ends and not fleet.devices[0].memory.outbox):
                     break

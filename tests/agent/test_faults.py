@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.agent import faulty_server
@@ -194,8 +196,11 @@ def test_a_file_that_never_comes_ends_the_attempt(plane: Plane, tmp_path: Path) 
     assert len(plane.of("artifacts")) == MAX_FETCH_TRIES
 
 
-def test_a_file_larger_than_the_disk_is_not_begun(plane: Plane, tmp_path: Path) -> None:
-    plane.size = 1 << 39
+def test_a_file_larger_than_the_disk_is_not_begun(
+    plane: Plane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = len(plane.content) - 1
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(total=room, used=0, free=room))
     run(plane, tmp_path)
     assert plane.last["reason"] == "no_space"
     assert plane.of("artifacts") == []

@@ -1,20 +1,23 @@
 """Packages on a gateway, against the real server: the order of their scripts, words to wait for, failures, limits."""
 
+import os
 import re
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import select
-from tests.agent.gateway import Campaign, Disk, Gateway, eventually
+from tests.agent.gateway import Campaign, Disk, Gateway, eventually, is_gone
 from tests.agent.rig import Slot
 from tests.apis.site import Site
 
 from airfreight.domain.phases import Phase
 from airfreight.store import tables
+from airfreight_agent import supervisor
 from airfreight_agent.line_log import CUT, MAX_LINES
 from airfreight_agent.machine import Step
 from airfreight_agent.protocol import Event
@@ -64,9 +67,7 @@ def test_bytes_and_printed_lines_are_told(site: Site, disk: Disk, gateway: Make)
     )
     assert gateway(campaign).run() is Event.SUCCEEDED
     progress = campaign.progress
-    assert [(row.done, row.total) for row in progress.bytes.values()] == [
-        (one.size, one.size) for one in progress.artifacts
-    ]
+    assert campaign.downloaded == [(one.size, one.size) for one in progress.artifacts]
     assert progress.lines == ["checked", "a", "b", " [1mboldwrong", "on"]
 
 
@@ -119,8 +120,9 @@ def test_each_phase_waits_for_its_word(site: Site, disk: Disk, gateway: Make) ->
     work.step_until(lambda device: device.memory.step is Step.DOWNLOADED)
     idle("verify")
     assert campaign.end == ("downloaded", "")
-    campaign.approve(Phase.INSTALL, after_ms=3000)
+    campaign.approve(Phase.INSTALL, after_ms=3_600_000)
     idle("verify")
+    campaign.approve(Phase.INSTALL, after_ms=1000)
     work.step_until(lambda device: device.memory.step is Step.INSTALLED)
     idle("verify", "execute", "validate")
     campaign.approve(Phase.ACTIVATE)
@@ -133,12 +135,11 @@ def test_a_device_that_waits_asks_again_when_its_slot_opens(site: Site, disk: Di
     campaign.approve(Phase.DOWNLOAD)
     work = gateway(campaign)
     work.step_until(lambda device: device.memory.step is Step.DOWNLOADED and not device.memory.outbox)
-    begun = time.monotonic()
-    campaign.approve(Phase.INSTALL, after_ms=1300)
+    opens_at = campaign.approve(Phase.INSTALL, after_ms=1300)
     rests = [work.device.step() for _ in range(3)]
     assert max(rests) <= 2.0
     work.step_until(lambda device: device.memory.step is Step.INSTALLING)
-    assert time.monotonic() - begun > 1.0
+    assert time.time_ns() // 1_000_000 >= opens_at
 
 
 @pytest.mark.parametrize(
@@ -169,11 +170,14 @@ def test_a_failure_is_gone_back_from_only_where_that_is_wished(site: Site, disk:
     assert campaign.progress.lines == ["no", "back"]
 
 
-def test_a_script_that_takes_too_long_is_ended_with_its_children(site: Site, disk: Disk, gateway: Make) -> None:
+def test_a_script_that_takes_too_long_is_ended_with_its_children(
+    site: Site, disk: Disk, gateway: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "Job", partial(supervisor.Job, grace_seconds=100.0))
     campaign = Campaign(
-        site, disk.package(execute="trap 'echo asked >> $LOG; exit 7' TERM; sleep 60 & echo $! > child; wait")
+        site, disk.package(execute="trap 'echo asked >> $LOG; exit 7' TERM; sleep 200 & echo $! > child; wait")
     )
-    work = gateway(campaign, script_seconds=1.5)
+    work = gateway(campaign, script_seconds=4)
     work.step_until(lambda device: device.memory.step is Step.INSTALLING)
     thread = work.begin()
     eventually(lambda: list((disk.agent / "work").glob("*/data/child")))
@@ -182,12 +186,11 @@ def test_a_script_that_takes_too_long_is_ended_with_its_children(site: Site, dis
     pid = int(child.read_text())
     started = time.monotonic()
     thread.join()
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 60, "it ended when it was asked to"
     assert disk.lines == ["metrics execute", "asked"]
     assert campaign.end == ("failed", "install_failed")
-    assert "it took longer than 1.5 seconds" in campaign.progress.cause
-    status = Path(f"/proc/{pid}/stat")
-    eventually(lambda: not status.exists() or " Z " in status.read_text())
+    assert "it took longer than 4 seconds" in campaign.progress.cause
+    eventually(lambda: is_gone(pid))
 
 
 def test_much_output_holds_nobody_up_and_is_cut_but_for_its_last_line(site: Site, disk: Disk, gateway: Make) -> None:
@@ -203,10 +206,11 @@ def test_much_output_holds_nobody_up_and_is_cut_but_for_its_last_line(site: Site
 
 
 def test_a_service_that_a_script_leaves_running_holds_nobody_up(site: Site, disk: Disk, gateway: Make) -> None:
-    campaign = Campaign(site, disk.package(execute="sleep 40 & echo $! > pid; echo started"))
-    began = time.monotonic()
+    pid = disk.folder / "pid"
+    campaign = Campaign(site, disk.package(execute=f"sleep 900 & echo $! > {pid}; echo started"))
     assert gateway(campaign).run() is Event.SUCCEEDED
-    assert time.monotonic() - began < 30
+    assert not is_gone(int(pid.read_text())), "nobody waited for its end"
+    os.kill(int(pid.read_text()), signal.SIGKILL)
     assert campaign.progress.lines == ["started"]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.agent.faulty_server import TOKEN, Plane, serving
-from tests.agent.gateway import Disk, Gateway, eventually
+from tests.agent.gateway import PATIENCE, Disk, Gateway, eventually
 from tests.agent.rig import Slot
 
 from airfreight_agent import supervisor
@@ -93,7 +93,7 @@ def test_a_script_of_an_attempt_that_is_over_ends_before_anything_else_is_run(pl
         again = Gateway(plane.url, TOKEN, disk)
         with again.http:
             assert again.run() is Event.SUCCEEDED
-    assert child.wait(30) == 0
+    assert child.wait(PATIENCE) == 0
     assert disk.lines == ["metrics execute", "end"] * 2, "one after the other"
     assert not list((disk.agent / "files").iterdir())
 

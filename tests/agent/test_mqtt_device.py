@@ -4,14 +4,15 @@ import asyncio
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.agent.gateway import PATIENCE
 from tests.agent.station import BUILD, TYPE, VERSION, Station
+from tests.agent.test_command import AT_A_TERMINAL
 from tests.broker.broker import Broker, make_certificates, running_broker
 
 from airfreight_agent.mqtt_behaviours import MQTT_BEHAVIOURS
@@ -20,8 +21,9 @@ from airfreight_agent.mqtt_fleet import MqttFleet, load_mqtt_members
 from airfreight_agent.mqtt_link import parse_address
 
 OLD = "1.0.0"
-PATIENCE = 60.0
 FAST = 0.01
+UNHURRIED = 0.1
+"""For a device that leaves by the clock: what it waits for comes before, also on a slow machine."""
 SUCCEEDING = [name for name, row in MQTT_BEHAVIOURS.items() if {end.state for end in row.ends} == {"succeeded"}]
 DEMANDING = [name for name, row in MQTT_BEHAVIOURS.items() if row.demands]
 
@@ -88,7 +90,11 @@ def run(scenario: Coroutine[Any, Any, None]) -> None:
 @pytest.mark.parametrize("name", [name for name in SUCCEEDING if name != "breaks_off_once"])
 def test_a_device_that_is_to_succeed_comes_back_with_the_new_version(broker: Broker, name: str) -> None:
     async def scenario() -> None:
-        async with lab(broker, name) as there:
+        has_clock = MQTT_BEHAVIOURS[name].stays_seconds is not None
+        # One that reconnects may be away whenever an offer comes: then it tells what it runs, and is offered it again.
+        async with lab(
+            broker, name, time_scale=UNHURRIED if has_clock else FAST, most_offers=1000 if has_clock else 3
+        ) as there:
             await there.until(lambda: there.station.versions("1")[-1:] == [VERSION])
 
             assert there.device.build == BUILD
@@ -110,9 +116,21 @@ def test_what_a_device_tells_is_what_the_contract_says(broker: Broker) -> None:
 
 def test_a_device_offline_at_first_is_told_when_it_comes(broker: Broker) -> None:
     async def scenario() -> None:
-        async with lab(broker, "good", "offline_at_first", time_scale=0.05) as there:
-            await there.until(lambda: there.station.told["1"])
+        async with lab(broker, "good", "offline_at_first") as there:
+            late, come = there.fleet.devices[1], asyncio.Event()
+            waits: list[float] = []
+            work = late._work
+
+            async def wait(seconds: float) -> None:
+                waits.append(seconds)
+                await (come.wait() if seconds == late.row.offline_seconds else work(seconds))
+
+            late._work = wait
+            await there.until(lambda: there.station.told["1"] and waits)
+            assert waits == [late.row.offline_seconds]
+            assert late.phase is Phase.OFFLINE
             assert not there.station.told["2"]
+            come.set()
             await there.until(lambda: there.station.versions("2")[-1:] == [VERSION])
 
     run(scenario())
@@ -365,12 +383,20 @@ def test_devices_come_back_when_the_broker_does(broker: Broker) -> None:
 
 
 def test_a_device_with_a_wrong_token_is_refused_and_tries_later(broker: Broker) -> None:
+    refused = "refused: Not authorized"
+
     async def scenario() -> None:
         fleet = MqttFleet(broker.url, [MqttMember("1", "wrong")])
-        await fleet.run(1.5)
+        over, now = asyncio.Event(), asyncio.get_running_loop().time
+        began = now()
+        living = asyncio.create_task(fleet.run(over))
+        await until(lambda: fleet.traffic.errors[refused] >= 2, lambda: str(fleet.traffic))
+        assert now() - began >= 0.5, "the first wait is half a second or more"
+        over.set()
+        await living
 
         assert fleet.traffic.connections == 0
-        assert 1 <= fleet.traffic.errors["refused: Not authorized"] <= 3
+        assert set(fleet.traffic.errors) == {refused}
 
     run(scenario())
 
@@ -401,7 +427,7 @@ def test_the_command_runs_a_fleet_from_a_members_file(broker: Broker, tmp_path: 
     path = tmp_path / "members.json"
     [member] = members(broker, ["good"])
     path.write_text(json.dumps([{"id": 1, "token": member.token, "type": TYPE}]))
-    command = [sys.executable, "-m", "airfreight_agent.main", "fleet", "--mqtt", broker.url]
+    command = [*AT_A_TERMINAL, "fleet", "--mqtt", broker.url]
     process = subprocess.Popen(
         [*command, "--members", str(path), "--time-scale", "0.01"], stdout=subprocess.PIPE, text=True
     )

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Coroutine
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,30 +17,43 @@ from airfreight_agent.sample_image import build_sample_image
 from airfreight_agent.simulated import Member
 
 EACH = 3
-GIVE_UP_SECONDS = 60.0
+GIVE_UP_SECONDS = 240.0
 OPEN = ("queued", "offered", "downloading", "downloaded", "installing", "installed", "activating")
+Work = Callable[[float], Coroutine[Any, Any, None]]
+SILENT = ("downloaded",)
+"""Where a silent device stays: the server sees the last byte go."""
 
 
-async def until(
-    operator: Operator, rollout: int, holds: Callable[[dict[str, int]], bool], *, every: float = 0.2
-) -> None:
-    """Look at the counts of a rollout until `holds` of them, or it takes too long."""
+async def until(holds: Callable[[], bool], *, every: float = 0.2) -> None:
+    """Look, in a thread, until it `holds`, or it takes too long. The server may be away meanwhile."""
     for _ in range(int(GIVE_UP_SECONDS / every)):
         with contextlib.suppress(httpx.TransportError):
-            if holds(await asyncio.to_thread(operator.counts, rollout)):
+            if await asyncio.to_thread(holds):
                 return
         await asyncio.sleep(every)
 
 
 async def play(
-    operator: Operator, rollout: int, members: list[Member], *, still_open: int = 0, time_scale: float = 0.01
+    operator: Operator,
+    rollout: int,
+    members: list[Member],
+    *,
+    still_open: int = 0,
+    stay_in: Collection[str] = SILENT,
+    time_scale: float = 0.01,
 ) -> tuple[Fleet, dict[str, Delivery]]:
-    """Let the fleet live until all deliveries but `still_open` have ended."""
+    """Let the fleet live until all deliveries but `still_open` have ended, and those are where they `stay_in`."""
+
+    def is_over() -> bool:
+        counts = operator.counts(rollout)
+        is_open = {state: counts[state] for state in OPEN if counts.get(state)}
+        return sum(is_open.values()) <= still_open and is_open.keys() <= set(stay_in)
+
     fleet = Fleet(operator.url, members, seed=7, time_scale=time_scale, haste=10)
     over = asyncio.Event()
 
     async def watch() -> None:
-        await until(operator, rollout, lambda counts: sum(counts.get(state, 0) for state in OPEN) <= still_open)
+        await until(is_over)
         over.set()
 
     watcher = asyncio.create_task(watch())
@@ -95,21 +109,35 @@ def test_a_silent_device_is_given_up_after_its_attempts(impatient: Operator) -> 
     assert {delivery.attempt for delivery in deliveries.values()} == {2}
 
 
+def waiting_for(event: asyncio.Event, work: Work) -> Work:
+    """The same work, not begun before the event."""
+
+    async def wait(seconds: float) -> None:
+        await event.wait()
+        await work(seconds)
+
+    return wait
+
+
 def test_a_stopped_rollout_cancels_those_that_yield_and_lets_the_others_finish(operator: Operator) -> None:
     product = operator.product()
     members = operator.members(product, ["slow"] * 4 + ["refuses_cancel"] * 4)
+    slow = {member.uid for member in members if member.behaviour == "slow"}
     content = build_sample_image("2.0.0", size=600_000)
     rollout = operator.ship(product, content)
 
     async def scene() -> dict[str, Delivery]:
-        # Three seconds for each slow download, so that all are on their way when the rollout is stopped.
-        fleet = Fleet(operator.url, members, seed=3, time_scale=0.3, haste=10)
-        over = asyncio.Event()
+        fleet = Fleet(operator.url, members, seed=3, time_scale=0.01, haste=10)
+        over, stopped = asyncio.Event(), asyncio.Event()
+        for device in fleet.devices:  # nobody gets beyond the first bytes, or the download, before
+            device._work = waiting_for(stopped, device._work)  # type: ignore[method-assign, assignment]
 
         async def stop_then_watch() -> None:
-            await until(operator, rollout, lambda counts: not counts.get("queued"), every=0.05)
+            await until(lambda: not operator.counts(rollout).get("queued"), every=0.05)
             await asyncio.to_thread(operator.stop, rollout)
-            await until(operator, rollout, lambda counts: not any(counts.get(state) for state in OPEN))
+            await until(lambda: slow <= operator.asked_to_cancel(rollout), every=0.05)
+            stopped.set()
+            await until(lambda: not operator.counts(rollout).keys() & set(OPEN))
             over.set()
 
         director = asyncio.create_task(stop_then_watch())
@@ -120,7 +148,7 @@ def test_a_stopped_rollout_cancels_those_that_yield_and_lets_the_others_finish(o
     deliveries = asyncio.run(scene())
     ends = {member.uid: deliveries[member.uid].end for member in members}
     assert {ends[member.uid].state for member in members if member.behaviour == "refuses_cancel"} == {"succeeded"}
-    assert {ends[member.uid] for member in members if member.behaviour == "slow"} == {End("canceled", "stopped")}
+    assert {ends[uid] for uid in slow} == {End("canceled", "stopped")}
 
 
 def test_a_server_that_is_killed_and_started_again_loses_and_doubles_nothing(tmp_path: Path) -> None:
@@ -129,8 +157,12 @@ def test_a_server_that_is_killed_and_started_again_loses_and_doubles_nothing(tmp
         members = operator.members(product, [name for name in BEHAVIOURS for _ in range(12)])
         rollout = operator.ship(product, build_sample_image("2.0.0", size=200_000))
 
+        cut_off = ("downloading", "downloaded")  # the server may be killed when it has seen the last byte of one go
+
         async def scene() -> tuple[Fleet, dict[str, Delivery]]:
-            playing = asyncio.create_task(play(operator, rollout, members, still_open=12, time_scale=0.2))
+            playing = asyncio.create_task(
+                play(operator, rollout, members, still_open=12, stay_in=cut_off, time_scale=0.2)
+            )
             await asyncio.sleep(0.7)
             await asyncio.to_thread(operator.server.end, signal.SIGKILL)
             await asyncio.to_thread(operator.server.start)
@@ -146,6 +178,14 @@ def test_a_server_that_is_killed_and_started_again_loses_and_doubles_nothing(tmp
 def test_a_wrong_token_is_turned_away_and_nothing_else_happens(operator: Operator) -> None:
     members = [Member("nobody", "a-token-that-nobody-has")]
     fleet = Fleet(operator.url, members, haste=100)
-    asyncio.run(fleet.run(2.0))
-    assert fleet.traffic.errors["the server answered 401"] >= 1
+
+    async def scene() -> None:
+        over = asyncio.Event()
+        living = asyncio.create_task(fleet.run(over))
+        await until(lambda: fleet.traffic.requests >= 5, every=0.01)
+        over.set()
+        await living
+
+    asyncio.run(scene())
+    assert set(fleet.traffic.errors) == {"the server answered 401"}
     assert fleet.progress().steps == {"idle": 1}

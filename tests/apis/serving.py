@@ -84,6 +84,7 @@ def serving(folder: Path, database_url: str = "", **settings: Any) -> Iterator[S
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        timeout_keep_alive=75,
         timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)

@@ -1,7 +1,6 @@
 """IoTCP packages: what is read from good ones, and that a package which contradicts itself says so in `faults`."""
 
 import hashlib
-import time
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.formats.ask import facts_of
+from tests.formats.ask import facts_of, timed
 from tests.formats.build import VECTOR, zipped
 from tests.formats.packages import (
     CHECK_SUMS,
@@ -189,12 +188,28 @@ def test_broken_packages_give_facts(
         assert facts.version == "1.0.3"
 
 
-def big_package(path: Path, pieces: int) -> None:
-    """A package with one deflated file of `pieces` MiB, made of one packed MiB that is repeated."""
+def a_mib() -> tuple[bytes, bytes]:
+    """A MiB of text, and that packed, so that it can be repeated."""
     block = (b"a line of a log, number %d\n" * 40_000 % tuple(range(40_000)))[: 1 << 20]
     assert len(block) == 1 << 20
     packer = zlib.compressobj(wbits=-15)
-    packed = packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)
+    return block, packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)
+
+
+def plain_seconds(pieces: int) -> float:
+    """What it costs here to do no more with so many MiB than must be done: unpack them, and sum them up twice."""
+    block, packed = a_mib()
+    with timed() as work:
+        for _ in range(pieces // 16):
+            zlib.decompressobj(wbits=-15).decompress(packed)
+            hashlib.sha256(block)
+            zlib.crc32(block)
+    return work.seconds * 16
+
+
+def big_package(path: Path, pieces: int) -> None:
+    """A package with one deflated file of `pieces` MiB, made of one packed MiB that is repeated."""
+    block, packed = a_mib()
     digest, crc = hashlib.sha256(), 0
     for _ in range(pieces):
         digest.update(block)
@@ -219,9 +234,8 @@ def test_a_package_of_1_gib_is_checked_in_little_memory(tmp_path: Path) -> None:
     path = tmp_path / "big.iotcp"
     big_package(path, 1024)
     with FileSource(path) as source:
-        begun = time.process_time()
-        facts = identify(source)
-        took = time.process_time() - begun
+        with timed() as work:
+            facts = identify(source)
         tracemalloc.start()
         identify(source)
         _, peak = tracemalloc.get_traced_memory()
@@ -231,4 +245,4 @@ def test_a_package_of_1_gib_is_checked_in_little_memory(tmp_path: Path) -> None:
     assert isinstance(entries, dict)
     assert entries["data/log"] == 1 << 30
     assert peak < 4 << 20
-    assert took < 10
+    assert work.seconds < max(10.0, 5 * plain_seconds(1024)), "on a slow machine what that takes there"
