@@ -1,6 +1,7 @@
 """Runs the command in this process, against a small HTTP server that answers what a test tells it to."""
 
 import json
+import os
 import sys
 import threading
 import time
@@ -14,11 +15,26 @@ import pytest
 from tests import ports
 from tests.cli.served import device, ok, server  # noqa: F401 - fixtures of this folder
 
-from airfreight.cli import config
+from airfreight.cli import config, watch
 from airfreight.cli.config import Login
 from airfreight.cli.main import main
 
+# What would speak of another terminal than that of the test. Some of it is read when a module is imported, once.
+for _name in (
+    "COLUMNS",
+    "LINES",
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "PY_COLORS",
+    "GITHUB_ACTIONS",
+    "TTY_COMPATIBLE",
+    "TTY_INTERACTIVE",
+):
+    os.environ.pop(_name, None)
+
 HOUR = 3600
+NO_HOST = ".".join(["no-host"] * 40)
+"""Longer than the name of any host: it is not known anywhere, and nobody on the network is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +92,7 @@ class StubServer(ThreadingHTTPServer):
 def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        timeout = 5
+        timeout = 60
 
         def handle_any(self) -> None:
             parts = urlsplit(self.path)
@@ -153,6 +169,27 @@ def run(home: Path, capsys: pytest.CaptureFixture[str]) -> Run:
         return Result(end.value.code, captured.out, captured.err)
 
     return call
+
+
+class Clock:
+    """Of a watch: time passes only while it sleeps."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+        self.strftime = time.strftime
+
+    def monotonic(self) -> float:
+        return sum(self.slept)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(watch, "time", made)
+    return made
 
 
 def a_login(at: str, **changed: object) -> Login:

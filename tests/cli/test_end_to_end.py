@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +18,9 @@ from airfreight.cli import config
 def firmware(tmp_path: Path, version: str) -> Path:
     tag = ["mcu", version, "fw-type", "lamp", "build", BUILD, "blynk", "1.3.2"]
     path = tmp_path / f"lamp-{version}.bin"
-    path.write_bytes(os.urandom(50_000) + b"blnkinf\0" + "\0".join(tag).encode() + b"\0\0\0" + os.urandom(50_000))
+    noise = random.Random(version)
+    marked = b"blnkinf\0" + "\0".join(tag).encode() + b"\0\0\0"
+    path.write_bytes(noise.randbytes(50_000) + marked + noise.randbytes(50_000))
     return path
 
 

@@ -4,7 +4,7 @@ import socket
 import threading
 
 import pytest
-from tests.cli.conftest import Answer, Run, Stub, a_login
+from tests.cli.conftest import NO_HOST, Answer, Run, Stub, a_login
 
 from airfreight.cli import config
 
@@ -157,10 +157,10 @@ def test_a_refused_connection_says_how_to_start_the_server(run: Run, home: objec
 
 
 def test_a_host_that_does_not_exist_says_so(run: Run) -> None:
-    config.save(a_login("http://airfreight.invalid"))
+    config.save(a_login(f"http://{NO_HOST}"))
     result = run("shipment", "list")
     assert result.code == 3
-    assert result.err.startswith("The host name of http://airfreight.invalid is not known.")
+    assert result.err.startswith(f"The host name of http://{NO_HOST} is not known.")
 
 
 @pytest.mark.parametrize(

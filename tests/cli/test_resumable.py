@@ -32,7 +32,6 @@ def file(tmp_path: Path) -> Path:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resumable, "_FIRST_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(resumable, "LONGEST_PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr(resumable, "PATIENCE_SECONDS", 0.5)
 
 
 class Half:
@@ -106,7 +105,10 @@ def test_it_goes_on_after_a_break(run: Run, logged_in: Stub, file: Path, what: s
     assert offsets == ["0", "300", "600", "900"]
 
 
-def test_it_gives_up_when_nothing_moves_and_the_next_run_goes_on(run: Run, logged_in: Stub, file: Path) -> None:
+def test_it_gives_up_when_nothing_moves_and_the_next_run_goes_on(
+    run: Run, logged_in: Stub, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resumable, "PATIENCE_SECONDS", 0.5)
     half = Half(logged_in, each=400)
     answers = [Answer(204, b""), Answer(503)]
     take = half.take
@@ -202,7 +204,7 @@ def test_a_small_file_is_sent_whole_and_a_large_one_is_not(
 def test_a_large_package_goes_this_way_too(ok: Ok, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resumable, "LARGE_BYTES", 1000)
     path = tmp_path / "large.bin"
-    path.write_bytes(random.randbytes(5000))
+    path.write_bytes(random.Random(1).randbytes(5000))
     made = ok("package", "upload", str(path), "--description", "why it is")
     assert (made["name"], made["description"]) == ("large.bin", "why it is")
     [stored] = [one for one in ok("artifact", "list", "--limit", "500")["items"] if one["uid"] == made["id"]]
@@ -224,7 +226,7 @@ def test_a_file_that_is_gone_is_named(run: Run, logged_in: Stub, file: Path) -> 
 
 
 def test_a_real_server_gets_the_file_and_a_second_run_another_artifact(ok: Ok, tmp_path: Path) -> None:
-    content = random.randbytes(3_000_000)
+    content = random.Random(2).randbytes(3_000_000)
     path = tmp_path / "real.bin"
     path.write_bytes(content)
     made = ok("artifact", "upload", str(path), "--resumable")
@@ -234,13 +236,13 @@ def test_a_real_server_gets_the_file_and_a_second_run_another_artifact(ok: Ok, t
 
 
 def test_two_who_send_the_same_file_at_once_do_no_harm(server: Server, tmp_path: Path) -> None:
-    content = random.randbytes(3_000_000)
+    content = random.Random(3).randbytes(3_000_000)
     path = tmp_path / "both.bin"
     path.write_bytes(content)
     command = [sys.executable, "-m", "airfreight.cli.main", "artifact", "upload", str(path), "--resumable", "--json"]
     environment = {**os.environ, **CLIENT, "AIRFREIGHT_SERVER": server.url}
     both = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) for _ in range(2)]
     for one in both:
-        out, _ = one.communicate(timeout=60)
+        out, _ = one.communicate(timeout=120)
         assert one.returncode == 0
         assert json.loads(out)["sha256"] == sha(content)

@@ -157,7 +157,8 @@ def test_complaints_name_the_options(run: Run, door: Stub, message: str, shown: 
 def test_show_tells_how_and_how_far(run: Run, door: Stub) -> None:
     shown = dict(line.split("  ", 1) for line in run("rollout", "show", "31").out.splitlines())
     lines = {name: value.strip() for name, value in shown.items()}
-    assert lines["urgency"].startswith("soft until 2027-01-15")
+    local = datetime.fromtimestamp(1_800_000_000, UTC).astimezone()
+    assert lines["urgency"] == f"soft until {local:%Y-%m-%d %H:%M:%S}"
     assert lines["window"] == "night, for the installation"
     assert lines["artifacts"] == "a.swu 2.0.0, b.swu"
     assert (lines["devices"], lines["progress"]) == ("2", "queued 2")

@@ -8,6 +8,7 @@ import select
 import subprocess
 import sys
 import termios
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,9 @@ from tests.cli.conftest import ME, Answer, Stub, serve_tokens
 
 from airfreight.cli import config
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 120
+STEERING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
+
 # Ctrl-C and hidden questions need a terminal that the process owns, and a shell may have taught it to ignore Ctrl-C.
 IN_ITS_OWN_TERMINAL = """
 import fcntl, os, signal, termios
@@ -39,26 +42,37 @@ class Terminal:
             stdin=slave,
             stdout=subprocess.PIPE if piped_output else slave,
             stderr=slave,
-            env={**os.environ, "TERM": "xterm"},
+            env={**os.environ, "TERM": "xterm", "PYTHONIOENCODING": "utf-8"},
         )
         os.close(slave)
-        self.seen = ""
+        self._raw, self._out = bytearray(), bytearray()
+        self._reader = threading.Thread(target=self._read_output, daemon=True)
+        self._reader.start()
 
-    def type(self, prompt: str, answer: str) -> None:
+    @property
+    def seen(self) -> str:
+        """All that was shown. A read can end in the middle of a character or of what steers the terminal."""
+        return STEERING.sub("", self._raw.decode(errors="ignore"))
+
+    def type(self, prompt: str, answer: str, *, is_shown: bool = True) -> None:
         self._read_until(lambda: prompt in self.seen.rpartition("\n")[2])
-        # The line discipline is switched to no echo a moment after the prompt.
-        time.sleep(0.1)
+        assert bool(termios.tcgetattr(self._master)[3] & termios.ECHO) == is_shown, "before the prompt, not after it"
         os.write(self._master, f"{answer}\n".encode())
         self._read_until(lambda: prompt not in self.seen.rpartition("\n")[2])
 
     def finish(self) -> tuple[int, str]:
         """Return the exit code and, if it was piped, stdout."""
-        out = self._process.stdout.read().decode() if self._process.stdout else ""
         self._read_until(lambda: False)
         os.close(self._master)
+        self._reader.join(PATIENCE_SECONDS)
+        assert not self._reader.is_alive()
+        return self._process.wait(timeout=PATIENCE_SECONDS), self._out.decode()
+
+    def _read_output(self) -> None:
+        """Beside the terminal: whoever fills the one does not wait for the other."""
         if self._process.stdout:
-            self._process.stdout.close()
-        return self._process.wait(timeout=PATIENCE_SECONDS), out
+            with self._process.stdout as output:
+                self._out += output.read()
 
     def _read_until(self, done: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -70,15 +84,15 @@ class Terminal:
             except OSError:
                 # Linux answers so when the last program has left the terminal.
                 return
-            self.seen += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", chunk.decode()).replace("\r", "")
+            self._raw += chunk
 
 
 def test_login_asks_for_what_is_missing_and_shows_no_secret(home: Path, stub: Stub) -> None:
     serve_tokens(stub)
     terminal = Terminal("login", "--server", stub.url, "--email", "ada@example.com", "--json", piped_output=True)
     terminal.type("Client id: ", "client-7")
-    terminal.type("Client secret: ", "s3cr3t-7")
-    terminal.type("Password: ", "pa55word")
+    terminal.type("Client secret: ", "s3cr3t-7", is_shown=False)
+    terminal.type("Password: ", "pa55word", is_shown=False)
     code, out = terminal.finish()
     assert code == 0, terminal.seen
     assert json.loads(out) == {"server": stub.url, **ME}
@@ -118,8 +132,8 @@ def test_the_end_of_the_input_at_a_question_ends_quietly(stub: Stub, home: Path)
 
 def test_a_password_that_is_typed_differently_is_not_taken(logged_in: Stub) -> None:
     terminal = Terminal("user", "create", "ada@example.com")
-    terminal.type("Password: ", "one")
-    terminal.type("Password again: ", "two")
+    terminal.type("Password: ", "one", is_shown=False)
+    terminal.type("Password again: ", "two", is_shown=False)
     code, _ = terminal.finish()
     assert code == 2
     assert terminal.seen.endswith("The two answers differ. Try again.\n")

@@ -124,12 +124,18 @@ class Place(Site):
         with self.database.write() as connection:
             connection.execute(update(table).where(table.c.id == rollout_id).values(started_at=yesterday))
 
+    def is_to_be_forced_now(self, rollout_id: int) -> None:
+        """The time has come from which on it is, wherever that was."""
+        table = tables.rollouts
+        with self.database.write() as connection:
+            connection.execute(update(table).where(table.c.id == rollout_id).values(forced_at=self.now))
+
 
 def seen_by(place: Place, board: Board) -> dict[str, Any]:
     """The deployment as anybody with the token of the device sees it now."""
-    authorization = {"Authorization": f"TargetToken {board.token}"}
-    base = httpx.get(f"{place.server.url}/DEFAULT/controller/v1/{board.uid}", headers=authorization).json()
-    answer = httpx.get(base["_links"]["deploymentBase"]["href"], headers=authorization)
+    with httpx.Client(headers={"Authorization": f"TargetToken {board.token}"}, timeout=60) as client:
+        base = client.get(f"{place.server.url}/DEFAULT/controller/v1/{board.uid}").json()
+        answer = client.get(base["_links"]["deploymentBase"]["href"])
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found

@@ -19,12 +19,14 @@ from pathlib import Path
 
 import pytest
 
-LONGEST_SECONDS = 150
+LONGEST_SECONDS = 400
 """No client outlives a test by more than this, whatever becomes of the test."""
 _TOOLS = ("swupdate", "cpio", "openssl")
 _PATIENCE = "-p 1 -r 60 -w 1 -m 1"
 """Polls, takes up a broken download, and reports how its boot went, a second later each; those of Debian are for the field."""
 _SUCCESS, _FAILURE = "2", "3"
+FAILS = "failing on purpose"
+"""What a script prints that ends badly."""
 
 
 def need_swupdate() -> None:
@@ -34,7 +36,7 @@ def need_swupdate() -> None:
         pytest.skip(f"{' and '.join(missing)} not found; on Debian: apt-get install swupdate cpio openssl")
 
 
-def until(condition: Callable[[], bool], what: Callable[[], str], seconds: float = 45) -> None:
+def until(condition: Callable[[], bool], what: Callable[[], str], seconds: float = 90) -> None:
     """Returns when it is so; otherwise the test fails and says `what`."""
     end = time.monotonic() + seconds
     while not condition():
@@ -76,10 +78,10 @@ def make_signer(folder: Path) -> Signer:
 def make_bundle(signer: Signer, target: Path, version: str, *, size: int = 65536, fails: bool = False) -> Path:
     """A signed .swu that writes two files, an archive and what its script says into `target`; beside `target`.
 
-    `size`: bytes of random payload; `fails`: its script ends badly before anything is installed.
+    `size`: bytes of random payload; `fails`: its script ends badly before anything is installed, when `was_read`.
     """
     # on a busy machine the client does not read any more what a script printed that is over already
-    fail = "echo failing on purpose; sleep 2; exit 1\n"
+    fail = f"echo {FAILS}\nwhile [ ! -e {was_read(target)} ]; do sleep 0.1; done\nexit 1\n"
     hook = f'echo "$1 {version}" >> {target}/hook.log\n' if not fails else fail
     parts = {
         "payload.txt": f"firmware {version}\n".encode(),
@@ -102,6 +104,11 @@ def make_bundle(signer: Signer, target: Path, version: str, *, size: int = 65536
     bundle = target.parent / f"fw-{version}.swu"
     bundle.write_bytes(_run("cpio", "-o", "-H", "crc", "--quiet", folder=folder, given=names.encode()))
     return bundle
+
+
+def was_read(target: Path) -> Path:
+    """A file that is made when the client has read what a failing script printed."""
+    return target.parent / "was-read"
 
 
 def _description(target: Path, version: str, parts: Mapping[str, bytes]) -> str:
@@ -185,7 +192,7 @@ class Program:
         self.stop()
         shutil.rmtree(self._sockets)
 
-    def wait_for(self, said: str, seconds: float = 45) -> None:
+    def wait_for(self, said: str, seconds: float = 90) -> None:
         until(lambda: said in self.log, lambda: f"{said!r} in the log of the client:\n{self.log[-4000:]}", seconds)
 
 

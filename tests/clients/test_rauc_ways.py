@@ -1,7 +1,6 @@
 """When rauc-hawkbit-updater asks and what it is to wait for; a thousand requests of it; the way through a proxy."""
 
 import hashlib
-import time
 
 import httpx
 import pytest
@@ -60,10 +59,10 @@ def test_a_soft_update_may_wait_but_is_made(place: Place, board: Board, bundle: 
 
 
 def test_a_soft_update_becomes_a_forced_one_at_its_time(place: Place, board: Board, bundle: Stored) -> None:
-    place.rollout([bundle], board, urgency="soft", forcedAt=int(time.time() * 1000) + 4000)
+    rollout = place.rollout([bundle], board, urgency="soft", forcedAt=place.now + 3_600_000)
     found = seen_by(place, board)["deployment"]
     assert (found["download"], found["update"]) == ("attempt", "attempt")
-    time.sleep(4)
+    place.is_to_be_forced_now(rollout)
     found = seen_by(place, board)["deployment"]
     assert (found["download"], found["update"]) == ("forced", "forced")
 
@@ -170,10 +169,11 @@ def test_a_thousand_blocks_and_sixty_words_between_them_lose_nothing(placed: Pla
 def hosts(place: Place, board: Board, port: int, **added: str) -> set[str]:
     """Scheme, host and port of all links that a device is given, asking at this port."""
     headers = {"Authorization": f"TargetToken {board.token}", **added}
-    base = httpx.get(f"http://127.0.0.1:{port}/DEFAULT/controller/v1/{board.uid}", headers=headers).json()
+    at = f"http://127.0.0.1:{port}/DEFAULT"
+    base = httpx.get(f"{at}/controller/v1/{board.uid}", headers=headers, timeout=60).json()
     links = {link["href"] for link in base["_links"].values()}
     action = base["_links"]["deploymentBase"]["href"].partition("/DEFAULT/")[2]
-    offered = httpx.get(f"http://127.0.0.1:{port}/DEFAULT/{action}", headers=headers).json()
+    offered = httpx.get(f"{at}/{action}", headers=headers, timeout=60).json()
     [chunk] = offered["deployment"]["chunks"]
     links |= {link["href"] for artifact in chunk["artifacts"] for link in artifact["_links"].values()}
     return {href.partition("/DEFAULT/")[0] for href in links}
@@ -223,6 +223,6 @@ def test_what_is_downloaded_is_seen(place: Place, board: Board, client: Rauc) ->
     client.holds = True
     client.poll()
     client.wait_for_bytes()
-    assert eventually(lambda: place.stand(shipped, board)[0] == "downloading")
+    assert eventually(lambda: place.stand(shipped, board)[0] == "downloading", 60)
     client.let_go()
     assert client.finish() is State.SUCCESS

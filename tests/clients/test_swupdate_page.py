@@ -43,12 +43,12 @@ def adapted(text: str, changes: Mapping[str, str]) -> str:
 
 
 def sh(text: str, folder: Path) -> str:
-    done = subprocess.run(["sh", "-ec", text], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["sh", "-ec", text], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(600)
 def test_the_page_updates_a_device(process: Process, program: Program) -> None:
     folder = program.folder
     changes = {

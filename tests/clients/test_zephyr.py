@@ -330,4 +330,4 @@ def test_a_download_counts_only_whole(place: Place, board: Board, edition: Editi
     shipped = place.shipped(place.artifact("", content=raw(image("9.9.9"))), board)
     client = with_client(edition, place, board)
     assert client.run() is End.INSTALLED
-    assert eventually(lambda: place.stand(shipped, board)[0] == "downloaded")
+    assert eventually(lambda: place.stand(shipped, board)[0] == "downloaded", 60)

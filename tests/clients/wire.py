@@ -35,6 +35,8 @@ class Wire:
         self.exchanges: list[Exchange] = []
         self.cut_download: int | None = None
         """Break the connection once, when so many bytes of a download have gone through."""
+        self.before: Callable[[Exchange], None] = lambda _exchange: None
+        """Called with each request before it goes on; it may wait for something."""
         self.on_cut: Callable[[], None] = lambda: None
         self.chunk_seconds = 0.0
         """How long each 64 KiB of a download take, at least."""
@@ -138,6 +140,7 @@ class _Talk:
                 self._request_left = int(head[1].get("content-length", "0"))
                 self._waiting.append(self._request)
                 self._wire.keep(self._request)
+                self._wire.before(self._request)
             else:
                 break
         return data

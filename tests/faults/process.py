@@ -12,6 +12,8 @@ import httpx
 from tests.ports import free_port
 
 CLIENT = ("client-of-the-fault-tests", "secret-of-the-fault-tests-0001")
+PATIENCE = 120
+"""Seconds: for a machine that is slow and busy; nobody waits for all of it."""
 Json = dict[str, Any]
 
 
@@ -45,9 +47,9 @@ class Process:
                 stdout=output,
                 stderr=output,
             )
-        end = time.monotonic() + 90
+        end = time.monotonic() + PATIENCE
         while not self.is_ready():
-            assert self._process.poll() is None, self.log
+            assert self.is_alive, self.log
             assert time.monotonic() < end, self.log
             time.sleep(0.05)
         return self
@@ -60,7 +62,8 @@ class Process:
 
     @property
     def is_alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        process = self._process  # another thread may be killing it
+        return process is not None and process.poll() is None
 
     @property
     def log(self) -> str:
@@ -75,17 +78,24 @@ class Process:
         return self._end(signal.SIGTERM)
 
     def _end(self, how: signal.Signals) -> int:
-        if self._process is None:
+        process = self._process
+        if process is None:
             return 0
-        self._process.send_signal(how)
-        code = self._process.wait(60)
-        self._process = None
+        process.send_signal(how)
+        code = process.wait(PATIENCE)
+        if self._process is process:  # it may have been started again meanwhile
+            self._process = None
         return code
 
     def doctor(self) -> subprocess.CompletedProcess[str]:
         """`airfreight doctor` on the same data."""
         return subprocess.run(
-            self._command("doctor"), env=self._environment, capture_output=True, text=True, timeout=60, check=False
+            self._command("doctor"),
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
         )
 
     def _command(self, verb: str) -> list[str]:
@@ -93,9 +103,10 @@ class Process:
 
     def operator(self) -> httpx.Client:
         """A client with the API client's token."""
-        answer = httpx.post(f"{self.url}/oauth2/token", params={"grant_type": "client_credentials"}, auth=CLIENT)
+        grant = {"grant_type": "client_credentials"}
+        answer = httpx.post(f"{self.url}/oauth2/token", params=grant, auth=CLIENT, timeout=PATIENCE)
         headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
-        return httpx.Client(base_url=self.url, timeout=30, headers=headers)
+        return httpx.Client(base_url=self.url, timeout=PATIENCE, headers=headers)
 
     def shipment(self, client: httpx.Client, devices: int) -> tuple[int, list[Json]]:
         """A shipment of a file without a version for new devices of a new product; its id, and the devices."""

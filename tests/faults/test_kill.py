@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 from sqlalchemy import select
-from tests.faults.process import Json, Process
+from tests.faults.process import PATIENCE, Json, Process
 
 from airfreight.services import overview
 from airfreight.store import tables
@@ -23,18 +23,23 @@ DEVICES, SPEAKERS = 24, 4
 
 
 class Speaker(threading.Thread):
-    """Devices that tell their story word by word, each again and again until it is acknowledged."""
+    """Devices that tell their story word by word, each again and again until it is acknowledged.
 
-    def __init__(self, url: str, devices: list[Json]) -> None:
+    Its end they keep to themselves until they `may_end`.
+    """
+
+    def __init__(self, url: str, devices: list[Json], may_end: threading.Event | None = None) -> None:
         super().__init__(daemon=True)
-        self._url, self.devices = url, devices
+        self._url, self.devices, self._may_end = url, devices, may_end
         self.acknowledged: dict[tuple[int, int], str] = {}
         self.retries = 0
 
     def run(self) -> None:
-        with httpx.Client(base_url=self._url, timeout=5) as client:
+        with httpx.Client(base_url=self._url, timeout=60) as client:
             attempts = [(device, self._attempt(client, device)) for device in self.devices]
             for seq, word in enumerate(WORDS, start=1):
+                if seq == len(WORDS) and self._may_end is not None:
+                    self._may_end.wait(PATIENCE)
                 for device, attempt in attempts:
                     report = {"attempt": attempt, "seq": seq, "event": word}
                     answer = self._until_answered(client, "POST", "/device/v1/reports", device, {"reports": [report]})
@@ -64,7 +69,7 @@ class Speaker(threading.Thread):
 
 def wait_for(share: float, speakers: list[Speaker]) -> None:
     """Until this share of all words is acknowledged."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while sum(len(speaker.acknowledged) for speaker in speakers) < share * DEVICES * len(WORDS):
         assert time.monotonic() < end
         time.sleep(0.001)
@@ -91,16 +96,19 @@ def check_reports(process: Process, rollout: int, speakers: list[Speaker]) -> No
 def test_three_times_in_the_middle_of_reports(process: Process) -> None:
     with process.operator() as client:
         rollout, devices = process.shipment(client, DEVICES)
-    speakers = [Speaker(process.url, devices[start::SPEAKERS]) for start in range(SPEAKERS)]
+    were_killed = threading.Event()
+    speakers = [Speaker(process.url, devices[start::SPEAKERS], were_killed) for start in range(SPEAKERS)]
     for speaker in speakers:
         speaker.start()
     for share in (0.15, 0.3, 0.5):
         wait_for(share, speakers)
         process.kill()
         assert any(len(speaker.acknowledged) < len(WORDS) * len(speaker.devices) for speaker in speakers)
+        if share == 0.5:
+            were_killed.set()
         process.start()
     for speaker in speakers:
-        speaker.join(60)
+        speaker.join(PATIENCE)
         assert not speaker.is_alive()
     assert sum(speaker.retries for speaker in speakers) > 0
     with process.operator() as client:
@@ -123,7 +131,8 @@ def test_a_stop_in_good_order_loses_nothing_either(process: Process) -> None:
     process.stop()
     process.start()
     for speaker in speakers:
-        speaker.join(60)
+        speaker.join(PATIENCE)
+        assert not speaker.is_alive()
     process.kill()
     check_reports(process, rollout, speakers)
     assert process.doctor().returncode == 0
@@ -139,7 +148,7 @@ def test_two_processes_share_the_port_and_the_database(tmp_path: Path) -> None:
         for speaker in speakers:
             speaker.start()
         for speaker in speakers:
-            speaker.join(60)
+            speaker.join(PATIENCE)
             assert not speaker.is_alive()
         with process.operator() as client:
             assert client.get(f"/api/v1/rollouts/{rollout}").json()["state"] == "finished"
@@ -165,23 +174,24 @@ def test_in_the_middle_of_uploads(process: Process) -> None:
     def never_ending() -> None:
         with suppress(httpx.TransportError):
             url, headers = f"{process.url}/api/v1/artifacts?filename=half.bin", {"Authorization": token}
-            httpx.put(url, content=pieces(), headers=headers, timeout=60)
+            httpx.put(url, content=pieces(), headers=headers, timeout=PATIENCE)
 
     senders = [threading.Thread(target=never_ending) for _ in range(3)]
     for sender in senders:
         sender.start()
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while sum(path.stat().st_size > 2_000_000 for path in incoming.iterdir()) < 3:
         assert time.monotonic() < end
         time.sleep(0.01)
     process.kill()
     for sender in senders:
-        sender.join(60)
+        sender.join(PATIENCE)
+        assert not sender.is_alive()
     left = list(incoming.iterdir())
     assert len(left) == 3
     os.utime(left[0], (0, 0))
     process.start()
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while left[0].exists():
         assert time.monotonic() < end, "the next start removes old ones"
         time.sleep(0.05)
@@ -203,6 +213,7 @@ def test_a_server_that_was_killed_starts_with_nothing_but_its_data(process: Proc
         _, [made] = process.shipment(client, 1)
     process.kill()
     process.start()
-    assert httpx.get(f"{process.url}/api/v1/me", headers={"Authorization": token}).status_code == 200
-    headers = {"Authorization": f"Bearer {made['token']}"}
-    assert httpx.get(f"{process.url}/device/v1/next", headers=headers).status_code in {200, 204}
+    with httpx.Client(base_url=process.url, timeout=PATIENCE) as client:
+        assert client.get("/api/v1/me", headers={"Authorization": token}).status_code == 200
+        headers = {"Authorization": f"Bearer {made['token']}"}
+        assert client.get("/device/v1/next", headers=headers).status_code in {200, 204}

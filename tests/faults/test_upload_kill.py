@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.apis.uploads.sender import UPLOADS, metadata
-from tests.faults.process import Process
+from tests.faults.process import PATIENCE, Process
 from tests.make import copy_of_postgresql
 
 KIND = {"Content-Type": "application/offset+octet-stream", "Tus-Resumable": "1.0.0"}
@@ -56,7 +56,7 @@ def sending(server: Process, at: str, start: int, content: Any) -> threading.Thr
         token = client.headers["Authorization"]
 
     def work() -> None:
-        with suppress(httpx.TransportError), httpx.Client(base_url=server.url, timeout=60) as line:
+        with suppress(httpx.TransportError), httpx.Client(base_url=server.url, timeout=PATIENCE) as line:
             line.headers["Authorization"] = token
             send(line, at, start, content)
 
@@ -69,25 +69,33 @@ def partial(server: Process, at: str) -> Path:
     return server.folder / "blobs" / "uploads" / at.rpartition("/")[2]
 
 
+def is_whole(server: Process, at: str, size: int) -> bool:
+    """Whether all bytes have come; in the end they are moved to another place."""
+    try:
+        return partial(server, at).stat().st_size == size
+    except FileNotFoundError:
+        return True
+
+
 def never_ending(content: bytes, over: threading.Event) -> Iterator[bytes]:
     """All of it, slowly; and then nothing more until it is over."""
     for start in range(0, len(content), 100_000):
         yield content[start : start + 100_000]
         time.sleep(0.002)
-    over.wait(60)
+    over.wait(PATIENCE)
 
 
 def until(is_so: Any) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while not is_so():
         assert time.monotonic() < end
         time.sleep(0.001)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_in_the_middle_of_a_piece(server: Process) -> None:
     server.start()
-    content = random.randbytes(12_000_000)
+    content = random.Random(12).randbytes(12_000_000)
     with server.operator() as client:
         at = begin(client, len(content))
     known = 0
@@ -99,7 +107,8 @@ def test_in_the_middle_of_a_piece(server: Process) -> None:
             promised = offset(client, at)
         server.kill()
         over.set()
-        thread.join(60)
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
         server.start()
         with server.operator() as client:
             known = offset(client, at)
@@ -114,23 +123,24 @@ def test_in_the_middle_of_a_piece(server: Process) -> None:
     assert "Traceback" not in server.log
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("pause", [0, 0.1, 0.3])
 def test_between_the_last_byte_and_the_answer(server: Process, pause: float) -> None:
     server.start()
-    content = random.randbytes(60_000_000)
+    content = random.Random(60).randbytes(60_000_000)
     with server.operator() as client:
         at = begin(client, len(content))
         assert send(client, at, 0, content[:-100]).status_code == 204
         identity = at.rpartition("/")[2]
     thread = sending(server, at, len(content) - 100, content[-100:])
-    until(lambda: not partial(server, at).exists() or partial(server, at).stat().st_size == len(content))
+    until(lambda: is_whole(server, at, len(content)))
     time.sleep(pause)
     server.kill()
-    thread.join(60)
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
     server.start()
     with server.operator() as client:
-        head = client.head(at, timeout=60)
+        head = client.head(at)
         assert head.headers["upload-offset"] == str(len(content))
         made = client.get(at).json()["artifact"]
         again = send(client, at, len(content), b"")
@@ -143,7 +153,7 @@ def test_between_the_last_byte_and_the_answer(server: Process, pause: float) -> 
     assert blob.read_bytes() == content
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_two_processes_take_one_piece_of_many(server: Process) -> None:
     server.set("workers", "2")
     server.start()
@@ -155,8 +165,8 @@ def test_two_processes_take_one_piece_of_many(server: Process) -> None:
             barrier = threading.Barrier(8)
 
             def one(piece: bytes, at: str = at, barrier: threading.Barrier = barrier) -> int:
-                with httpx.Client(base_url=server.url, headers=headers, timeout=60) as line:
-                    barrier.wait()
+                with httpx.Client(base_url=server.url, headers=headers, timeout=PATIENCE) as line:
+                    barrier.wait(PATIENCE)
                     return send(line, at, 0, piece).status_code
 
             with ThreadPoolExecutor(8) as many:

@@ -97,7 +97,7 @@ def _one(
             path = path.replace("{" + name + "}", quote(str(value), safe=""))
         elif parameter["in"] == "header":
             headers.append((name, str(known.get(name, value))))
-        elif value is not None and (value is not UNFIT or parameter.get("required")):
+        elif value not in (None, []) and (value is not UNFIT or parameter.get("required")):
             query.append((name, quote(str(value), safe="")))
             numbers += [name] * (schema.get("type") == "integer")
     security: list[Json] = (operation if "security" in operation else document)["security"]

@@ -184,7 +184,7 @@ def known(place: Place, tenant: str, name: str) -> Own:
 def ask_as(place: Place, tenant: str, board: Board, path: str, **more: str) -> httpx.Response:
     """What the device itself is answered."""
     url = f"{place.server.url}/{tenant}/controller/v1/{board.uid}{path}"
-    return httpx.get(url, headers={"Authorization": f"TargetToken {board.token}", **more})
+    return httpx.get(url, headers={"Authorization": f"TargetToken {board.token}", **more}, timeout=60)
 
 
 def under_way(place: Place, tenant: str, name: str) -> Own:
@@ -193,7 +193,7 @@ def under_way(place: Place, tenant: str, name: str) -> Own:
     file = f"/softwaremodules/{own.module}/artifacts/{own.file}"
     assert ask_as(place, tenant, own.board, f"/deploymentBase/{own.action}").status_code == 200
     assert ask_as(place, tenant, own.board, file, Range="bytes=0-9").status_code == 206
-    assert eventually(lambda: place.stand_of(own.board) == "downloading")
+    assert eventually(lambda: place.stand_of(own.board) == "downloading", 60)
     return own
 
 

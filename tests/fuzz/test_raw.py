@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from tests.apis.serving import eventually
 from tests.faults.process import Process
 from tests.fuzz.asks import (
@@ -56,6 +56,9 @@ LIMITS = {
     "latest_per_minute": "1000000",
     "chunk_seconds": "5",
 }
+ADDRESS = "/static/fw_17446744073709551615_2147483647.bin"
+"""Of the file that requests name. The server's own are random and not all of one length, on which hangs what is made up."""
+
 HOUSEKEEPING = {"device_seen", "leases", "outbox", "signals"}
 """Tables that the server itself writes to at any time."""
 
@@ -72,7 +75,10 @@ class Shot:
     """What the message has to name."""
     least: int = 1
     most: int = 1
-    """How many answers may come: none when the frame is odd, so that the server may wait for more of it."""
+    """How many answers may come: none when the frame is odd, so that the server may wait for more of it.
+
+    With one at least the server hangs up by itself, however long it takes.
+    """
 
 
 Make = Callable[[random.Random, Ask], Shot | None]
@@ -82,9 +88,9 @@ def _shot(kind: str, ask: Ask, *must: int, word: str = "") -> Shot:
     return Shot(kind, ask.label, ask.raw(), frozenset(must), word)
 
 
-def _odd(kind: str, ask: Ask, content: bytes, *must: int, most: int = 1) -> Shot:
+def _odd(kind: str, ask: Ask, content: bytes, *must: int, least: int = 0, most: int = 1) -> Shot:
     """One whose frame is odd: where it ends is not sure."""
-    return Shot(kind, ask.label, content, frozenset(must), least=0, most=most)
+    return Shot(kind, ask.label, content, frozenset(must), least=least, most=most)
 
 
 def odd_number(rng: random.Random, ask: Ask) -> Shot | None:
@@ -283,7 +289,7 @@ def smuggled(rng: random.Random, ask: Ask) -> Shot | None:
 def pipelined(rng: random.Random, ask: Ask) -> Shot | None:
     """Several at once, the last one cut off: answered in their order, what is cut off is not."""
     lost = replace(ask, method="GET", path=f"/{MARKER}", kind="", body=b"", extra=(("Connection", "keep-alive"),)).raw()
-    return _odd("a pipeline", ask, lost * 3 + ask.raw() + lost[: rng.randrange(len(lost))], 404, most=4)
+    return _odd("a pipeline", ask, lost * 3 + ask.raw() + lost[: rng.randrange(len(lost))], 404, least=4, most=4)
 
 
 MAKERS: list[Make] = [
@@ -322,15 +328,20 @@ class Stage:
             "enrollmentKey": client.post("/api/v1/enrollment-keys", json={"name": "key"}).json()["key"],
         }
         told = client.get("/device/v1/next", headers={"Authorization": f"Bearer {device['token']}"}).json()
-        artifact = client.get("/api/v1/artifacts").json()["items"][0]
+        self._give_the_file_its_address()
         known = {
             "id": 2, "deviceId": 2, "productId": 1, "parentId": 1, "orgId": 1, "shipmentId": 1, "product": 1, "count": 2, "devices": None, "deviceIds": [],
-            "pathToFirmware": artifact["path"], "firmwareInfo": {}, "skipFwTypeCheck": True, "attempt": told["attempt"], "wait": 0, "host": "",
+            "pathToFirmware": ADDRESS, "firmwareInfo": {}, "skipFwTypeCheck": True, "attempt": told["attempt"], "wait": 0, "host": "",
             "Upload-Length": "10", "Upload-Metadata": "filename YQ==", "Upload-Offset": "0", "email": "x@made.example", "password": "long enough, this one", "timeZone": "", "tz": "UTC", "templateId": "1", "file": "fw.bin", "filename": "x.bin", "name": "a name",
         }  # fmt: skip
         document = without_ddi(client.get("/openapi.json").json())
         # signing out would end the token that all others are asked with
         return [ask for ask in good(document, tokens, known) if not ask.path.endswith("/logout")]
+
+    def _give_the_file_its_address(self) -> None:
+        """There is one."""
+        with closing(Database(self.database_url)) as database, database.write() as connection:
+            assert connection.execute(update(tables.artifacts).values(path=ADDRESS)).rowcount == 1
 
     def rows(self) -> dict[str, list[Any]]:
         """Everything in the database but what the server writes by itself."""

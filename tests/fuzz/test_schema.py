@@ -59,7 +59,7 @@ SHAPE = {"invalid", "not_json", "unsupported_media_type"}
 
 def loaded(document: Json, world: World) -> Any:
     made = schemathesis.openapi.from_dict(document, config=schemathesis.Config(seed=SEED))
-    made.config.update(base_url=world.server.url)
+    made.config.update(base_url=world.server.url, request_timeout=120)
     made.config.generation.update(with_security_parameters=False)
     made.config.checks.ignored_auth.enabled = (
         False  # Run.strangers asks once for each operation, not after each success
