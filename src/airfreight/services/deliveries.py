@@ -13,18 +13,7 @@ from airfreight.domain import decide as deciding
 from airfreight.domain.access import Permission
 from airfreight.domain.conditions import Facts
 from airfreight.domain.decide import Decision, Do, Snapshot
-from airfreight.domain.delivery import (
-    Close,
-    Consent,
-    Event,
-    Expire,
-    Offer,
-    Reason,
-    Skip,
-    State,
-    Verdict,
-    Yield,
-)
+from airfreight.domain.delivery import Close, Consent, Event, Expire, Offer, Reason, Skip, State, Verdict, Yield
 from airfreight.domain.errors import conflict
 from airfreight.domain.ids import Millis
 from airfreight.domain.phases import Phase, Slot
@@ -413,13 +402,18 @@ def forget_own_artifacts(connection: Connection, delivery_ids: Sequence[int]) ->
     store.set_own(connection, delivery_ids, has_own=False, needs_word=None)
 
 
-def keep_artifacts(connection: Connection, rollout: Any) -> None:  # noqa: ANN401 - a row
-    """Its artifacts are about to be others: whoever has begun with those it carries now goes on with them, and whoever
-    is done is shown with what it got.
+def keep_artifacts(call: Call, rollout: Any) -> None:  # noqa: ANN401 - a row
+    """Its artifacts are about to be others: whoever has begun, or is done, keeps those it got, and whoever was offered
+    them is offered the others instead. Raises LostRace.
     """
-    alike.plan_anew(connection)
-    rollouts.copy_artifacts(connection, rollout.id)
-    store.own_from_now_on(connection, rollout.id, needs_word=bool(rollout.needs_word))
+    call.need(Permission.OTA_START)
+    alike.plan_anew(call.connection)
+    for ids in store.offered_shared(call.connection, rollout.id, _CHUNK):
+        ledger = Ledger(call.connection, call.settings, call.now)
+        ledger.offer_others(ledger.entries(ids), Note(call.actor))
+        ledger.flush()
+    rollouts.copy_artifacts(call.connection, rollout.id)
+    store.own_from_now_on(call.connection, rollout.id, needs_word=bool(rollout.needs_word))
 
 
 def give_way(call: Call, delivery_ids: Sequence[int], words: str, reason: Reason = Reason.SUPERSEDED) -> None:

@@ -7,7 +7,7 @@ The first half of services.deliveries; nothing else writes deliveries.
 import random
 import time
 from collections import Counter as Tally
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -46,6 +46,7 @@ _NOTE_EVERY = 0.1
 """A note moves the deadline only when this share of it has passed: most notes then leave the index alone."""
 
 _TRIES = 10
+_OTHERS = "other artifacts"
 _luck = random.Random()  # noqa: S311 - out of step with whoever was in the way; nothing secret
 
 T = TypeVar("T")
@@ -387,11 +388,23 @@ class Ledger:
             return Verdict.LATE if state in ENDS else Verdict.REFUSED
         entry.row = entry.row._replace(needs_word=needs_word)
         if state is not State.QUEUED:
-            entry.deadline_at = self._deadline(entry)
+            self.offer_others([entry], note)
+        else:
+            self._remember(entry, None, None, Verdict.MOVED, note, _OTHERS)
         self._watch(entry)
-        self._remember(entry, entry.attempt_id, None, Verdict.MOVED, note, "other artifacts")
         self._again[entry.row.device_id] = self.now
         return Verdict.MOVED
+
+    def offer_others(self, entries: Sequence[Entry], note: Note) -> None:
+        """What these were offered is about to be other artifacts: that is another attempt of the same try. A device may
+        have those of the first one already, without the server having seen them go; its words are of that one.
+        """
+        ids = [entry.row.id for entry in entries if entry.row.id is not None]
+        made = attempts.add(self.connection, ids, self.now, ids) if ids else {}
+        for entry in entries:
+            entry.attempt_id = made[entry.row.id or 0]
+            entry.deadline_at = self._deadline(entry)
+            self._remember(entry, entry.attempt_id, None, Verdict.MOVED, note, _OTHERS)
 
     def opened(self, entry: Entry) -> None:
         """A slot has begun or ended: nothing moves by itself, but what came of it when it was read is written."""

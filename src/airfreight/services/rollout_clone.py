@@ -40,7 +40,8 @@ _CHOSEN: dict[Which, tuple[list[State], list[Reason]]] = {
 def clone(call: Call, rollout_id: int, *, which: Which, title: str | None) -> int:
     """Make and start the new rollout, as if through the door of the old one; its id. It is for named devices, always.
 
-    Raises NOT_FOUND, CONFLICT while the old one is not over or when no such device is left, and what `create` raises.
+    Raises NOT_FOUND, CONFLICT while the old one is not over, was made in steps or when no such device is left, and what
+    `create` raises.
     """
     call.need(Permission.OTA_START)
     old = rollouts.get(call.connection, call.organization_id, rollout_id)
@@ -48,6 +49,9 @@ def clone(call: Call, rollout_id: int, *, which: Which, title: str | None) -> in
         raise not_found("Rollout")
     if RolloutState(old.state) not in OVER:
         raise conflict(f"The rollout is {old.state}; only one that is over can be cloned. Stop it first.", "still_open")
+    if old.open_ended:
+        words = "A rollout that is made in steps has approvals and files for single devices: make another one like it."
+        raise conflict(words, "in_steps")
     states, besides = _CHOSEN[which]
     chosen = standings.devices_in(call.connection, call.organization_id, rollout_id, states=states, besides=besides)
     if not chosen:

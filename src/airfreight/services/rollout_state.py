@@ -31,6 +31,8 @@ def move_rollout(connection: Connection, rollout: Any, event: RolloutEvent, now:
     if not rollouts.move(connection, rollout.id, rollout.version, values):
         raise conflict("Somebody else changed this rollout just now. Look again, then retry.", "race")
     tell(connection, rollout, "rollout.state", {"from": before, "to": after}, now)
+    if after is RolloutState.RUNNING and rollout.announces:
+        tell(connection, rollout, "rollout.started", {"at": now}, now)
     outbox.ring(connection)
     return verdict
 

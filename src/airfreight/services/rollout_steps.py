@@ -20,7 +20,7 @@ from airfreight.domain.rollout import MOVES, Count, RolloutEvent, RolloutState, 
 from airfreight.domain.windows import DayPart
 from airfreight.services import deliveries
 from airfreight.services.call import Call
-from airfreight.services.rollout_state import move_rollout, tell
+from airfreight.services.rollout_state import move_rollout
 from airfreight.store import artifacts, callbacks, counters, organizations, outbox, rollouts
 from airfreight.store import rollout_steps as store
 
@@ -136,7 +136,7 @@ def _other_cargo(call: Call, kind: Kind, row: Any, wanted: Sequence[str]) -> dic
         raise conflict(
             f"The {kind.name.lower()} is started: its {kind.artifact}s cannot be changed. Stop it first.", "wrong_state"
         )
-    deliveries.keep_artifacts(call.connection, row)
+    deliveries.keep_artifacts(call, row)
     rollouts.replace_artifacts(call.connection, row.id, [_carried(one) for one in other])
     changed = {"needs_word": needs_word(other), "chosen_by": _person(call)}
     if row.approval_needed:
@@ -195,7 +195,7 @@ def _person(call: Call) -> str:
 def start(call: Call, kind: Kind, uid: str) -> None:
     """Start it, or go on with it; again, when it is started, changes nothing.
 
-    Raises NOT_FOUND, CONFLICT when it waits for approval, INVALID when it carries nothing.
+    Raises NOT_FOUND, CONFLICT when it waits for approval or was stopped for good, INVALID when it carries nothing.
     """
     call.need(Permission.OTA_START)
     row = locked(call, kind, uid)
@@ -203,9 +203,9 @@ def start(call: Call, kind: Kind, uid: str) -> None:
         raise refused(kind, row, "started")
     if not rollouts.artifacts_of(call.connection, [row.id]):
         raise invalid(f"The {kind.name.lower()} has no {kind.artifact}s. Add some first.", "no_artifacts")
-    verdict = move_rollout(call.connection, row, RolloutEvent.START, call.now)
-    if row.announces and verdict is Verdict.MOVED:
-        tell(call.connection, row, "rollout.started", {"at": call.now}, call.now)
+    if move_rollout(call.connection, row, RolloutEvent.START, call.now) is Verdict.REFUSED:
+        words = f"The {kind.name.lower()} was stopped for good, and cannot be started again. Make another one."
+        raise conflict(words, "wrong_state")
     if row.follows_group_id and row.evaluate_at is None:
         store.change(call.connection, row.id, {"evaluate_at": call.now})
 

@@ -238,15 +238,19 @@ def pause(call: Call, rollout_id: int) -> None:
 
 
 def resume(call: Call, rollout_id: int) -> None:
-    """Go on after a pause. Raises NOT_FOUND, CONFLICT."""
+    """Go on after a pause. Raises NOT_FOUND, CONFLICT, INVALID for one that was left with nothing to carry."""
     _steer(call, rollout_id, RolloutEvent.START, "Only a paused rollout can be resumed.")
 
 
 def _steer(call: Call, rollout_id: int, event: RolloutEvent, words: str) -> None:
     call.need(Permission.OTA_CANCEL)
     rollout = _locked(call, rollout_id, "Rollout", None)
-    if move_rollout(call.connection, rollout, event, call.now) is Verdict.REFUSED:
+    # what has not been started is none of these verbs': to start it is checked, and needs another permission
+    is_going = RolloutState(rollout.state) in {RolloutState.RUNNING, RolloutState.PAUSED}
+    if not is_going or move_rollout(call.connection, rollout, event, call.now) is Verdict.REFUSED:
         raise conflict(words, "wrong_state")
+    if event is RolloutEvent.START and not rollouts.artifacts_of(call.connection, [rollout_id]):
+        raise invalid("The rollout carries nothing. Give it something to carry first.", "no_artifacts")
 
 
 def delete(call: Call, rollout_id: int, *, what: str = "Rollout", origin: str | None = None) -> None:
@@ -259,6 +263,8 @@ def delete(call: Call, rollout_id: int, *, what: str = "Rollout", origin: str | 
             f"The {what.lower()} is {state}; only one that is over can be deleted. Stop it first.", "not_over"
         )
     deliveries.close_all(call, rollout_id)
+    if rollout.started_at is None:  # it has no record that its artifacts would have to be kept for
+        rollouts.replace_artifacts(call.connection, rollout_id, [])
     rollouts.move(call.connection, rollout_id, rollout.version, {"deleted_at": call.now})
     outbox.ring(call.connection)
 

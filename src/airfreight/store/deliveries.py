@@ -266,6 +266,13 @@ def open_ids(connection: Connection, rollout_id: int, after: int, limit: int) ->
     return list(connection.scalars(query.order_by(deliveries.c.id).limit(limit)))
 
 
+def offered_shared(connection: Connection, rollout_id: int, most: int) -> list[Sequence[int]]:
+    """Deliveries that were offered what their rollout carries, and have not begun; `most` at a time."""
+    is_offered = open_delivery & (deliveries.c.state == "offered") & ~deliveries.c.own_artifacts
+    query = select(deliveries.c.id).where(deliveries.c.rollout_id == rollout_id, is_offered)
+    return _chunks(list(connection.scalars(query.order_by(deliveries.c.id))), most)
+
+
 def undated(connection: Connection, organization_id: int, device_id: int | None, after: int, limit: int) -> list[int]:
     """Offers without a deadline to devices (or this one) of the organization that do not listen at the broker."""
     listens = select(connections.c.device_id).where(connections.c.device_id == deliveries.c.device_id).exists()
