@@ -19,7 +19,7 @@ from airfreight.domain.ids import Millis
 from airfreight.domain.phases import Phase, Slot
 from airfreight.domain.rollout import RolloutState
 from airfreight.services.call import Call
-from airfreight.services.ledger import Ledger, Note
+from airfreight.services.ledger import Entry, Ledger, Note
 from airfreight.services.snapshots import snapshot
 from airfreight.store import alike, counters, outbox, rollouts
 from airfreight.store import deliveries as store
@@ -359,6 +359,7 @@ def consent(call: Call, device_id: int) -> int:
     Raises NOT_FOUND for the device, CONFLICT when nothing waits for it.
     """
     call.need(Permission.DEVICE_EDIT)
+    store.hold(call.connection, [row.id for row in rows_of(call, device_id) if row.id is not None])
     row = choose(rows_of(call, device_id))
     if row.id is None:
         raise conflict("No update waits for this device.", "nothing_waits")
@@ -386,8 +387,7 @@ def carry_other(
     `own_word`: whether phases of these need somebody's word (None: as the rollout's); `needs_word`: what holds then.
     """
     call.need(Permission.OTA_START)
-    ledger = Ledger(call.connection, call.settings, call.now)
-    [entry] = ledger.entries([delivery_id])
+    ledger, [entry] = _held(call, [delivery_id])
     verdict = ledger.carry_other(entry, Note(call.actor), needs_word=needs_word)
     ledger.flush()
     if verdict is Verdict.MOVED:
@@ -409,8 +409,8 @@ def keep_artifacts(call: Call, rollout: Any) -> None:  # noqa: ANN401 - a row
     call.need(Permission.OTA_START)
     alike.plan_anew(call.connection)
     for ids in store.offered_shared(call.connection, rollout.id, _CHUNK):
-        ledger = Ledger(call.connection, call.settings, call.now)
-        ledger.offer_others(ledger.entries(ids), Note(call.actor))
+        ledger, entries = _held(call, ids)
+        ledger.offer_others([one for one in entries if one.delivery.state is State.OFFERED], Note(call.actor))
         ledger.flush()
     rollouts.copy_artifacts(call.connection, rollout.id)
     store.own_from_now_on(call.connection, rollout.id, needs_word=bool(rollout.needs_word))
@@ -418,8 +418,8 @@ def keep_artifacts(call: Call, rollout: Any) -> None:  # noqa: ANN401 - a row
 
 def give_way(call: Call, delivery_ids: Sequence[int], words: str, reason: Reason = Reason.SUPERSEDED) -> None:
     """End open deliveries without asking their devices: who has not begun is skipped. Raises LostRace."""
-    ledger = Ledger(call.connection, call.settings, call.now)
-    for entry in ledger.entries(delivery_ids):
+    ledger, entries = _held(call, delivery_ids)
+    for entry in entries:
         event = Skip(reason) if entry.delivery.state is State.QUEUED else Close(reason)
         ledger.apply(entry, event, Note(call.actor, message=words))
     ledger.flush()
@@ -427,10 +427,10 @@ def give_way(call: Call, delivery_ids: Sequence[int], words: str, reason: Reason
 
 def release(call: Call, device_id: int) -> None:
     """Close the open deliveries of a device that is removed."""
-    ledger = Ledger(call.connection, call.settings, call.now)
-    for row in store.by_device(call.connection, [device_id]):
-        if row.id is not None:
-            ledger.apply(ledger.entry(row), Close(Reason.DEVICE_REMOVED), Note(call.actor))
+    open_ids = [row.id for row in store.by_device(call.connection, [device_id]) if row.id is not None]
+    ledger, entries = _held(call, open_ids)
+    for entry in entries:
+        ledger.apply(entry, Close(Reason.DEVICE_REMOVED), Note(call.actor))
     ledger.flush()
 
 
@@ -450,6 +450,7 @@ def apply(call: Call, delivery_ids: Sequence[int], event: Event) -> None:
 def _apply(call: Call, delivery_ids: Sequence[int], event: Event) -> None:
     if len(delivery_ids) > _CHUNK:
         alike.plan_anew(call.connection)
+    store.hold(call.connection, delivery_ids)
     for start in range(0, len(delivery_ids), _CHUNK):
         ledger = Ledger(call.connection, call.settings, call.now)
         for entry in ledger.entries(delivery_ids[start : start + _CHUNK]):
@@ -457,11 +458,17 @@ def _apply(call: Call, delivery_ids: Sequence[int], event: Event) -> None:
         ledger.flush()
 
 
+def _held(call: Call, delivery_ids: Sequence[int]) -> tuple[Ledger, list[Entry]]:
+    """A ledger, and these deliveries as they stand until its transaction ends."""
+    store.hold(call.connection, delivery_ids)
+    ledger = Ledger(call.connection, call.settings, call.now)
+    return ledger, ledger.entries(delivery_ids)
+
+
 def schedule(call: Call, delivery_id: int, phase: Phase, slot: Slot) -> tuple[Verdict, State]:
     """Give a phase of a delivery its slot; the verdict, and where the delivery stands. Raises LostRace."""
     call.need(Permission.OTA_START)
-    ledger = Ledger(call.connection, call.settings, call.now)
-    [entry] = ledger.entries([delivery_id])
+    ledger, [entry] = _held(call, [delivery_id])
     verdict = ledger.schedule(entry, phase, slot, Note(call.actor, message=f"from {slot.begin_at} to {slot.end_at}"))
     ledger.flush()
     outbox.ring(call.connection)
@@ -474,6 +481,7 @@ def date(ledger: Ledger, organization_id: int, device_id: int | None = None) -> 
     """
     after = 0
     while ids := store.undated(ledger.connection, organization_id, device_id, after, _CHUNK):
+        store.hold(ledger.connection, ids)
         for entry in ledger.entries(ids):
             ledger.taken(entry)
         after = ids[-1]

@@ -214,6 +214,12 @@ _by_token = HotSelect(_per_device().where(devices.c.token_hash.in_(keys("keys"))
 _by_device = HotSelect(_per_device().where(devices.c.id.in_(keys("keys"))))
 _by_parent = HotSelect(_per_device().where(devices.c.parent_id.in_(keys("keys")), deliveries.c.id.is_not(None)))
 _by_id = HotSelect(_per_delivery().where(deliveries.c.id.in_(keys("keys"))))
+_held = HotSelect(
+    select(deliveries.c.id)
+    .where(deliveries.c.id.in_(keys("keys")))
+    .order_by(deliveries.c.id)
+    .with_for_update(key_share=True)
+)
 _attempts = HotSelect(select(attempts.c.id, attempts.c.delivery_id).where(attempts.c.id.in_(keys("keys"))))
 _reports = HotSelect(
     select(history.c.report, history.c.verdict).where(history.c.report.in_(keys("keys")), history.c.report.is_not(None))
@@ -248,6 +254,16 @@ def by_parent(connection: Connection, device_ids: Sequence[int]) -> list[Row]:
 def by_id(connection: Connection, delivery_ids: Sequence[int]) -> list[Row]:
     """Deliveries by id, ended ones too."""
     return [Row(*row) for row in _by_id(connection, delivery_ids)]
+
+
+def hold(connection: Connection, delivery_ids: Sequence[int]) -> None:
+    """Nobody else moves these until the transaction ends. (On SQLite nobody else writes at all.)
+
+    Before the transaction touches any counter, and in one order: who moves some of them meanwhile is waited for, and
+    does not wait for us.
+    """
+    if delivery_ids and connection.dialect.name == "postgresql":
+        _held(connection, sorted(delivery_ids))
 
 
 def deliveries_of_attempts(connection: Connection, attempt_ids: Sequence[int]) -> dict[int, int]:
