@@ -80,8 +80,11 @@ def make_bundle(signer: Signer, target: Path, version: str, *, size: int = 65536
 
     `size`: bytes of random payload; `fails`: its script ends badly before anything is installed, when `was_read`.
     """
-    # on a busy machine the client does not read any more what a script printed that is over already
-    fail = f"echo {FAILS}\nwhile [ ! -e {was_read(target)} ]; do sleep 0.1; done\nexit 1\n"
+    # Two threads of the client take lines of its log, each at least once in a second: one tells the server of all that
+    # are there, the other drops the first. So there are many, for a few of their turns.
+    many = "for line in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do"
+    read = f"while [ ! -e {was_read(target)} ]; do sleep 0.1; done; sleep 4"
+    fail = f"{many} echo {FAILS}; done\n{read}\nexit 1\n"
     hook = f'echo "$1 {version}" >> {target}/hook.log\n' if not fails else fail
     parts = {
         "payload.txt": f"firmware {version}\n".encode(),
@@ -107,7 +110,7 @@ def make_bundle(signer: Signer, target: Path, version: str, *, size: int = 65536
 
 
 def was_read(target: Path) -> Path:
-    """A file that is made when the client has read what a failing script printed."""
+    """A file that is made when the client has read what a failing script printed; its log is told a little later."""
     return target.parent / "was-read"
 
 

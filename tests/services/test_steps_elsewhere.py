@@ -8,7 +8,7 @@ from tests.services.steps import KIND, WORDS, Steps
 from airfreight.domain.decide import Do
 from airfreight.domain.delivery import Verdict
 from airfreight.domain.errors import Kind, Refusal
-from airfreight.services import members, rollout_clone
+from airfreight.services import members, members_behind, rollout_clone
 from airfreight.services.rollout_clone import Which
 from airfreight.store import tables
 
@@ -107,6 +107,19 @@ def test_what_was_stopped_for_good_does_not_say_that_it_starts_again(steps: Step
     steps.bench.stop(steps.id)
     with pytest.raises(Refusal) as refused:
         steps.start()
+    assert (refused.value.kind, refused.value.code) == (Kind.CONFLICT, "wrong_state")
+
+
+def test_nobody_is_added_to_what_was_stopped_for_good(steps: Steps) -> None:
+    steps.start()
+    steps.bench.stop(steps.id)
+    [board] = steps.bench.devices(steps.product)
+    with pytest.raises(Refusal) as refused:
+        steps.add([board])
+    assert (refused.value.kind, refused.value.code) == (Kind.CONFLICT, "wrong_state")
+    things = [members_behind.Wanted(board.uid, ("a thing",))]
+    with pytest.raises(Refusal) as refused, steps.bench.call() as call:
+        members_behind.add(call, KIND, steps.uid, things, WORDS)
     assert (refused.value.kind, refused.value.code) == (Kind.CONFLICT, "wrong_state")
 
 

@@ -62,10 +62,12 @@ class Progress:
 def add(call: Call, kind: Kind, uid: str, uids: Sequence[str], words: Words) -> int:
     """Let these devices take part, also some that were taken out before; how many of them are new.
 
-    Raises NOT_FOUND, and INVALID for a device that does not exist, is named twice, or is behind another one.
+    Raises NOT_FOUND, CONFLICT for a rollout that is over, INVALID for a device that does not exist, is named twice, or
+    is behind another one.
     """
     call.need(Permission.OTA_START)
     rollout = rollout_steps.locked(call, kind, uid)
+    rollout_steps.check_not_over(kind, rollout)
     device_ids = _devices(call, uids, words)
     known = store.deliveries_of(call.connection, rollout.id, device_ids)
     new = [device_id for device_id in device_ids if device_id not in known]

@@ -45,10 +45,11 @@ class Taken:
 def add(call: Call, kind: Kind, uid: str, wanted: Sequence[Wanted], words: Words) -> list[Taken]:
     """Let these take part, also some that were taken out before; what became of each, in the same order.
 
-    Raises NOT_FOUND for the rollout, INVALID when nobody is named, or too many are.
+    Raises NOT_FOUND for the rollout, CONFLICT for one that is over, INVALID when nobody is named, or too many are.
     """
     call.need(Permission.OTA_START)
     rollout = rollout_steps.locked(call, kind, uid)
+    rollout_steps.check_not_over(kind, rollout)
     named = sum(len(one.things) for one in wanted)
     if not named:
         raise invalid(f"{words.field} names no device.", "nobody")

@@ -12,11 +12,10 @@ import msgspec
 
 from airfreight.domain.access import Permission
 from airfreight.domain.conditions import Condition
-from airfreight.domain.delivery import Verdict
 from airfreight.domain.errors import Refusal, conflict, forbidden, invalid, not_found
 from airfreight.domain.finish import FinishOn
 from airfreight.domain.ids import is_uid
-from airfreight.domain.rollout import MOVES, Count, RolloutEvent, RolloutState, Stage, stage
+from airfreight.domain.rollout import MOVES, OVER, Count, RolloutEvent, RolloutState, Stage, stage
 from airfreight.domain.windows import DayPart
 from airfreight.services import deliveries
 from airfreight.services.call import Call
@@ -201,11 +200,10 @@ def start(call: Call, kind: Kind, uid: str) -> None:
     row = locked(call, kind, uid)
     if stage_of(row) is Stage.APPROVAL_NEEDED:
         raise refused(kind, row, "started")
+    check_not_over(kind, row)
     if not rollouts.artifacts_of(call.connection, [row.id]):
         raise invalid(f"The {kind.name.lower()} has no {kind.artifact}s. Add some first.", "no_artifacts")
-    if move_rollout(call.connection, row, RolloutEvent.START, call.now) is Verdict.REFUSED:
-        words = f"The {kind.name.lower()} was stopped for good, and cannot be started again. Make another one."
-        raise conflict(words, "wrong_state")
+    move_rollout(call.connection, row, RolloutEvent.START, call.now)
     if row.follows_group_id and row.evaluate_at is None:
         store.change(call.connection, row.id, {"evaluate_at": call.now})
 
@@ -277,6 +275,12 @@ def locked(call: Call, kind: Kind, uid: str) -> Any:  # noqa: ANN401 - a row
     if row is None:
         raise not_found(kind.name)
     return row
+
+
+def check_not_over(kind: Kind, row: Any) -> None:  # noqa: ANN401 - a row
+    """Raises CONFLICT for one that was stopped at another door, where that is for good."""
+    if RolloutState(row.state) in OVER:
+        raise conflict(f"The {kind.name.lower()} was stopped for good. Make another one.", "wrong_state")
 
 
 def refused(kind: Kind, row: Any, wish: str) -> Refusal:  # noqa: ANN401 - a row
