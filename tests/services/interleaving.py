@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import select
 from tests.make import Bench, Board, Stored
-from tests.services.own_logs import capture_own_logs
+from tests.own_logs import capture_own_logs
 
 from airfreight.apis.device.shapes import ReportEvent
 from airfreight.apis.device.translate import event_of

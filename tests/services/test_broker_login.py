@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import update
 from tests.broker.broker import find_program
 from tests.make import Bench, Board
-from tests.services.own_logs import capture_own_logs
+from tests.own_logs import capture_own_logs
 
 from airfreight.services import broker_login, devices, enrollment, products
 from airfreight.services.broker_login import Keeper

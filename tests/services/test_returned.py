@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from tests.interrupt import Meanwhile
 from tests.make import BUILD, NOON, Bench, Board
-from tests.services.own_logs import capture_own_logs
+from tests.own_logs import capture_own_logs
 
 from airfreight.apis.shipments.mqtt import returned_of
 from airfreight.domain.conditions import Condition

@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from structlog import DropEvent
-from structlog.testing import capture_logs
-from structlog.types import EventDict, Processor
 from tests.interrupt import Meanwhile
 from tests.make import Bench
+from tests.own_logs import capture_own_logs
 
 from airfreight.store import outbox, tables
 from airfreight.store.database import Database
@@ -40,18 +38,6 @@ def take(bench: Bench, limit: int = 50) -> list[Any]:
 
 def numbers(rows: list[Any]) -> list[str]:
     return [row.body for row in rows]
-
-
-def of_this_thread() -> Processor:
-    """Leaves out what the servers say that run on threads of their own as long as the tests."""
-    own = threading.get_ident()
-
-    def only(_logger: object, _method: str, said: EventDict) -> EventDict:
-        if threading.get_ident() != own:
-            raise DropEvent
-        return said
-
-    return only
 
 
 def test_only_the_first_of_each_stream_is_taken(bench: Bench) -> None:
@@ -145,7 +131,7 @@ def test_a_row_that_fails_comes_back_twice_as_late_each_time_at_most_an_hour(ben
     put(bench, "b", 2)
     bench.ears.deaf = True
     pauses = []
-    with capture_logs([of_this_thread()]) as logs:
+    with capture_own_logs() as logs:
         for _ in range(15):
             assert bench.worker().drain_outbox() == 0
             row = bench.rows(select(tables.outbox).order_by(tables.outbox.c.id))[0]
@@ -208,7 +194,7 @@ def test_a_tick_never_raises_whatever_is_broken(bench: Bench) -> None:
     worker = bench.worker()
     with bench.database.write() as connection:
         tables.outbox.drop(connection)
-    with capture_logs([of_this_thread()]) as logs:
+    with capture_own_logs() as logs:
         worker.tick()
     assert [log["part"] for log in logs] == ["outbox"]
 
